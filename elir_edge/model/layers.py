@@ -1,0 +1,19 @@
+"""The few layers that all parts share."""
+
+from __future__ import annotations
+
+from torch import nn
+
+EXPANSION = 4
+
+
+def conv3x3(cin: int, cout: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution with padding 1."""
+    return nn.Conv2d(cin, cout, 3, stride, padding=1, bias=bias)
+
+
+def linear_block(cin: int, cout: int, *, expanded: bool) -> list[nn.Module]:
+    """A 3x3 convolution; ``expanded``, as in training: 3x3 to 4x the channels, then 1x1, nothing in between."""
+    if not expanded:
+        return [conv3x3(cin, cout)]
+    return [conv3x3(cin, EXPANSION * cout), nn.Conv2d(EXPANSION * cout, cout, 1)]

@@ -1,0 +1,241 @@
+"""What a model is: frozen dataclasses, read from and written to YAML. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
+
+MAX_STEPS = 100
+MAX_YAML_BYTES = 64 * 1024
+NORM_GROUPS = 32
+
+
+@dataclass(frozen=True)
+class AutoencoderSpec:
+    """The tiny autoencoder: ``levels`` halvings of the image, ``blocks`` residual blocks at each level.
+
+    ``midblock_pooling`` adds the normalised bottleneck of the FLUX.2 tiny autoencoder to the blocks next to the latent.
+    """
+
+    latent_channels: int = 16
+    width: int = 64
+    levels: int = 3
+    blocks: int = 3
+    midblock_pooling: bool = False
+
+    def __post_init__(self) -> None:
+        _within("autoencoder.latent_channels", self.latent_channels, 1, 256)
+        _within("autoencoder.width", self.width, 4, 1024)
+        _within("autoencoder.levels", self.levels, 1, 5)
+        _within("autoencoder.blocks", self.blocks, 1, 16)
+
+
+@dataclass(frozen=True)
+class EstimatorSpec:
+    """The coarse estimator: ``blocks`` RRDB over the latent, dense blocks of ``hidden`` channels."""
+
+    hidden: int = 96
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        _within("estimator.hidden", self.hidden, 1, 1024)
+        _within("estimator.blocks", self.blocks, 1, 32)
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """The vector field: a U-Net over the latent whose width is multiplied by each of ``multipliers`` in turn.
+
+    A multiplier other than 1 also halves the resolution. Widths must divide into 32 normalisation groups.
+    """
+
+    hidden: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 1, 2)
+    mid_blocks: int = 1
+    time_features: int = 160
+
+    def __post_init__(self) -> None:
+        _within("field.hidden", self.hidden, NORM_GROUPS, 2048)
+        if self.hidden % NORM_GROUPS:
+            raise ConfigError(
+                f"field.hidden is {self.hidden}, which does not divide into {NORM_GROUPS} normalisation groups",
+                hint=f"use {_nearest_multiple(self.hidden, NORM_GROUPS)}",
+            )
+        if not 1 <= len(self.multipliers) <= 8:
+            raise ConfigError(f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8")
+        for multiplier in self.multipliers:
+            _within("field.multipliers", multiplier, 1, 4)
+        _within("field.mid_blocks", self.mid_blocks, 1, 32)
+        _within("field.time_features", self.time_features, 4, 4096)
+        if self.time_features % 2:
+            raise ConfigError(f"field.time_features is {self.time_features}, and must be even: cosine and sine halves")
+
+    @property
+    def stride(self) -> int:
+        """How much smaller than the latent the field's coarsest level is."""
+        return int(2 ** sum(multiplier != 1 for multiplier in self.multipliers))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A restoration model: encoder, estimator (or none), field walked ``steps`` Euler steps (or none), decoder.
+
+    ``sigma_s`` is the standard deviation of the noise added to the coarse latent; ``size`` the square image size in
+    pixels that the model is exported at unless another is asked for; ``weights`` where its weights come from by default.
+    """
+
+    name: str = "custom"
+    task: str = "restoration"
+    size: int = 256
+    steps: int = 3
+    sigma_s: float = 0.1
+    autoencoder: AutoencoderSpec = dataclasses.field(default_factory=AutoencoderSpec)
+    estimator: EstimatorSpec | None = dataclasses.field(default_factory=EstimatorSpec)
+    field: FieldSpec | None = dataclasses.field(default_factory=FieldSpec)
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.field is None and self.steps != 0:
+            raise ConfigError(
+                f"steps is {self.steps}, but the model has no field to walk", hint="set steps to 0, or give a field"
+            )
+        if self.field is not None:
+            _within("steps", self.steps, 1, MAX_STEPS)
+        if not 0 <= self.sigma_s <= 10:
+            raise ConfigError(f"sigma_s is {self.sigma_s}, allowed is 0 to 10")
+        self.check_size(self.size, self.size)
+
+    @property
+    def latent_stride(self) -> int:
+        """Image pixels per latent pixel along each side."""
+        return int(2**self.autoencoder.levels)
+
+    @property
+    def size_multiple(self) -> int:
+        """Heights and widths must be multiples of this."""
+        return self.latent_stride * (self.field.stride if self.field else 1)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ConfigError unless the network can take ``height`` x ``width`` pixels."""
+        multiple = self.size_multiple
+        for side, value in (("height", height), ("width", width)):
+            if value % multiple or not multiple <= value <= 16384:
+                raise ConfigError(
+                    f"{side} {value} is not a multiple of {multiple} between {multiple} and 16384",
+                    hint=f"the nearest allowed is {min(16384, _nearest_multiple(value, multiple))}",
+                )
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Shape 1 x C x h x w of the latent (and of the noise) for an image of ``height`` x ``width``."""
+        stride = self.latent_stride
+        return (1, self.autoencoder.latent_channels, height // stride, width // stride)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers; ``from_dict`` gives the equal spec back."""
+        return _plain(dataclasses.asdict(self))
+
+    def to_yaml(self) -> str:
+        """The spec as a YAML document."""
+        import yaml
+
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "spec") -> ModelSpec:
+        """Build a spec from plain data. Raises ConfigError naming the key that is unknown or of the wrong type."""
+        return _build(cls, data, where)
+
+    @classmethod
+    def from_yaml(cls, text: str, where: str = "spec") -> ModelSpec:
+        """Parse a YAML document. Raises ConfigError for bad YAML, tags, aliases, unknown keys and wrong types."""
+        return cls.from_dict(_parse_yaml(text, where), where)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("elir_edge") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_spec(spec: ModelSpec | str | Path) -> ModelSpec:
+    """A spec, the name of a preset, or the path of a YAML file -> the spec.
+
+    Raises ConfigError for an unknown preset or a file that describes no model, MissingInputError for a missing file.
+    """
+    if isinstance(spec, ModelSpec):
+        return spec
+    text = str(spec)
+    if text in preset_names():
+        resource = resources.files("elir_edge") / "presets" / f"{text}.yaml"
+        return ModelSpec.from_yaml(resource.read_text(encoding="utf-8"), where=f"preset {text}")
+    if not text.endswith((".yaml", ".yml")):
+        raise ConfigError(f"there is no preset '{text}'", hint=did_you_mean(text, preset_names()))
+    path = Path(text)
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, which no model specification is")
+    try:
+        return ModelSpec.from_yaml(path.read_text(encoding="utf-8"), where=str(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text") from error
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}")
+
+
+def _nearest_multiple(value: int, multiple: int) -> int:
+    return max(multiple, round(value / multiple) * multiple)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    import yaml
+
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ConfigError(f"{where}: YAML aliases are not allowed in a model specification")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{where}: not usable YAML: {' '.join(str(error).split())}") from error
+
+
+def _build(cls: type, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
+    hints = get_type_hints(cls)
+    for key in data:
+        if key not in hints:
+            raise ConfigError(f"{where}: unknown key '{key}'", hint=did_you_mean(str(key), hints))
+    return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        options = [option for option in get_args(hint) if option is not type(None)]
+        return None if value is None else _convert(options[0], value, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, where)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: expected a list of whole numbers, got {value!r}")
+        return tuple(_convert(int, item, where) for item in value)
+    if hint is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
