@@ -1,0 +1,1 @@
+"""Exact rewrites from the reference model to the static graph that is exported."""
