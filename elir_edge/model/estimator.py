@@ -24,11 +24,12 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Five dense layers over a growing concatenation; ``x + scale * last``."""
+    """Five dense layers over a growing concatenation; ``skip_scale * x + scale * last``."""
 
     def __init__(self, channels: int, hidden: int, *, expanded: bool) -> None:
         super().__init__()
         self.scale = RESIDUAL_SCALE
+        self.skip_scale = 1.0
         for i in range(5):
             layer = DenseLayer(
                 channels + i * hidden, hidden if i < 4 else channels, activated=i < 4, expanded=expanded
@@ -45,11 +46,11 @@ class DenseBlock(nn.Module):
         for layer in inner:
             features.append(layer(torch.cat(features, 1)))
         out = last(torch.cat(features, 1))
-        return (out if self.scale == 1.0 else out * self.scale) + x
+        return _scaled(out, self.scale) + _scaled(x, self.skip_scale)
 
 
 class RRDB(nn.Module):
-    """Three dense blocks; ``x + scale * out``. ``folded``: the last one's own branch already carries the scale."""
+    """Three dense blocks; ``x + scale * out``."""
 
     def __init__(self, channels: int, hidden: int, *, expanded: bool) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class RRDB(nn.Module):
         return [self.RDB1, self.RDB2, self.RDB3]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.RDB3(self.RDB2(self.RDB1(x))) * self.scale + x
+        return _scaled(self.RDB3(self.RDB2(self.RDB1(x))), self.scale) + x
 
 
 class Estimator(nn.Module):
@@ -75,3 +76,7 @@ class Estimator(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         return latent + self.lrm(latent)
+
+
+def _scaled(x: Tensor, scale: float) -> Tensor:
+    return x if scale == 1.0 else x * scale

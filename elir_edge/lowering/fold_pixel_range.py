@@ -1,0 +1,20 @@
+"""Fold the camera's 0..255 into the first and last convolution, for graphs that take and give bytes."""
+
+from __future__ import annotations
+
+from elir_edge.lowering.sharing import SharedUpdate
+from elir_edge.lowering.static import BYTE_RANGE, StaticRestorer
+
+
+def fold_pixel_range(graph: StaticRestorer) -> None:
+    """The encoder reads 0..255 and the decoder writes it, without a multiplication at either end.
+
+    Needs nothing; leaves float graphs alone. Guarantees the same function, ``pixel_gain`` 255: padding stays zero.
+    """
+    if graph.form.io != "uint8":
+        return
+    update = SharedUpdate()
+    update(graph.enc.layers[0], "weight", lambda weight: weight / BYTE_RANGE)
+    for name in ("weight", "bias"):
+        update(graph.dec.layers[-1], name, lambda tensor: tensor * BYTE_RANGE)
+    graph.pixel_gain = BYTE_RANGE

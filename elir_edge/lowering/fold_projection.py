@@ -1,0 +1,28 @@
+"""Fold the step size and the final 1x1 projection into the field's last 3x3 convolution."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from elir_edge.lowering.collapse import merge
+from elir_edge.lowering.sharing import SharedUpdate
+from elir_edge.lowering.static import StaticRestorer
+
+
+def fold_projection(graph: StaticRestorer) -> None:
+    """``z + dt * P(conv(x))`` becomes ``z + conv'(x)``.
+
+    Needs collapsed linear blocks (nothing between convolution and projection). Guarantees the same function, one shared
+    convolution for all steps, and ``step_size`` 1.
+    """
+    if not graph.steps:
+        return
+    first = graph.steps[0]
+    merged = merge(first.final_block.block[-1], first.final_proj)
+    update = SharedUpdate()
+    for name in ("weight", "bias"):
+        update(merged, name, lambda tensor: tensor * graph.step_size)
+    for step in graph.steps:
+        step.final_block.block[-1] = merged
+        step.final_proj = nn.Identity()
+    graph.step_size = 1.0

@@ -1,0 +1,68 @@
+"""The form of GroupNorm: one op where the format has it, or a form without transpose, reshape and broadcast."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+from torch import Tensor, nn
+
+from elir_edge.lowering.static import StaticRestorer
+
+
+class NormForm(StrEnum):
+    """What a target wants GroupNorm to be."""
+
+    NATIVE = "native"
+    POINTWISE = "pointwise"
+
+
+class PointwiseGroupNorm(nn.Module):
+    """GroupNorm from spatial means and 1x1 convolutions: at most 4-D, and layout-free.
+
+    ``gather`` averages the channels of a group; ``spread`` copies a group's value to its channels; ``scale`` does the
+    same times the affine weight. Statistics in group space are a few numbers, so the extra arithmetic is nothing.
+    """
+
+    def __init__(self, norm: nn.GroupNorm, gather: nn.Parameter, spread: nn.Parameter) -> None:
+        super().__init__()
+        weight, bias = norm.weight.detach(), norm.bias.detach()
+        self.gather, self.spread = gather, spread
+        self.scale = _frozen(spread.detach() * weight[:, None, None, None])
+        self.bias = _frozen(bias[None, :, None, None])
+        self.eps = _frozen(torch.full_like(weight[: norm.num_groups], norm.eps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = nn.functional.conv2d(x.mean((2, 3), keepdim=True), self.gather)
+        centred = x - nn.functional.conv2d(mean, self.spread)
+        squares = (centred * centred).mean((2, 3), keepdim=True)
+        variance = nn.functional.conv2d(squares, self.gather, self.eps)
+        return centred * nn.functional.conv2d(torch.rsqrt(variance), self.scale) + self.bias
+
+
+def set_norm_form(graph: StaticRestorer, form: NormForm) -> None:
+    """Give every GroupNorm of ``graph`` the form. Needs nothing; guarantees the same function to rounding.
+
+    Steps that share a norm's weights share the new module's too, and all norms of a width share their group matrices.
+    """
+    if form is NormForm.NATIVE:
+        return
+    made: dict[int, PointwiseGroupNorm] = {}
+    matrices: dict[tuple[int, int], tuple[nn.Parameter, nn.Parameter]] = {}
+    for parent in list(graph.modules()):
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, nn.GroupNorm):
+                key = (norm.num_channels, norm.num_groups)
+                gather, spread = matrices.setdefault(key, _group_matrices(norm))
+                setattr(parent, name, made.setdefault(id(norm.weight), PointwiseGroupNorm(norm, gather, spread)))
+
+
+def _group_matrices(norm: nn.GroupNorm) -> tuple[nn.Parameter, nn.Parameter]:
+    channels, groups = norm.num_channels, norm.num_groups
+    member = torch.eye(groups).repeat_interleave(channels // groups, 0).to(norm.weight)
+    gather = member.T * (groups / channels)
+    return _frozen(gather[:, :, None, None].contiguous()), _frozen(member[:, :, None, None].contiguous())
+
+
+def _frozen(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor, requires_grad=False)

@@ -1,0 +1,38 @@
+"""Weights that several modules share must stay shared: every rewrite changes a tensor once, for all who use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+
+
+class SharedUpdate:
+    """Replaces parameters, each once: modules that shared one before share the same new one afterwards."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+        self._new: set[int] = set()
+
+    def __call__(self, module: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> None:
+        """``module.name = change(module.name)``, computed in float64.
+
+        Does nothing where the module has no such tensor, or already has the one this object made.
+        """
+        old = getattr(module, name)
+        if old is None or id(old) in self._new:
+            return
+        if id(old) not in self._made:
+            new = nn.Parameter(change(old.detach().double()).to(old.dtype), requires_grad=False)
+            self._made[id(old)] = (old, new)
+            self._new.add(id(new))
+        setattr(module, name, self._made[id(old)][1])
+
+
+def unique_tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers of ``module``, each once however many modules hold it."""
+    seen: set[int] = set()
+    for tensor in (*module.parameters(), *module.buffers()):
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            yield tensor
