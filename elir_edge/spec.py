@@ -150,12 +150,12 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, data: Any, where: str = "spec") -> ModelSpec:
         """Build a spec from plain data. Raises ConfigError naming the key that is unknown or of the wrong type."""
-        return _build(cls, data, where)
+        return build_dataclass(cls, data, where)
 
     @classmethod
     def from_yaml(cls, text: str, where: str = "spec") -> ModelSpec:
         """Parse a YAML document. Raises ConfigError for bad YAML, tags, aliases, unknown keys and wrong types."""
-        return cls.from_dict(_parse_yaml(text, where), where)
+        return cls.from_dict(parse_yaml(text, where), where)
 
 
 def preset_names() -> list[str]:
@@ -203,7 +203,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _parse_yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """Plain data of a YAML document. Raises ConfigError for bad YAML, tags and aliases, naming ``where``."""
     import yaml
 
     try:
@@ -214,7 +215,8 @@ def _parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not usable YAML: {' '.join(str(error).split())}") from error
 
 
-def _build(cls: type, data: Any, where: str) -> Any:
+def build_dataclass(cls: type, data: Any, where: str) -> Any:
+    """An instance of a dataclass of this package from plain data. Raises ConfigError naming the key that is wrong."""
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
     hints = get_type_hints(cls)
@@ -229,11 +231,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = [option for option in get_args(hint) if option is not type(None)]
         return None if value is None else _convert(options[0], value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, where)
+        return build_dataclass(hint, value, where)
     if get_origin(hint) is tuple:
+        item_hint = get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: expected a list of whole numbers, got {value!r}")
-        return tuple(_convert(int, item, where) for item in value)
+            raise ConfigError(f"{where}: expected a list of {item_hint.__name__}, got {value!r}")
+        return tuple(_convert(item_hint, item, f"{where}[{i}]") for i, item in enumerate(value))
     if hint is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
     if type(value) is not hint:

@@ -1,0 +1,40 @@
+"""The exponential moving average of the weights, which is what gets used."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+DECAY = 0.999
+WARM_UP_STEPS = 2000.0
+
+
+def decay_at(step: int, decay: float = DECAY, warm_up: float = WARM_UP_STEPS) -> float:
+    """d = decay (1 - exp(-step / warm_up)): 0 at step 0, so that the first average is the first weights."""
+    return decay * (1.0 - math.exp(-step / warm_up))
+
+
+class MovingAverage:
+    """Averages of a module's parameters, by name."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """average <- d average + (1 - d) parameter, d = ``decay_at(step)``."""
+        share = 1.0 - decay_at(step)
+        for name, value in module.named_parameters():
+            self.values[name] = self.values[name].to(value.device).lerp_(value.detach(), share)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of the averages."""
+        return {name: value.clone() for name, value in self.values.items()}
+
+    def load_state_dict(self, values: dict[str, Tensor]) -> None:
+        """Take over averages that ``state_dict`` gave. Raises KeyError where names differ."""
+        if values.keys() != self.values.keys():
+            raise KeyError(f"averages of other parameters: {sorted(values.keys() ^ self.values.keys())[:3]}")
+        self.values = {name: value.clone() for name, value in values.items()}

@@ -1,0 +1,160 @@
+"""How good restored pictures are: PSNR, SSIM, LPIPS where it is installed, and a contact sheet to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import torch
+from numpy.random import Generator
+
+from elir_edge.errors import DataError, UnavailableError
+from elir_edge.noise import draw_noise
+from elir_edge.training.photographs import EVALUATION, load_photograph
+
+Restore = Callable[[np.ndarray], np.ndarray]
+Degrade = Callable[[np.ndarray, Generator], np.ndarray]
+GAP = 4
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``psnr`` in dB and ``ssim`` of 8-bit pictures; ``lpips`` (AlexNet), or None where its package is not installed."""
+
+    psnr: float
+    ssim: float
+    lpips: float | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One picture: its name, what went in and what came out, each against the original."""
+
+    name: str
+    degraded: Quality
+    restored: Quality
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``scores``, and the pictures behind them as (degraded, restored, original), in the same order."""
+
+    scores: tuple[Score, ...]
+    pictures: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+
+    def mean(self) -> Score:
+        """The means over all pictures."""
+        return Score("mean", _mean([s.degraded for s in self.scores]), _mean([s.restored for s in self.scores]))
+
+
+def evaluation_pictures(multiple: int, side: int | None = None) -> dict[str, np.ndarray]:
+    """The held-out photographs at their own size, cut around the centre to multiples of ``multiple`` (or to ``side``)."""
+    return {p.name: centre(load_photograph(p), multiple, side) for p in EVALUATION}
+
+
+def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndarray:
+    """The centre of a picture, each side the largest multiple of ``multiple``, or at most ``side``. Raises DataError."""
+    height, width = (min(length, side or length) // multiple * multiple for length in image.shape[:2])
+    if not height or not width:
+        raise DataError(f"a picture of {image.shape[1]} x {image.shape[0]} is smaller than {multiple} pixels")
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def evaluate(pictures: Mapping[str, np.ndarray], degrade: Degrade, restore: Restore, seed: int = 0) -> Evaluation:
+    """Degrade each picture (its own generator, from ``seed`` and its place), restore it, and compare with the original."""
+    scores, shown = [], []
+    for index, (name, original) in enumerate(pictures.items()):
+        degraded = degrade(original, np.random.default_rng((seed, index)))
+        restored = restore(degraded)
+        scores.append(Score(name, quality(degraded, original), quality(restored, original)))
+        shown.append((degraded, restored, original))
+    return Evaluation(tuple(scores), tuple(shown))
+
+
+def quality(image: np.ndarray, original: np.ndarray) -> Quality:
+    """Compare two uint8 H x W x 3 pictures. Raises DataError where they cannot be compared."""
+    if image.shape != original.shape or image.dtype != np.uint8 or original.dtype != np.uint8:
+        raise DataError(f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}")
+    return Quality(psnr(image, original), ssim(image, original), lpips(image, original))
+
+
+def psnr(image: np.ndarray, original: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB over all pixels and channels, peak 255; infinite for equal pictures."""
+    error = np.mean(np.square(image.astype(np.float64) - original.astype(np.float64)))
+    return float("inf") if error == 0.0 else float(10.0 * np.log10(255.0**2 / error))
+
+
+def ssim(image: np.ndarray, original: np.ndarray) -> float:
+    """Structural similarity, Wang et al. 2004: Gaussian window of 1.5 pixels, mean over pixels and channels."""
+    from skimage.metrics import structural_similarity
+
+    value = structural_similarity(
+        image, original, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    return float(value)
+
+
+def lpips(image: np.ndarray, original: np.ndarray) -> float | None:
+    """Learned perceptual distance, or None where the package or its weights are not there; nothing is downloaded."""
+    try:
+        network = _lpips_network()
+    except UnavailableError:
+        return None
+    pair = [torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].float() / 127.5 - 1.0 for p in (image, original)]
+    with torch.inference_mode():
+        return float(network(*pair))
+
+
+def restorer_function(model: torch.nn.Module, seed: int = 0) -> Restore:
+    """A Restorer as a function of uint8 pictures; the flow's noise is drawn from ``seed`` for each picture."""
+    spec = model.spec
+
+    def restore(image: np.ndarray) -> np.ndarray:
+        values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255.0
+        noise = torch.from_numpy(draw_noise(seed, spec.latent_shape(*image.shape[:2])))  # type: ignore[operator, union-attr]
+        with torch.inference_mode():
+            return to_picture(model(values, noise))
+
+    return restore
+
+
+def to_picture(image: torch.Tensor) -> np.ndarray:
+    """1 x 3 x H x W in [0, 1] -> uint8 H x W x 3, rounded."""
+    return (image[0].clamp(0.0, 1.0) * 255.0).round().byte().permute(1, 2, 0).numpy()
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Pictures side by side, row under row, on white; uint8. Smaller ones stay at the top left of their cells."""
+    height = max(picture.shape[0] for row in rows for picture in row)
+    width = max(picture.shape[1] for row in rows for picture in row)
+    columns = max(len(row) for row in rows)
+    sheet = np.full(((height + GAP) * len(rows) - GAP, (width + GAP) * columns - GAP, 3), 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = i * (height + GAP), j * (width + GAP)
+            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return sheet
+
+
+def _mean(values: Sequence[Quality]) -> Quality:
+    distances = [v.lpips for v in values if v.lpips is not None]
+    return Quality(
+        fmean(v.psnr for v in values), fmean(v.ssim for v in values), fmean(distances) if distances else None
+    )
+
+
+def _lpips_network() -> torch.nn.Module:
+    from importlib import util
+    from pathlib import Path
+
+    if util.find_spec("lpips") is None:
+        raise UnavailableError("LPIPS needs the package 'lpips'", hint="pip install lpips")
+    backbone = Path(torch.hub.get_dir()) / "checkpoints"
+    if not any(backbone.glob("alexnet-*.pth")):
+        raise UnavailableError(f"{backbone}: holds no AlexNet weights, which LPIPS needs")
+    import lpips as package
+
+    return package.LPIPS(net="alex", verbose=False).eval()

@@ -1,0 +1,39 @@
+"""First weights of an autoencoder that is trained from nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from elir_edge.model.autoencoder import Decoder, Encoder, ResidualBlock
+from elir_edge.model.restorer import Restorer
+from elir_edge.spec import ModelSpec
+
+BRANCH_SCALE = 0.2
+
+
+def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
+    """A Restorer with collapsible linear blocks and the first weights of ``seed``; torch's own state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        restorer = Restorer(spec, expanded=True)
+        condition(restorer.enc)
+        condition(restorer.dec)
+    return restorer
+
+
+@torch.no_grad()
+def condition(part: Encoder | Decoder) -> None:
+    """Let the signal through: orthogonal convolutions between the residual blocks, and quiet residual branches.
+
+    There is no normalisation in the autoencoder, and with PyTorch's own first weights each plain convolution takes
+    away most of the signal; learning to put it back is slow.
+    """
+    for module in part.layers:
+        if isinstance(module, nn.Conv2d):
+            nn.init.orthogonal_(module.weight)
+    for module in part.modules():
+        if isinstance(module, ResidualBlock):
+            last = module.conv[-1]
+            for value in last.parameters():
+                value.mul_(BRANCH_SCALE)

@@ -1,0 +1,101 @@
+"""The training objective: equations 3 to 5 of the ELIR paper (arXiv 2502.03500) and its published code.
+
+Latents are N x C x h x w, images N x 3 x H x W in [0, 1], times N in [0, 1]; every term is a scalar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+VectorField = Callable[[Tensor, Tensor], Tensor]
+Decoder = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """``segments`` K of the multi-segment loss, time step ``dt``, weight ``alpha`` of the velocity term, ``sigma_min``."""
+
+    segments: int = 5
+    dt: float = 0.05
+    alpha: float = 0.001
+    sigma_min: float = 1e-5
+
+
+class FlowTerms(NamedTuple):
+    """``consistency`` and ``velocity`` (not yet weighted), and what the distortion term goes on from: f(t) and s."""
+
+    consistency: Tensor
+    velocity: Tensor
+    segment_state: Tensor
+    segment_end: Tensor
+
+    def weighted(self, alpha: float) -> Tensor:
+        """L_lcfm."""
+        return self.consistency + alpha * self.velocity
+
+
+def mmse(coarse: Tensor, target: Tensor) -> Tensor:
+    """L_mmse: mean squared error between the coarse latent and the teacher's latent of the clean image."""
+    return (target - coarse).square().mean()
+
+
+def segment_end(t: Tensor, segments: int) -> Tensor:
+    """The smallest i / ``segments`` that is not below ``t``, i at least 1; a time on a segment end is its own end."""
+    nearest = torch.round(t * segments)
+    index = torch.where(nearest / segments >= t, nearest, nearest + 1.0)
+    return index.clamp(min=1.0) / segments
+
+
+def path_point(start: Tensor, end: Tensor, t: Tensor, sigma_min: float) -> Tensor:
+    """X_t = (1 - (1 - sigma_min) t) start + t end."""
+    t = _per_sample(t)
+    return (1.0 - (1.0 - sigma_min) * t) * start + t * end
+
+
+def jump(state: Tensor, velocity: Tensor, t: Tensor, to: Tensor) -> Tensor:
+    """One straight step from time ``t`` to time ``to``."""
+    return state + _per_sample(to - t) * velocity
+
+
+def flow_terms(field: VectorField, start: Tensor, end: Tensor, t: Tensor, settings: FlowSettings) -> FlowTerms:
+    """The consistency of the jumps to the segment end from ``t`` and from ``t + dt``.
+
+    ``start`` is the noised coarse latent, ``end`` the teacher's. Gradients reach the field through time ``t`` alone:
+    everything at ``t + dt`` is a target. A target time at or beyond the segment end is replaced by the path itself there.
+    """
+    s, r = segment_end(t, settings.segments), t + settings.dt
+    state = path_point(start, end, t, settings.sigma_min)
+    velocity = field(state, t)
+    reached = jump(state, velocity, t, s)
+    with torch.no_grad():
+        later = path_point(start, end, r, settings.sigma_min)
+        later_velocity = field(later, r)
+        on_path = path_point(start, end, s, settings.sigma_min)
+        target = torch.where(_per_sample(r < s), jump(later, later_velocity, r, s), on_path)
+    consistency = (reached - target).square().mean()
+    return FlowTerms(consistency, (velocity - later_velocity).square().mean(), reached, s)
+
+
+def distortion(field: VectorField, decoder: Decoder, image: Tensor, terms: FlowTerms) -> Tensor:
+    """L_mse: from f(t) straight to t = 1, decoded, against the clean image.
+
+    X_hat = stopgrad(f(t)) + (1 - s) v(f(t), s): the velocity's own argument is not held fixed.
+    """
+    state, s = terms.segment_state, terms.segment_end
+    final = jump(state.detach(), field(state, s), s, torch.ones_like(s))
+    return (image - decoder(final)).square().mean()
+
+
+def reconstruction(image: Tensor, decoded: Tensor) -> Tensor:
+    """The autoencoder's loss: mean absolute plus mean squared error of pixels."""
+    difference = image - decoded
+    return difference.abs().mean() + difference.square().mean()
+
+
+def _per_sample(value: Tensor) -> Tensor:
+    return value[:, None, None, None]

@@ -1,0 +1,189 @@
+"""The two kinds of stage as Lightning modules: what is trained, on which loss, with which averages."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from elir_edge.model.restorer import Restorer
+from elir_edge.spec import ModelSpec
+from elir_edge.training import losses
+from elir_edge.training.ema import MovingAverage
+from elir_edge.training.linear import Collapsed
+from elir_edge.training.recipe import Stage
+
+PARTS = ("enc", "mmse", "fmir", "dec")
+AVERAGE_KEY = "moving_average"
+
+
+class StageModule(lightning.LightningModule):
+    """What both kinds share: optimizer, schedule, moving average, checkpoint entries.
+
+    A checkpoint also holds ``state_dict_enc``, ``_mmse``, ``_fmir``, ``_dec``: the averages, uncollapsed, without their
+    prefixes, as the published training checkpoints do.
+    """
+
+    def __init__(self, restorer: Restorer, stage: Stage, seed: int) -> None:
+        super().__init__()
+        self.restorer = restorer.to(memory_format=torch.channels_last)
+        self.stage = stage
+        self.seed = seed
+        self.average = MovingAverage(self.restorer)
+
+    def trained(self) -> list[nn.Module]:
+        """The parts that this stage trains; the others get no gradient."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        self.restorer.requires_grad_(False)
+        for part in self.trained():
+            part.requires_grad_(True)
+        parameters = [value for value in self.restorer.parameters() if value.requires_grad]
+        optimizer = AdamW(parameters, lr=self.stage.rate, betas=(0.9, 0.999), weight_decay=self.stage.weight_decay)
+        schedule = LambdaLR(optimizer, self.stage.rate_at)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_zero_grad(self, optimizer: Optimizer) -> None:
+        """Lightning calls this before each step's gradients: the weights are those after ``global_step`` steps."""
+        if self.global_step > 0:
+            self.average.update(self.restorer, self.global_step)
+
+    def on_train_end(self) -> None:
+        self.average.update(self.restorer, self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        values = self.average.state_dict()
+        checkpoint[AVERAGE_KEY] = values
+        for part in PARTS:
+            prefix = f"{part}."
+            checkpoint[f"state_dict_{part}"] = {
+                name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.average.load_state_dict(checkpoint[AVERAGE_KEY])
+
+    def generator(self) -> torch.Generator:
+        """The chance of this step and this device: the same after a resume."""
+        seed = (self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
+        return torch.Generator().manual_seed(seed)
+
+
+class AutoencoderModule(StageModule):
+    """Encoder and decoder on clean crops, with a little noise on the latent so that near latents decode alike."""
+
+    def trained(self) -> list[nn.Module]:
+        return [self.restorer.enc, self.restorer.dec]
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        image = batch[1].contiguous(memory_format=torch.channels_last)
+        latent = self.restorer.enc(image).float()
+        noise = torch.randn(latent.shape, generator=self.generator()).to(latent)
+        decoded = self.restorer.dec(latent + self.stage.latent_noise * noise).float()
+        loss = losses.reconstruction(image, decoded)
+        self.log("loss", loss, prog_bar=True)
+        self.log("mse", (image - decoded).square().mean())
+        self.log("latent_rms", latent.square().mean().sqrt())
+        return loss + 1e-4 * latent.square().mean()
+
+
+class FlowModule(StageModule):
+    """Encoder, estimator and field (and decoder, if the stage says so) against a frozen autoencoder.
+
+    ``teacher``: a Restorer whose ``enc`` gives the target latents; its other parts are not used.
+    """
+
+    def __init__(self, restorer: Restorer, teacher: nn.Module, stage: Stage, seed: int) -> None:
+        super().__init__(restorer, stage, seed)
+        self.teacher = copy.deepcopy(teacher).requires_grad_(False)
+        with torch.device("meta"):
+            plain = Restorer(restorer.spec)
+        self._estimator = _collapsed(restorer.mmse, plain.mmse)
+        self._field = _collapsed(restorer.fmir, plain.fmir)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.restorer.spec
+
+    def trained(self) -> list[nn.Module]:
+        parts = [self.restorer.enc, self.restorer.mmse, self.restorer.fmir]
+        if self.stage.train_decoder:
+            parts.append(self.restorer.dec)
+        return [part for part in parts if part is not None]
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        degraded, clean = (side.contiguous(memory_format=torch.channels_last) for side in batch)
+        terms = self.terms(degraded, clean)
+        total = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        self.log("loss", total, prog_bar=True)
+        for name, (_, value) in terms.items():
+            self.log(name, value)
+        return total
+
+    def terms(self, degraded: Tensor, clean: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Every term of the objective that has a weight: name -> (weight, value)."""
+        objective, generator = self.stage.objective, self.generator()
+        coarse = self._coarse(degraded)
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if objective.latent and self.global_step % objective.every == 0:
+            terms |= self._latent_terms(coarse, clean, generator)
+        if objective.coarse:
+            terms["coarse"] = (objective.coarse, (self._decode(coarse) - clean).abs().mean())
+        if objective.path and self._field is not None:
+            terms["path"] = (objective.path, (self._decode(self._walk(coarse, generator)) - clean).abs().mean())
+        return terms
+
+    def _latent_terms(self, coarse: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, tuple[float, Tensor]]:
+        objective = self.stage.objective
+        with torch.no_grad():
+            target = self.teacher(clean).float()
+        terms = {"mmse": (objective.latent, losses.mmse(coarse, target))}
+        if self._field is None:
+            return terms
+        settings = losses.FlowSettings(objective.segments, objective.dt, objective.alpha)
+        times = torch.rand(len(coarse), generator=generator).to(coarse.device) * (1.0 - settings.dt)
+        field = self._field_function()
+        start = coarse.detach() + self.spec.sigma_s * _noise_like(coarse, generator)
+        flow = losses.flow_terms(field, start, target, times, settings)
+        terms["flow"] = (objective.latent * (1.0 - objective.beta), flow.weighted(objective.alpha))
+        if objective.beta:
+            value = losses.distortion(field, self._decode, clean, flow)
+            terms["distortion"] = (objective.latent * objective.beta, value)
+        return terms
+
+    def _coarse(self, degraded: Tensor) -> Tensor:
+        latent = self.restorer.enc(degraded)
+        if self._estimator is None:
+            return latent.float()
+        return self._estimator(self._estimator.parameters(), latent).float()
+
+    def _field_function(self) -> losses.VectorField:
+        field = self._field
+        if field is None:
+            raise ValueError("the model has no field")
+        parameters = field.parameters()
+        return lambda state, t: field(parameters, state, t).float()
+
+    def _walk(self, coarse: Tensor, generator: torch.Generator) -> Tensor:
+        field, steps = self._field_function(), self.spec.steps
+        state = coarse + self.spec.sigma_s * _noise_like(coarse, generator)
+        for k in range(steps):
+            state = state + field(state, torch.full((len(state),), k / steps, device=state.device)) / steps
+        return state
+
+    def _decode(self, latent: Tensor) -> Tensor:
+        return self.restorer.dec(latent).float()
+
+
+def _collapsed(expanded: nn.Module | None, plain: nn.Module | None) -> Collapsed | None:
+    return None if expanded is None or plain is None else Collapsed(expanded, plain)
+
+
+def _noise_like(latent: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(latent.shape, generator=generator).to(latent)

@@ -1,0 +1,68 @@
+"""The photographs that come inside Python packages: which may be trained on, and which only judge.
+
+The two lists share no scene. Nothing is downloaded: each file is inside the package's own wheel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+
+from elir_edge.errors import MissingInputError, missing_package
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture file inside an installed package, with what its package says about its licence."""
+
+    name: str
+    package: str
+    path: str
+    licence: str
+
+
+def _skimage(file: str, licence: str) -> Photograph:
+    return Photograph(Path(file).stem, "skimage", f"data/{file}", licence)
+
+
+TRAINING: tuple[Photograph, ...] = (
+    Photograph("china", "sklearn", "datasets/images/china.jpg", "CC BY 2.0, danielbuechele"),
+    Photograph("grace_hopper", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain, US Navy"),
+    _skimage("retina.jpg", "CC0, Häggström 2014"),
+    _skimage("ihc.png", "no known copyright restrictions"),
+    _skimage("hubble_deep_field.jpg", "public domain, NASA"),
+    _skimage("camera.png", "CC0"),
+    _skimage("brick.png", "CC0"),
+    _skimage("grass.png", "CC0"),
+    _skimage("gravel.png", "CC0"),
+    _skimage("coins.png", "no known copyright restrictions"),
+)
+
+EVALUATION: tuple[Photograph, ...] = (
+    _skimage("astronaut.png", "public domain, NASA"),
+    _skimage("chelsea.png", "CC0"),
+    _skimage("coffee.png", "CC0"),
+    _skimage("rocket.jpg", "public domain, SpaceX"),
+    _skimage("motorcycle_left.png", "Middlebury stereo benchmark 2014, Scharstein et al., as shipped by scikit-image"),
+    Photograph("flower", "sklearn", "datasets/images/flower.jpg", "CC BY 2.0, vultilion"),
+)
+
+
+def load_photograph(photograph: Photograph) -> np.ndarray:
+    """The picture as H x W x 3, uint8, sRGB as stored; grey ones have three equal channels.
+
+    Raises UnavailableError where the package is not installed, MissingInputError where its file is gone.
+    """
+    from PIL import Image
+
+    found = util.find_spec(photograph.package)
+    if found is None or found.origin is None:
+        raise missing_package(photograph.package, "train")
+    path = Path(found.origin).parent / photograph.path
+    if not path.is_file():
+        raise MissingInputError(f"{path}: {photograph.package} no longer ships this picture")
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))

@@ -1,0 +1,134 @@
+"""What a training run is: frozen dataclasses, read from YAML. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
+from elir_edge.spec import ModelSpec, build_dataclass, load_spec, parse_yaml
+
+KINDS = ("autoencoder", "flow")
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """``tiles`` squares of ``side`` pixels, a share of them ``procedural``, the rest from ``folder`` or from packages."""
+
+    tiles: int = 10000
+    side: int = 128
+    procedural: float = 0.6
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the terms: ``latent`` (L_mmse + (1 - beta) L_lcfm + beta L_mse) + ``coarse`` C + ``path`` P.
+
+    The paper's objective is ``latent`` 1, the rest 0. C and P are additions: mean absolute pixel errors of the decoded
+    coarse latent, and of the picture that all ``steps`` Euler steps end in, both with gradients to every part.
+    The latent terms are formed at one step in ``every``. ``segments``, ``dt``, ``alpha``: see FlowSettings.
+    """
+
+    latent: float = 1.0
+    every: int = 1
+    beta: float = 0.001
+    alpha: float = 0.001
+    segments: int = 5
+    dt: float = 0.05
+    coarse: float = 0.0
+    path: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: AdamW with linear warm-up, a constant rate, and a linear decay to 0 over the last ``decay`` of the steps.
+
+    ``kind`` autoencoder: encoder and decoder on clean crops. flow: encoder, estimator, field (and the decoder if
+    ``train_decoder``) on degraded ones. ``batch`` is per device, ``crop`` in pixels.
+    """
+
+    name: str
+    kind: str = "flow"
+    steps: int = 1000
+    batch: int = 16
+    crop: int = 64
+    rate: float = 2e-4
+    warm_up: int = 200
+    decay: float = 0.3
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    train_decoder: bool = False
+    latent_noise: float = 0.0
+    objective: Objective = dataclasses.field(default_factory=Objective)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"stage {self.name}: kind is '{self.kind}'", hint=did_you_mean(self.kind, KINDS))
+        if min(self.steps, self.batch, self.crop) < 1 or self.warm_up < 0 or not 0.0 <= self.decay <= 1.0:
+            raise ConfigError(f"stage {self.name}: steps, batch, crop at least 1, warm_up at least 0, decay in 0 to 1")
+
+    def rate_at(self, step: int) -> float:
+        """The factor on ``rate`` at optimizer step ``step``, counted from 0."""
+        left = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return max(0.0, min(1.0, (step + 1) / max(1, self.warm_up), left))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run: the model by its preset, the degradation by its name, the data, and the stages in their order."""
+
+    preset: str
+    task: str
+    seed: int
+    data: DataRecipe
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(f"recipe: stages need names of their own, got {names}")
+        multiple = self.spec.size_multiple
+        for stage in self.stages:
+            if stage.crop % multiple or stage.crop > self.data.side:
+                raise ConfigError(
+                    f"stage {stage.name}: crop is {stage.crop}; it must be a multiple of {multiple}, at most {self.data.side}"
+                )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that is trained."""
+        return load_spec(self.preset)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("elir_edge.training") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(recipe: str) -> Recipe:
+    """The name of a packaged recipe, or the path of a YAML file -> the recipe.
+
+    Raises ConfigError for what describes no run, MissingInputError for a missing file.
+    """
+    if recipe in recipe_names():
+        resource = resources.files("elir_edge.training") / "recipes" / f"{recipe}.yaml"
+        return parse_recipe(resource.read_text(encoding="utf-8"), f"recipe {recipe}")
+    if not recipe.endswith((".yaml", ".yml")):
+        raise ConfigError(f"there is no recipe '{recipe}'", hint=did_you_mean(recipe, recipe_names()))
+    path = Path(recipe)
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_recipe(text: str, where: str = "recipe") -> Recipe:
+    """Parse a YAML document. Raises ConfigError naming the key that is unknown, missing or of the wrong type."""
+    data = parse_yaml(text, where)
+    try:
+        return build_dataclass(Recipe, data, where)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error

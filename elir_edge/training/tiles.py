@@ -1,0 +1,130 @@
+"""A memory-mapped store of square training tiles, drawn once, so that no step waits for its data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from elir_edge.errors import DataError, MissingInputError
+from elir_edge.training.dead_leaves import Fills, dead_leaves, texture_bank
+from elir_edge.training.photographs import TRAINING, load_photograph
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+LEAVES_SIDE = 256
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """``count`` tiles of ``side`` pixels, the share ``procedural`` of them drawn, the rest cut from photographs.
+
+    ``folder``: photographs to cut from; None takes those that come with installed packages.
+    """
+
+    count: int = 12000
+    side: int = 128
+    procedural: float = 0.6
+    folder: str | None = None
+
+
+def training_pictures(folder: str | None) -> tuple[np.ndarray, ...]:
+    """All pictures of a folder and its subfolders, in the order of their names, or the packaged ones; uint8 H x W x 3.
+
+    Raises MissingInputError for a folder that is not there, DataError where it holds no picture or one is unreadable.
+    """
+    if folder is None:
+        return tuple(load_photograph(photograph) for photograph in TRAINING)
+    root = Path(folder)
+    if not root.is_dir():
+        raise MissingInputError(f"{root}: no such folder")
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    if not paths:
+        raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(PICTURE_ENDINGS)}")
+    return tuple(_read(path) for path in paths)
+
+
+def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """A tile of a random picture at a random scale, turned, mirrored and recoloured at random; uint8 side x side x 3."""
+    from PIL import Image
+
+    picture = pictures[int(rng.integers(len(pictures)))]
+    height, width = picture.shape[:2]
+    smallest = side / min(height, width)
+    scale = max(smallest, rng.uniform(0.35, 1.0))
+    window = min(int(side / scale), height, width)
+    top, left = rng.integers(height - window + 1), rng.integers(width - window + 1)
+    cut = Image.fromarray(picture[top : top + window, left : left + window])
+    tile = np.asarray(cut.resize((side, side), Image.Resampling.BICUBIC))
+    return recolour(rng, turn(rng, tile))
+
+
+def turn(rng: Generator, tile: np.ndarray) -> np.ndarray:
+    """One of the eight symmetries of the square."""
+    tile = np.rot90(tile, int(rng.integers(4)))
+    return tile[:, ::-1] if rng.integers(2) else tile
+
+
+def recolour(rng: Generator, tile: np.ndarray) -> np.ndarray:
+    """Channels permuted half of the time; contrast, brightness and colour balance changed a little."""
+    if rng.integers(2):
+        tile = tile[:, :, rng.permutation(3)]
+    gain = rng.uniform(0.7, 1.1) * (1.0 + rng.normal(0.0, 0.06, 3))
+    shifted = tile * gain + rng.uniform(-10.0, 25.0)
+    return np.clip(shifted + 0.5, 0, 255).astype(np.uint8)
+
+
+def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
+    """One tile of the store."""
+    if fills.photographs and rng.uniform() >= spec.procedural:
+        return photograph_tile(rng, fills.photographs, spec.side)
+    picture = dead_leaves(rng, max(LEAVES_SIDE, spec.side), fills)
+    top, left = rng.integers(picture.shape[0] - spec.side + 1, size=2)
+    return picture[top : top + spec.side, left : left + spec.side]
+
+
+def tile_store(path: Path, spec: TileSpec, seed: int, report: Callable[[int], None] | None = None) -> np.ndarray:
+    """The store at ``path`` (.npy, uint8 count x side x side x 3), memory-mapped; drawn first where it is not there.
+
+    The same ``spec`` and ``seed`` give the same bytes. ``report`` is called with the number of tiles drawn so far.
+    """
+    shape = (spec.count, spec.side, spec.side, 3)
+    if not path.is_file():
+        _draw_store(path, spec, seed, shape, report)
+    store = np.load(path, mmap_mode="r")
+    if store.shape != shape or store.dtype != np.uint8:
+        raise DataError(
+            f"{path}: holds {store.dtype} {store.shape}, the recipe asks for uint8 {shape}", hint="delete the file"
+        )
+    return store
+
+
+def _draw_store(
+    path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], report: Callable[[int], None] | None
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec.folder))
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    try:
+        for index in range(spec.count):
+            store[index] = draw_tile(np.random.default_rng((seed, 1, index)), spec, fills)
+            if report is not None:
+                report(index + 1)
+        store.flush()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise DataError(f"{path}: not a readable picture: {error}") from error

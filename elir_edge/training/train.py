@@ -1,0 +1,195 @@
+"""A whole training run: every stage of a recipe in turn, each resumed where it stopped, then the collapsed weights.
+
+A run's folder holds ``tiles.npy``; for each stage a folder with its logs and its checkpoint ``last.ckpt``; for each
+finished stage ``<stage>.safetensors``, its averaged weights, uncollapsed, float32; and at the end ``weights.safetensors``,
+collapsed, float16.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from elir_edge.errors import ConfigError, OutputError
+from elir_edge.lowering.collapse import collapse
+from elir_edge.model.restorer import Restorer
+from elir_edge.training.batches import BatchSource, StepBatches
+from elir_edge.training.degradations import find_degradation
+from elir_edge.training.initial import new_restorer
+from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule
+from elir_edge.training.recipe import Recipe, Stage
+from elir_edge.training.tiles import TileSpec, tile_store
+
+LAST = "last"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a recipe runs; none of it changes what is computed, rounding aside.
+
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's. ``save_minutes`` is the longest
+    stretch of work that a kill can cost. ``workers``: processes that draw batches.
+    """
+
+    folder: Path
+    precision: str = "bf16-mixed"
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+    workers: int = 0
+    save_minutes: float = 2.0
+    progress: bool = True
+    callbacks: tuple[Callback, ...] = ()
+
+
+def train(recipe: Recipe, options: RunOptions, report: Report = lambda line: None) -> Path:
+    """Run what is left of ``recipe`` in ``options.folder`` and return the path of the collapsed weights.
+
+    Finished stages are taken as they are; an interrupted one goes on from its checkpoint, with the same batches and the
+    same chance it would have had. Raises ConfigError for a recipe that cannot be run, OutputError for a folder that
+    cannot be written, and what ``tile_store`` raises.
+    """
+    _make_folder(options.folder)
+    store = _store(recipe, options, report)
+    restorer = new_restorer(recipe.spec, recipe.seed)
+    teacher: Restorer | None = None
+    for index, stage in enumerate(recipe.stages):
+        result = options.folder / f"{stage.name}.safetensors"
+        if result.is_file():
+            report(f"{stage.name}: done, {result}")
+        else:
+            report(f"{stage.name}: {stage.steps} steps")
+            _run_stage(recipe, index, restorer, teacher, store, options)
+        restorer.load_state_dict(load_file(result))
+        if stage.kind == "autoencoder":
+            teacher = new_restorer(recipe.spec, recipe.seed)
+            teacher.load_state_dict(restorer.state_dict())
+    weights = options.folder / "weights.safetensors"
+    write_tensors(weights, collapsed_weights(restorer))
+    return weights
+
+
+def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
+    """The shipped form: every linear block one convolution, float16, contiguous, names as ``Restorer(spec)`` has them."""
+    plain = Restorer(restorer.spec, expanded=True)
+    plain.load_state_dict(restorer.state_dict())
+    collapse(plain)
+    return {name: value.detach().half().contiguous() for name, value in plain.state_dict().items()}
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file in one step: the old content or the new, never a part. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    content = save({name: value.contiguous() for name, value in tensors.items()})
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _run_stage(
+    recipe: Recipe, index: int, restorer: Restorer, teacher: Restorer | None, store: Any, options: RunOptions
+) -> None:
+    stage, seed = recipe.stages[index], recipe.seed * 100 + index
+    module = _module(stage, restorer, teacher, seed)
+    folder = options.folder / stage.name
+    checkpoint = folder / f"{LAST}.ckpt"
+    resume = checkpoint if checkpoint.is_file() else None
+    trainer = _trainer(stage, folder, options)
+    degrade = None if stage.kind == "autoencoder" else find_degradation(recipe.task).apply
+    source = BatchSource(store, degrade, stage.batch, stage.crop, seed)
+    batches = StepBatches(source, steps_done(resume), trainer.global_rank)
+    loader: DataLoader[Any] = DataLoader(batches, batch_size=None, num_workers=options.workers)
+    trainer.fit(module, loader, ckpt_path=str(resume) if resume else None)
+    if trainer.global_step < stage.steps:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        write_tensors(options.folder / f"{stage.name}.safetensors", module.average.state_dict())
+    trainer.strategy.barrier()
+
+
+def steps_done(checkpoint: Path | None) -> int:
+    """Optimizer steps behind a checkpoint; 0 where there is none."""
+    if checkpoint is None:
+        return 0
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+
+
+def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: int) -> StageModule:
+    if stage.kind == "autoencoder":
+        return AutoencoderModule(restorer, stage, seed)
+    if teacher is None:
+        raise ConfigError(f"stage {stage.name}: a flow stage needs an autoencoder stage before it")
+    return FlowModule(restorer, teacher.enc, stage, seed)
+
+
+def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
+    saver = ModelCheckpoint(
+        dirpath=folder,
+        filename=LAST,
+        train_time_interval=timedelta(minutes=options.save_minutes),
+        enable_version_counter=False,
+    )
+    bar = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
+    return lightning.Trainer(
+        max_steps=stage.steps,
+        precision=options.precision,  # type: ignore[arg-type]
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy=options.strategy,
+        gradient_clip_val=stage.clip,
+        callbacks=[saver, *bar, *options.callbacks],
+        logger=_loggers(folder),
+        log_every_n_steps=50,
+        enable_progress_bar=options.progress,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    loggers: list[Logger] = [CSVLogger(folder, name="", version="csv")]
+    try:
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    except ModuleNotFoundError:
+        pass
+    return loggers
+
+
+def _store(recipe: Recipe, options: RunOptions, report: Report) -> Any:
+    data = recipe.data
+    spec = TileSpec(data.tiles, data.side, data.procedural, data.folder)
+
+    def progress(count: int) -> None:
+        if count % 1000 == 0:
+            report(f"tiles: {count} of {spec.count}")
+
+    return tile_store(options.folder / "tiles.npy", spec, recipe.seed, progress)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be created: {error.strerror}") from error
