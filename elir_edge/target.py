@@ -35,8 +35,8 @@ class Target:
 
     ``convert(graph, conversion)`` writes the files and returns facts about the format (versions of its own, say) for
     the manifest; the graph's stages are to stay findable inside by their names. ``embed(path, text)`` puts the
-    manifest into the file. ``layouts`` says which layout the graph has for io float and uint8; ``norm`` the form of
-    GroupNorm; ``suffixes`` the files, the one to open first; ``backends`` what runs it, the default first;
+    manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8, ``latent_layout``
+    that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open first; ``backends`` what runs it, the default first;
     ``packages`` whose versions belong into the manifest; ``extra`` what to install.
     """
 
@@ -45,6 +45,7 @@ class Target:
     suffixes: tuple[str, ...]
     precisions: tuple[str, ...]
     layouts: dict[str, str]
+    latent_layout: str
     norm: str
     backends: tuple[str, ...]
     packages: tuple[str, ...]

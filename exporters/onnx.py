@@ -100,6 +100,7 @@ TARGET = Target(
     suffixes=(".onnx",),
     precisions=("fp32",),
     layouts={"float": "NCHW", "uint8": "NHWC"},
+    latent_layout="NCHW",
     norm="native",
     backends=("onnxruntime", "openvino"),
     packages=("torch", "onnx", "onnxscript", "onnxsim"),

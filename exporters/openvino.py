@@ -30,11 +30,8 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     for port, tensor in zip(model.inputs, inputs, strict=True):
         port.get_tensor().set_names({tensor.name})
         port.get_node().set_friendly_name(tensor.name)
-    for port, name in zip(model.outputs, StagedRestorer(graph).output_names(), strict=True):
-        port.get_tensor().set_names({name})
-    for result in list(model.get_results()):
-        if RESTORED not in result.output(0).get_tensor().get_names():
-            model.remove_result(result)
+    for result, name in zip(list(model.get_results()), StagedRestorer(graph).output_names(), strict=True):
+        _name_stage(model, result, name)
     _rename_nodes(model)
     _save(model, conversion.folder / f"{conversion.stem}.xml")
     return {"ir": 11}
@@ -51,6 +48,15 @@ def embed(path: Path, text: str) -> None:
     del model
     for suffix in (".xml", ".bin"):
         staged.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _name_stage(model: Any, result: Any, name: str) -> None:
+    """Name what feeds ``result``, and keep the result itself only where it is the restored image."""
+    if name == RESTORED:
+        result.output(0).get_tensor().set_names({name})
+    else:
+        result.input_value(0).get_tensor().set_names({name})
+        model.remove_result(result)
 
 
 def _save(model: Any, path: Path) -> None:
@@ -74,6 +80,7 @@ TARGET = Target(
     suffixes=(".xml", ".bin"),
     precisions=("fp32",),
     layouts={"float": "NCHW", "uint8": "NHWC"},
+    latent_layout="NCHW",
     norm="native",
     backends=("openvino",),
     packages=("torch", "openvino"),

@@ -56,6 +56,7 @@ TARGET = Target(
     suffixes=(".tflite",),
     precisions=("fp32",),
     layouts={"float": "NHWC", "uint8": "NHWC"},
+    latent_layout="NHWC",
     norm="pointwise",
     backends=("litert", "tensorflow"),
     packages=("torch", "litert-torch", "litert-converter", "ai-edge-litert"),
