@@ -32,42 +32,50 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GraphForm:
-    """The form of a static graph: image size in pixels, noise contract, ``io`` float or uint8, ``layout``."""
+    """The form of a static graph: image size in pixels, noise contract, ``io`` float or uint8.
+
+    ``layout`` is the images', ``latent_layout`` that of the noise and of the stages inside.
+    """
 
     height: int
     width: int
     noise: NoiseContract
     io: str = "float"
     layout: str = "NCHW"
+    latent_layout: str = "NCHW"
 
     def __post_init__(self) -> None:
         if self.io not in IO_KINDS:
             raise UsageError(f"io '{self.io}' is not one of {', '.join(IO_KINDS)}")
-        if self.layout not in LAYOUTS:
-            raise UsageError(f"layout '{self.layout}' is not one of {', '.join(LAYOUTS)}")
+        for layout in (self.layout, self.latent_layout):
+            if layout not in LAYOUTS:
+                raise UsageError(f"layout '{layout}' is not one of {', '.join(LAYOUTS)}")
 
     def inputs(self, spec: ModelSpec) -> list[TensorSpec]:
         """The image, and the noise where the caller supplies it."""
         tensors = [self._image(IMAGE)]
         if self.noise.mode == "input" and spec.field is not None:
-            shape = self.ordered(spec.latent_shape(self.height, self.width))
-            tensors.append(TensorSpec(NOISE, shape, "float32", self.layout, "standard normal"))
+            tensors.append(TensorSpec(NOISE, self.latent_shape(spec), "float32", self.latent_layout, "standard normal"))
         return tensors
 
     def outputs(self) -> list[TensorSpec]:
         """The restored image."""
         return [self._image(RESTORED)]
 
-    def ordered(self, nchw: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """An N, C, H, W shape in the order of this form's layout."""
-        n, c, h, w = nchw
-        return (n, c, h, w) if self.layout == "NCHW" else (n, h, w, c)
+    def latent_shape(self, spec: ModelSpec) -> tuple[int, ...]:
+        """Shape of noise and stages, in the order of ``latent_layout``."""
+        return _ordered(spec.latent_shape(self.height, self.width), self.latent_layout)
 
     def _image(self, name: str) -> TensorSpec:
-        shape = self.ordered((1, 3, self.height, self.width))
+        shape = _ordered((1, 3, self.height, self.width), self.layout)
         if self.io == "uint8":
             return TensorSpec(name, shape, "uint8", self.layout, "RGB 0..255")
         return TensorSpec(name, shape, "float32", self.layout, "RGB 0..1")
+
+
+def _ordered(nchw: tuple[int, int, int, int], layout: str) -> tuple[int, ...]:
+    n, c, h, w = nchw
+    return (n, c, h, w) if layout == "NCHW" else (n, h, w, c)
 
 
 def parse_size(size: int | str | tuple[int, int] | None, spec: ModelSpec) -> tuple[int, int]:

@@ -1,0 +1,3 @@
+"""One file per target format. Each holds ``TARGET`` and imports its heavy library inside its functions."""
+
+ELIR_EDGE = True

@@ -51,6 +51,7 @@ def lower(
     noise: str = "baked:0",
     io: str = "float",
     layout: str = "NCHW",
+    latent_layout: str = "NCHW",
     norm: str = NormForm.NATIVE,
     on_rewrite: Callable[[str, StaticRestorer], None] | None = None,
 ) -> StaticRestorer:
@@ -61,7 +62,7 @@ def lower(
         size: pixels, a side or (height, width); None for the spec's own.
         noise: ``baked:SEED``, ``input`` (a second argument, standard normal) or ``zero``.
         io: ``float`` for [0, 1], ``uint8`` for 0..255.
-        layout: ``NCHW`` or ``NHWC``, of inputs and outputs.
+        layout: ``NCHW`` or ``NHWC``, of the images. latent_layout: likewise, of noise and stages.
         norm: ``native`` GroupNorm, or ``pointwise``: spatial means and 1x1 convolutions, no transpose, no reshape.
         on_rewrite: called after each rewrite with its name and the graph as it then is.
 
@@ -69,7 +70,7 @@ def lower(
         UsageError: an option that is none of the above. ConfigError: a size that the network cannot take.
     """
     height, width = parse_size(size, restorer.spec)
-    form = GraphForm(height, width, NoiseContract.parse(noise), io, layout)
+    form = GraphForm(height, width, NoiseContract.parse(noise), io, layout, latent_layout)
     tell = on_rewrite or (lambda name, graph: None)
     graph = unroll(restorer, form)
     tell("unroll", graph)

@@ -55,7 +55,7 @@ class StaticRestorer(nn.Module):
     def stages(self, image: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Named stages: encoded, coarse, state_0 .. state_K, restored.
 
-        Latents are in the form's layout and times ``latent_gain``.
+        Latents are in the form's latent layout and times ``latent_gain``.
         """
         stages = {"encoded": self.enc(self._take_image(image))}
         z = stages["coarse"] = self.mmse(stages["encoded"]) if self.mmse is not None else stages["encoded"]
@@ -63,7 +63,8 @@ class StaticRestorer(nn.Module):
             z = stages.setdefault("state_0", self._add_noise(z, noise)) if k == 0 else z
             z = stages[f"state_{k + 1}"] = self._euler(step, z, k)
         restored = self._give_image(self.dec(z))
-        return {name: self._to_layout(latent) for name, latent in stages.items()} | {"restored": restored}
+        layout = self.form.latent_layout
+        return {name: _to_layout(latent, layout) for name, latent in stages.items()} | {"restored": restored}
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Zeros of the right shapes and types, to trace with."""
@@ -88,23 +89,25 @@ class StaticRestorer(nn.Module):
     def _add_noise(self, coarse: Tensor, noise: Tensor | None) -> Tensor:
         if self.form.noise.mode == "zero":
             return coarse
-        scaled = self._from_layout(noise) if noise is not None else self.noise
+        scaled = _to_nchw(noise, self.form.latent_layout) if noise is not None else self.noise
         return coarse + (scaled if self.noise_gain == 1.0 else scaled * self.noise_gain)
 
     def _take_image(self, image: Tensor) -> Tensor:
         if self.form.io == "uint8":
             image = image.to(self.dec.layers[0].weight.dtype)
             image = image if self.pixel_gain == BYTE_RANGE else image * (1 / BYTE_RANGE)
-        return self._from_layout(image)
+        return _to_nchw(image, self.form.layout)
 
     def _give_image(self, decoded: Tensor) -> Tensor:
         if self.form.io == "float":
-            return self._to_layout(decoded.clamp(0.0, 1.0))
+            return _to_layout(decoded.clamp(0.0, 1.0), self.form.layout)
         decoded = decoded if self.pixel_gain == BYTE_RANGE else decoded * BYTE_RANGE
-        return self._to_layout(decoded).clamp(0.0, BYTE_RANGE).round().to(torch.uint8)
+        return _to_layout(decoded, self.form.layout).clamp(0.0, BYTE_RANGE).round().to(torch.uint8)
 
-    def _from_layout(self, tensor: Tensor) -> Tensor:
-        return tensor.permute(0, 3, 1, 2) if self.form.layout == "NHWC" else tensor
 
-    def _to_layout(self, tensor: Tensor) -> Tensor:
-        return tensor.permute(0, 2, 3, 1) if self.form.layout == "NHWC" else tensor
+def _to_nchw(tensor: Tensor, layout: str) -> Tensor:
+    return tensor.permute(0, 3, 1, 2) if layout == "NHWC" else tensor
+
+
+def _to_layout(tensor: Tensor, layout: str) -> Tensor:
+    return tensor.permute(0, 2, 3, 1) if layout == "NHWC" else tensor

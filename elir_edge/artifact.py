@@ -1,0 +1,136 @@
+"""An artifact: the file or files that a runtime loads, and the manifest that says what they are. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elir_edge.errors import DataError, MissingInputError
+from elir_edge.signature import TensorSpec
+from elir_edge.spec import ModelSpec
+
+MANIFEST_SCHEMA = 1
+MANIFEST_KEY = "elir_edge"
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a receiver of an artifact needs to know about it. Holds no time, path or user name.
+
+    ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` maps the names of
+    intermediate tensors kept inside the graph to their shape and to the gain they carry relative to the reference
+    model's; ``parity`` is what was measured against PyTorch; ``request`` identifies what was asked for;
+    ``files`` maps file names to sha256, in the manifest beside the artifact only.
+    """
+
+    target: str
+    precision: str
+    spec: dict[str, Any]
+    weights: dict[str, Any]
+    size: tuple[int, int]
+    io: str
+    layout: str
+    noise: dict[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    stages: dict[str, dict[str, Any]]
+    graph: dict[str, Any]
+    format: dict[str, Any]
+    versions: dict[str, str]
+    request: str
+    parity: dict[str, Any] | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    schema: int = MANIFEST_SCHEMA
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, the same text for the same manifest."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Manifest:
+        """Parse a manifest. Raises DataError, naming ``where``, for text that is none."""
+        try:
+            data = json.loads(text)
+            if data.get("schema") != MANIFEST_SCHEMA:
+                raise DataError(
+                    f"{where}: manifest schema {data.get('schema')!r}, this version reads {MANIFEST_SCHEMA}",
+                    hint="export the artifact again with this version",
+                )
+            for key in ("inputs", "outputs"):
+                data[key] = tuple(TensorSpec.from_dict(item) for item in data[key])
+            height, width = data["size"]
+            return cls(**data | {"size": (int(height), int(width))})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise DataError(f"{where}: not an elir-edge manifest ({error})") from error
+
+    def model_spec(self) -> ModelSpec:
+        """The model's specification. Raises ConfigError where it describes none."""
+        return ModelSpec.from_dict(self.spec, "manifest.spec")
+
+    @property
+    def trained(self) -> bool:
+        """False for stand-in weights, with which pictures mean nothing."""
+        return bool(self.weights.get("trained"))
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """``path`` is the file to open (the .xml of an OpenVINO pair); ``fresh`` is False where it was there already."""
+
+    path: Path
+    manifest: Manifest
+    fresh: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files that a runtime needs."""
+        return sum((self.path.parent / name).stat().st_size for name in self.manifest.files)
+
+
+def sidecar(path: Path) -> Path:
+    """Where the manifest beside an artifact lies."""
+    return path.with_name(path.name + ".json")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_artifact(path: str | Path) -> Artifact:
+    """The artifact at ``path``, its files' hashes checked against the manifest beside it.
+
+    Raises MissingInputError where the artifact or its manifest is missing, DataError where they disagree.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    beside = sidecar(path)
+    if not beside.is_file():
+        raise MissingInputError(f"{beside}: the manifest beside the artifact is missing")
+    if beside.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DataError(f"{beside}: larger than any manifest")
+    manifest = Manifest.from_json(beside.read_text(encoding="utf-8", errors="replace"), str(beside))
+    check_files(path, manifest)
+    return Artifact(path, manifest, fresh=False)
+
+
+def check_files(path: Path, manifest: Manifest) -> None:
+    """Raise DataError unless every file is there, beside ``path``, with the hash that the manifest states."""
+    if path.name not in manifest.files:
+        raise DataError(f"{path}: the manifest beside it is that of {', '.join(manifest.files) or 'no file'}")
+    for name, digest in manifest.files.items():
+        file = path.parent / name
+        if Path(name).name != name or not file.is_file() or file.is_symlink():
+            raise DataError(f"{path}: its file '{name}' is missing or not a plain file beside it")
+        if sha256_of(file) != digest:
+            raise DataError(
+                f"{file}: its content is not what the manifest states (sha256 differs)",
+                hint="the file was changed, cut short or mixed with another export: export or copy it again",
+            )

@@ -1,0 +1,198 @@
+"""Checkpoint files of any published kind -> tensors by the reference model's names. The kind is told by content."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elir_edge.errors import DataError, MissingInputError
+
+PREFIXES = ("enc", "mmse", "fmir", "dec")
+LIGHTNING_PARTS = {f"state_dict_{prefix}": prefix for prefix in PREFIXES}
+DIFFUSERS_PARTS = {"encoder.layers.": "enc.layers.", "decoder.layers.": "dec.layers."}
+MAX_EXPANSION = 4
+MAX_TENSORS = 100_000
+PICKLE_START = b"\x80"
+ZIP_START = b"PK\x03\x04"
+TAR_MAGIC = (257, b"ustar")
+SAFETENSORS_HEADER = 8
+
+Tensors = dict[str, Tensor]
+
+
+def read_checkpoint(path: Path) -> Tensors:
+    """Tensors of a checkpoint file, named as in the reference model.
+
+    Reads ELIR state dicts, Lightning checkpoints (their four EMA dicts), Tiny AutoEncoder files in diffusers' and in
+    the original naming, each as a PyTorch file or as safetensors. No code inside a file is ever run.
+
+    Raises MissingInputError where there is no such file, DataError, saying why, for anything that is no checkpoint.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such checkpoint file")
+    return canonical_names(_read_tensors(path), str(path))
+
+
+def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
+    """Bring any published naming to the reference model's. Raises DataError for a naming that is none of them."""
+    if any(key in tensors for key in LIGHTNING_PARTS):
+        return _from_lightning(tensors, where)
+    flat = _only_tensors(tensors, where)
+    if not flat:
+        raise DataError(f"{where}: holds no tensors")
+    if all(re.match(r"\d+\.", name) for name in flat):
+        return _from_original_autoencoder(flat, where)
+    return {_from_diffusers(name): tensor for name, tensor in flat.items()}
+
+
+def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
+    """Copy ``tensors`` into ``module``.
+
+    Raises one DataError that names every missing, extra, misshapen and non-finite tensor.
+    """
+    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    problems = [
+        _listing("missing", [name for name in expected if name not in tensors]),
+        _listing("not part of the model", [name for name in tensors if name not in expected]),
+        _listing("of the wrong shape", _misshapen(expected, tensors)),
+        _listing("with NaN or Inf", [name for name, tensor in tensors.items() if not _finite(tensor)]),
+    ]
+    found = [problem for problem in problems if problem]
+    if found:
+        raise DataError(
+            f"{where}: the weights do not fit the model\n" + "\n".join(found),
+            hint="is this the preset the checkpoint was made for? (elir-edge presets)",
+        )
+    module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+
+
+def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
+    return [
+        f"{name} {tuple(tensors[name].shape)}, expected {tuple(shape)}"
+        for name, shape in expected.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+
+
+def _listing(what: str, names: list[str]) -> str:
+    return f"  {len(names)} {what}:\n    " + "\n    ".join(names) if names else ""
+
+
+def _finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _read_tensors(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:
+        start = file.read(TAR_MAGIC[0] + 8)
+    if not start:
+        raise DataError(f"{path}: the file is empty")
+    if start.startswith(ZIP_START):
+        _check_zip(path)
+        return _load_pickled(path)
+    if start[TAR_MAGIC[0] :].startswith(TAR_MAGIC[1]):
+        raise DataError(f"{path}: a legacy tar checkpoint", hint="load it with an old PyTorch and save it again")
+    if start.startswith(PICKLE_START):
+        return _load_pickled(path)
+    if start[SAFETENSORS_HEADER : SAFETENSORS_HEADER + 1] == b"{":
+        return _load_safetensors(path)
+    raise DataError(f"{path}: neither a PyTorch nor a safetensors file")
+
+
+def _check_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged or cut short ({error})") from error
+    names = [entry.filename for entry in entries]
+    if any(name.endswith("/constants.pkl") for name in names) or any("/code/" in name for name in names):
+        raise DataError(
+            f"{path}: a TorchScript program, not a checkpoint", hint="save model.state_dict() with torch.save instead"
+        )
+    if sum(entry.file_size for entry in entries) > MAX_EXPANSION * path.stat().st_size:
+        raise DataError(f"{path}: unpacks to more than {MAX_EXPANSION} times its size, which no checkpoint does")
+
+
+def _load_pickled(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
+        if reason:
+            raise DataError(
+                f"{path}: refused, because it asks to run code ({reason.group(1)})",
+                hint="only plain tensors are read; save model.state_dict() with torch.save",
+            ) from error
+        raise DataError(f"{path}: damaged or not a checkpoint ({_first_line(error)})") from error
+    except Exception as error:  # a damaged file makes torch.load raise nearly anything
+        raise DataError(f"{path}: damaged or cut short ({_first_line(error)})") from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"{path}: holds a {type(content).__name__}, not a dict of tensors")
+    return content
+
+
+def _load_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            if len(names) > MAX_TENSORS:
+                raise DataError(f"{path}: {len(names)} tensors, more than any model has")
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})") from error
+
+
+def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
+    missing = [key for key in LIGHTNING_PARTS if not isinstance(content.get(key), Mapping)]
+    if missing:
+        raise DataError(f"{where}: a training checkpoint without {', '.join(missing)}")
+    return {
+        f"{prefix}.{name}": tensor
+        for key, prefix in LIGHTNING_PARTS.items()
+        for name, tensor in _only_tensors(content[key], f"{where} ({key})").items()
+    }
+
+
+def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:
+    """The encoder file begins with a convolution of the image; the decoder file counts its clamp as layer 0."""
+    if "0.weight" in tensors:
+        return {f"enc.layers.{name}": tensor for name, tensor in tensors.items()}
+    if "1.weight" in tensors:
+        return {f"dec.layers.{_decrement(name)}": tensor for name, tensor in tensors.items()}
+    raise DataError(f"{where}: numbered layers, but neither those of an encoder nor of a decoder")
+
+
+def _decrement(name: str) -> str:
+    number, rest = name.split(".", 1)
+    return f"{int(number) - 1}.{rest}"
+
+
+def _from_diffusers(name: str) -> str:
+    for theirs, ours in DIFFUSERS_PARTS.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name
+
+
+def _only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
+    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        raise DataError(
+            f"{where}: not a plain dict of tensors: {', '.join(others[:8])}",
+            hint="save model.state_dict(), or a Lightning checkpoint with its four EMA dicts",
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,58 @@
+"""Comparing numbers: shape, type and finiteness first, then how far apart. NaN never passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+FP32_MAX_ABS = 1e-4
+BYTE_LEVELS = 1.0
+IDENTICAL_DB = 200.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How ``actual`` differs from ``expected``, on the scale of 0..1.
+
+    ``problem`` is a sentence where they cannot be compared at all, and the figures are then infinite (PSNR: zero).
+    ``mean_shift`` is the mean difference of each colour channel.
+    """
+
+    max_abs: float
+    p99_abs: float
+    psnr_db: float
+    mean_shift: tuple[float, float, float]
+    problem: str | None = None
+
+
+def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:
+    """Compare two pictures H x W x 3, float or uint8 alike; uint8 counts as 0..255, floats as 0..1."""
+    problem = _problem(actual, expected)
+    if problem:
+        return Comparison(math.inf, math.inf, 0.0, (math.inf,) * 3, problem)
+    scale = 255.0 if actual.dtype == np.uint8 else 1.0
+    difference = (actual.astype(np.float64) - expected.astype(np.float64)) / scale
+    magnitude = np.abs(difference)
+    red, green, blue = (float(shift) for shift in difference.reshape(-1, 3).mean(0))
+    return Comparison(
+        float(magnitude.max()), float(np.quantile(magnitude, 0.99)), psnr_of(difference), (red, green, blue)
+    )
+
+
+def psnr_of(difference: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB for a difference on the scale of 0..1; 200 where there is none."""
+    mean_square = float(np.mean(np.square(difference)))
+    return IDENTICAL_DB if mean_square == 0 else min(IDENTICAL_DB, -10 * math.log10(mean_square))
+
+
+def _problem(actual: np.ndarray, expected: np.ndarray) -> str | None:
+    if actual.shape != expected.shape:
+        return f"shape {actual.shape}, expected {expected.shape}"
+    if actual.dtype != expected.dtype:
+        return f"type {actual.dtype}, expected {expected.dtype}"
+    for name, array in (("the artifact's", actual), ("the model's", expected)):
+        if not np.isfinite(array).all():
+            return f"{name} result holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite"
+    return None

@@ -1,0 +1,109 @@
+"""Writing so that nobody ever sees half a result: staged beside the target, synced, then renamed into place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from elir_edge.cache import cache_folder
+from elir_edge.errors import ElirEdgeError, LockedError, OutputError, StorageError
+
+
+@contextmanager
+def staging(destination: Path) -> Iterator[Path]:
+    """A fresh hidden folder in ``destination``'s folder, gone afterwards; one run at a time for a destination.
+
+    Raises OutputError at once where nothing can be created there, LockedError where another run is at it.
+    """
+    with _lock(destination):
+        folder = destination.parent / f".{destination.name[:40]}.{secrets.token_hex(4)}.part"
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(f"{destination.parent}: cannot write there ({error.strerror})") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_in(source: Path, folder: Path) -> Path:
+    """Copy a file into a staging folder and sync it. Raises StorageError where the disk is full or fails."""
+    target = folder / source.name
+    with storage_errors(target), source.open("rb") as reading, target.open("xb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        _sync(writing.fileno())
+    return target
+
+
+def write_in(folder: Path, name: str, data: bytes) -> Path:
+    """Write bytes into a staging folder and sync them. Raises StorageError where the disk is full or fails."""
+    target = folder / name
+    with storage_errors(target), target.open("xb") as writing:
+        writing.write(data)
+        _sync(writing.fileno())
+    return target
+
+
+def publish(files: list[Path], folder: Path) -> None:
+    """Rename staged files into ``folder``, in the order given: the manifest last. Symlinks there are replaced."""
+    for file in files:
+        target = folder / file.name
+        if target.is_dir() and not target.is_symlink():
+            raise OutputError(f"{target}: is a folder")
+        with storage_errors(target):
+            file.replace(target)
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            _sync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` in one step. Raises OutputError, StorageError or LockedError."""
+    with staging(path) as folder:
+        publish([write_in(folder, path.name, data)], path.parent)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's write errors into the project's."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> ElirEdgeError:
+    """A permission problem is the place's fault, anything else the storage's."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR):
+        return OutputError(f"{path}: cannot write there ({error.strerror})")
+    return StorageError(f"{path}: writing failed ({error.strerror})", hint="nothing was replaced; free some space")
+
+
+@contextmanager
+def _lock(destination: Path) -> Iterator[None]:
+    name = hashlib.sha256(os.fsencode(Path.absolute(destination))).hexdigest()[:32]
+    path = cache_folder("locks") / f"{name}.lock"
+    with path.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{destination}: another run is writing it", hint="wait for it to end") from error
+        yield
+
+
+def _sync(handle: int) -> None:
+    with contextlib.suppress(OSError):
+        os.fsync(handle)

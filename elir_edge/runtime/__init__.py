@@ -1,0 +1,87 @@
+"""What runs an artifact: a session, and one file per runtime. Only the torch backend imports torch."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.errors import MissingInputError, UsageError, did_you_mean, missing_package
+from elir_edge.native import captured_output
+from elir_edge.runtime.base import Session
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TORCH = "torch"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A runtime: what it is called, which files it opens, the module it needs, and the extra that brings that."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    package: str
+    extra: str
+
+    def load(self) -> Any:
+        """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
+        try:
+            with captured_output():
+                return importlib.import_module(f"elir_edge.runtime.{self.name}_backend")
+        except ImportError as error:
+            raise missing_package(self.package, self.extra) from error
+
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("onnxruntime", (".onnx",), "onnxruntime", "run-onnxruntime"),
+        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino"),
+        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert"),
+        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend(TORCH, (), "torch", "torch"),
+    )
+}
+
+
+def get_backend(name: str) -> Backend:
+    """The backend called ``name``. Raises UsageError, naming the nearest, where there is none."""
+    if name not in BACKENDS:
+        raise UsageError(f"there is no backend '{name}'", hint=did_you_mean(name, BACKENDS))
+    return BACKENDS[name]
+
+
+def backends_for(path: Path) -> list[Backend]:
+    """The backends that open files of this kind, the usual one first. Raises UsageError where there is none."""
+    found = [backend for backend in BACKENDS.values() if path.suffix in backend.suffixes]
+    if not found:
+        endings = sorted({suffix for backend in BACKENDS.values() for suffix in backend.suffixes})
+        raise UsageError(f"{path}: no backend opens '{path.suffix}' files", hint=f"known: {', '.join(endings)}")
+    return found
+
+
+def open_session(
+    model: str | Path | nn.Module, backend: str | None = None, threads: int | None = None, stages: tuple[str, ...] = ()
+) -> Session:
+    """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
+
+    ``threads`` None leaves the number to the runtime. ``stages`` are names of stages to give as outputs too.
+
+    Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed),
+    DataError (the file is damaged).
+    """
+    if not isinstance(model, str | Path):
+        return get_backend(TORCH).load().open_session(model, threads, stages)
+    path = Path(model)
+    if backend is not None:
+        chosen = get_backend(backend)
+        if path.suffix not in chosen.suffixes:
+            raise UsageError(f"{path}: the backend '{backend}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
+    else:
+        chosen = backends_for(path)[0]
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    return chosen.load().open_session(path, threads, stages)

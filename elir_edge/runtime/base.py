@@ -1,0 +1,70 @@
+"""What every session promises, and the checks that all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from elir_edge.errors import DataError, UsageError
+from elir_edge.signature import TensorSpec
+
+
+class Session(ABC):
+    """A loaded artifact that runs: ``with open_session(path) as session: session.run({"image": array})``.
+
+    ``inputs`` and ``outputs`` say what it takes and gives; ``backend`` and ``device`` what runs it.
+    """
+
+    backend: str
+    device: str = "CPU"
+
+    def __init__(self, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self._open = True
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run once. ``feeds`` has exactly the inputs, of their shape and dtype; gives every output by name.
+
+        Raises UsageError where the feeds do not fit, or the session is closed; DataError where the runtime fails.
+        """
+        if not self._open:
+            raise UsageError(f"this {self.backend} session is closed")
+        self._check(feeds)
+        try:
+            return self._run(feeds)
+        except (RuntimeError, ValueError) as error:
+            raise DataError(f"{self.backend} failed to run the artifact: {error}") from error
+
+    def close(self) -> None:
+        """Give the runtime's resources back. Closing twice is allowed."""
+        if self._open:
+            self._open = False
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @abstractmethod
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    def _check(self, feeds: Mapping[str, np.ndarray]) -> None:
+        names = [tensor.name for tensor in self.inputs]
+        if sorted(feeds) != sorted(names):
+            raise UsageError(f"inputs given: {', '.join(sorted(feeds)) or 'none'}; the artifact takes {', '.join(names)}")
+        for tensor in self.inputs:
+            given = feeds[tensor.name]
+            if given.shape != tensor.shape or given.dtype != np.dtype(tensor.dtype):
+                raise UsageError(
+                    f"input '{tensor.name}' is {given.dtype} {given.shape}; "
+                    f"the artifact takes {tensor.dtype} {tensor.shape} ({tensor.layout}, {tensor.values})"
+                )

@@ -1,0 +1,91 @@
+"""OpenVINO on the CPU, for IR and for ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import DataError
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.described import Reported, describe
+
+DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+
+
+class OpenVinoSession(Session):
+    """Runs a .xml and .bin pair, or a .onnx file, in fp32 arithmetic: what a graph holds is what is computed."""
+
+    backend = "openvino"
+
+    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
+        core = openvino.Core()
+        model = _read(core, path)
+        for name in stages:
+            _add_output(model, name, path)
+        properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            properties["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._compiled = core.compile_model(model, self.device, properties)
+        except RuntimeError as error:
+            raise DataError(f"{path}: OpenVINO cannot compile it: {error}") from error
+        self._request = self._compiled.create_infer_request()
+        super().__init__(*describe(path, _manifest(model), _reported(model.inputs), _reported(model.outputs)))
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._request.infer(dict(feeds))
+        return {tensor.name: self._request.get_tensor(tensor.name).data.copy() for tensor in self.outputs}
+
+    def _close(self) -> None:
+        del self._request, self._compiled
+
+
+def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded."""
+    return OpenVinoSession(path, threads, stages)
+
+
+def read_manifest(path: Path) -> str | None:
+    """The manifest inside, or None."""
+    return _manifest(_read(openvino.Core(), path))
+
+
+def _read(core: Any, path: Path) -> Any:
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        raise DataError(f"{path}: OpenVINO cannot read it: {error}") from error
+
+
+def _manifest(model: Any) -> str | None:
+    for key in ([MANIFEST_KEY], ["framework", MANIFEST_KEY]):
+        if model.has_rt_info(key):
+            return str(model.get_rt_info(key).astype(str))
+    return None
+
+
+def _add_output(model: Any, name: str, path: Path) -> None:
+    if any(name in port.get_names() for port in model.outputs):
+        return
+    try:
+        model.add_outputs([name])
+    except RuntimeError as error:
+        raise DataError(f"{path}: the graph has no tensor called {name}") from error
+
+
+def _reported(ports: list) -> list[Reported]:  # type: ignore[type-arg]
+    return [(min(port.get_names(), key=len), _shape(port), _dtype(port)) for port in ports]
+
+
+def _shape(port: Any) -> tuple[int, ...]:
+    return tuple(port.shape) if port.partial_shape.is_static else (-1,)
+
+
+def _dtype(port: Any) -> str:
+    name = port.element_type.get_type_name()
+    return DTYPES.get(name, name)

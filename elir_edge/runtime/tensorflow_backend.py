@@ -1,0 +1,15 @@
+"""TensorFlow's own interpreter: an independent second opinion on a .tflite file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorflow.lite.python.interpreter import Interpreter
+
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.tflite_interpreter import InterpreterSession
+
+
+def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded."""
+    return InterpreterSession("tensorflow", Interpreter, path, threads, stages)

@@ -1,0 +1,61 @@
+"""What LiteRT and TensorFlow share: both run .tflite files through an interpreter of the same interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import DataError
+from elir_edge.flatmodel import get_metadata, pack_model, read_file, set_outputs
+from elir_edge.native import captured_output
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.described import Reported, describe
+from elir_edge.signature import RESTORED
+
+
+class InterpreterSession(Session):
+    """Runs the first signature of a .tflite file."""
+
+    def __init__(
+        self, backend: str, interpreter: Callable[..., Any], path: Path, threads: int | None, stages: tuple[str, ...]
+    ) -> None:
+        self.backend = backend
+        model = read_file(path)
+        source: dict[str, Any] = {"model_path": str(path)}
+        if stages:
+            set_outputs(model, [*stages, RESTORED], str(path))
+            source = {"model_content": pack_model(model)}
+        try:
+            with captured_output():
+                self._interpreter = interpreter(**source, num_threads=threads)
+                self._interpreter.allocate_tensors()
+                self._runner = self._interpreter.get_signature_runner()
+        except (RuntimeError, ValueError) as error:
+            raise DataError(f"{path}: {backend} cannot load it: {error}") from error
+        inputs, outputs = (_reported(details) for details in self._details())
+        super().__init__(*describe(path, get_metadata(model, MANIFEST_KEY), inputs, outputs))
+
+    def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._runner.get_input_details(), self._runner.get_output_details()
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: np.array(value) for name, value in self._runner(**feeds).items()}
+
+    def _close(self) -> None:
+        del self._runner, self._interpreter
+
+
+def read_manifest(path: Path) -> str | None:
+    """The manifest inside a .tflite file, or None."""
+    return get_metadata(read_file(path), MANIFEST_KEY)
+
+
+def _reported(details: dict[str, Any]) -> list[Reported]:
+    return [
+        (name, tuple(int(side) for side in item["shape"]), np.dtype(item["dtype"]).name)
+        for name, item in details.items()
+    ]

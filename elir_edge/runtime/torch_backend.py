@@ -1,0 +1,46 @@
+"""PyTorch itself, running a lowered model: the only backend that imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from elir_edge.errors import UsageError
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.runtime.base import Session
+from elir_edge.signature import RESTORED, TensorSpec
+
+
+class TorchSession(Session):
+    """Runs a lowered model in PyTorch."""
+
+    backend = "torch"
+
+    def __init__(self, graph: StaticRestorer, threads: int | None, stages: tuple[str, ...]) -> None:
+        self._graph, self._threads = graph, threads
+        outputs = [TensorSpec(name, (), "float32", graph.form.layout, "latent") for name in stages]
+        super().__init__(graph.form.inputs(graph.spec), [*outputs, *graph.form.outputs()])
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads or before)
+        try:
+            with torch.inference_mode():
+                arguments = [torch.from_numpy(feeds[tensor.name]) for tensor in self.inputs]
+                stages = self._graph.stages(*arguments)
+        finally:
+            torch.set_num_threads(before)
+        names = [tensor.name for tensor in self.outputs]
+        return {name: stages[name].numpy() for name in names}
+
+    def _close(self) -> None:
+        del self._graph
+
+
+def open_session(model: object, threads: int | None, stages: tuple[str, ...]) -> Session:
+    """A session over a lowered model. Raises UsageError for any other object."""
+    if not isinstance(model, StaticRestorer):
+        raise UsageError(f"the torch backend runs what elir_edge.lower gives, not {type(model).__name__}")
+    return TorchSession(model, threads, tuple(name for name in stages if name != RESTORED))

@@ -1,0 +1,94 @@
+"""Targets: the formats a model can be exported to. One target is one file under ``exporters``, or an entry point."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
+from elir_edge.progress import Progress
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
+
+ENTRY_POINTS = "elir_edge.targets"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``."""
+
+    folder: Path
+    stem: str
+    precision: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format.
+
+    ``convert(graph, conversion)`` writes the files and returns facts about the format (versions of its own, say) for
+    the manifest; the graph's stages are to stay findable inside by their names. ``embed(path, text)`` puts the
+    manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8, ``latent_layout``
+    that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open first; ``backends`` what runs it, the default first;
+    ``packages`` whose versions belong into the manifest; ``extra`` what to install.
+    """
+
+    name: str
+    description: str
+    suffixes: tuple[str, ...]
+    precisions: tuple[str, ...]
+    layouts: dict[str, str]
+    latent_layout: str
+    norm: str
+    backends: tuple[str, ...]
+    packages: tuple[str, ...]
+    extra: str
+    convert: Callable[[StaticRestorer, Conversion], dict[str, Any]]
+    embed: Callable[[Path, str], None]
+
+
+def targets() -> dict[str, Target]:
+    """All targets by name: those under ``exporters``, then those that installed packages announce.
+
+    Raises ElirEdgeError where ``exporters`` is somebody else's package, or a name is taken twice.
+    """
+    package = _own_exporters()
+    found: dict[str, Target] = {}
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
+        _add(found, importlib.import_module(f"exporters.{module.name}").TARGET, f"exporters/{module.name}.py")
+    for entry in entry_points(group=ENTRY_POINTS):
+        _add(found, entry.load(), f"entry point {entry.value}")
+    return found
+
+
+def get_target(name: str) -> Target:
+    """The target called ``name``. Raises UsageError, naming the nearest, where there is none."""
+    known = targets()
+    if name not in known:
+        raise UsageError(f"there is no target '{name}'", hint=did_you_mean(name, known))
+    return known[name]
+
+
+def _add(found: dict[str, Target], target: object, where: str) -> None:
+    if not isinstance(target, Target):
+        raise ElirEdgeError(f"{where}: TARGET is {type(target).__name__}, not a Target")
+    if target.name in found:
+        raise ElirEdgeError(f"{where}: the name '{target.name}' is taken by another target")
+    found[target.name] = target
+
+
+def _own_exporters() -> Any:
+    package = importlib.import_module("exporters")
+    if getattr(package, "ELIR_EDGE", False) is not True:
+        raise ElirEdgeError(
+            f"the package 'exporters' that Python finds is not elir-edge's: {getattr(package, '__file__', None)}",
+            hint="remove or rename that package, or run from another folder",
+        )
+    return package

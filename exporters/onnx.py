@@ -1,0 +1,110 @@
+"""ONNX, opset 21, one file: torch's dynamo exporter, simplified, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import ElirEdgeError, missing_package
+from elir_edge.native import captured_output
+from elir_edge.signature import RESTORED
+from elir_edge.target import Conversion, Target
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from elir_edge.lowering.static import StaticRestorer
+
+OPSET = 21
+
+
+def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
+    """Write ``stem.onnx``. GroupNormalization stays one op."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+        import onnxsim
+    except ImportError as error:
+        raise missing_package(error.name or "onnx", "onnx") from error
+    from elir_edge.lowering.staged import StagedRestorer
+
+    with conversion.progress.stage("converting to ONNX"), captured_output():
+        model = _export(graph)
+    with conversion.progress.stage("simplifying and checking the ONNX graph"), captured_output():
+        model, same = onnxsim.simplify(model)
+        if not same:
+            raise ElirEdgeError("the simplified ONNX graph does not compute what the converted one does")
+        _tidy(model, StagedRestorer(graph).output_names())
+        onnx.checker.check_model(model, full_check=True)
+    path = conversion.folder / f"{conversion.stem}.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return {"opset": model.opset_import[0].version, "ir_version": model.ir_version}
+
+
+def embed(path: Path, text: str) -> None:
+    """Put the manifest into the model's metadata_props."""
+    import onnx
+
+    model = onnx.load_model(path, load_external_data=False)
+    onnx.helper.set_model_props(model, {MANIFEST_KEY: text})
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _export(graph: StaticRestorer) -> ModelProto:
+    import torch
+
+    from elir_edge.lowering.trace import trace
+
+    names = [tensor.name for tensor in graph.form.inputs(graph.spec)]
+    program = torch.onnx.export(
+        trace(graph), (), input_names=names, dynamo=True, opset_version=OPSET, external_data=False, verbose=False
+    )
+    return program.model_proto  # type: ignore[union-attr]
+
+
+def _tidy(model: ModelProto, stages: list[str]) -> None:
+    """Name the stages, keep one output, drop what tells of the machine that traced it."""
+    graph = model.graph
+    outputs = [output.name for output in graph.output]
+    _rename(model, dict(zip(outputs, stages, strict=True)))
+    for i, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{i}"
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    keep = [output for output in graph.output if output.name == RESTORED]
+    del graph.output[:], graph.value_info[:], model.metadata_props[:], graph.metadata_props[:]
+    graph.output.extend(keep)
+    graph.name, model.producer_name, model.producer_version, model.doc_string = "elir", "elir-edge", "", ""
+
+
+def _rename(model: ModelProto, names: dict[str, str]) -> None:
+    """Rename tensors: the given ones as stated, weights to the checkpoint's names."""
+    graph = model.graph
+    for initializer in graph.initializer:
+        names[initializer.name] = initializer.name.removeprefix("static.")
+        initializer.name = names[initializer.name]
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    for output in graph.output:
+        output.name = names[output.name]
+
+
+TARGET = Target(
+    name="onnx",
+    description="ONNX, one file, opset 21",
+    suffixes=(".onnx",),
+    precisions=("fp32",),
+    layouts={"float": "NCHW", "uint8": "NHWC"},
+    latent_layout="NCHW",
+    norm="native",
+    backends=("onnxruntime", "openvino"),
+    packages=("torch", "onnx", "onnxscript", "onnxsim"),
+    extra="onnx",
+    convert=convert,
+    embed=embed,
+)

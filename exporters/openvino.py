@@ -1,0 +1,90 @@
+"""OpenVINO IR (.xml and .bin), straight from PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import missing_package
+from elir_edge.native import captured_output
+from elir_edge.signature import RESTORED
+from elir_edge.target import Conversion, Target
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
+
+
+def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
+    """Write ``stem.xml`` and ``stem.bin``. GroupNormalization stays one op, SiLU becomes Swish."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise missing_package("openvino", "openvino") from error
+    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.lowering.trace import trace
+
+    inputs = graph.form.inputs(graph.spec)
+    with conversion.progress.stage("converting to OpenVINO IR"), captured_output():
+        model = openvino.convert_model(trace(graph), input=[list(tensor.shape) for tensor in inputs])
+    for port, tensor in zip(model.inputs, inputs, strict=True):
+        port.get_tensor().set_names({tensor.name})
+        port.get_node().set_friendly_name(tensor.name)
+    for result, name in zip(list(model.get_results()), StagedRestorer(graph).output_names(), strict=True):
+        _name_stage(model, result, name)
+    _rename_nodes(model)
+    _save(model, conversion.folder / f"{conversion.stem}.xml")
+    return {"ir": 11}
+
+
+def embed(path: Path, text: str) -> None:
+    """Put the manifest into the IR's rt_info."""
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    model.set_rt_info(text, [MANIFEST_KEY])
+    staged = path.with_name("embedded.xml")
+    _save(model, staged)
+    del model
+    for suffix in (".xml", ".bin"):
+        staged.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _name_stage(model: Any, result: Any, name: str) -> None:
+    """Name what feeds ``result``, and keep the result itself only where it is the restored image."""
+    if name == RESTORED:
+        result.output(0).get_tensor().set_names({name})
+    else:
+        result.input_value(0).get_tensor().set_names({name})
+        model.remove_result(result)
+
+
+def _save(model: Any, path: Path) -> None:
+    import openvino
+
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _rename_nodes(model: Any) -> None:
+    """Short names in the order of execution: the converter's count differs between runs."""
+    model.set_friendly_name("elir")
+    ordered = model.get_ordered_ops()
+    for i, node in enumerate(ordered):
+        if node.get_type_name() not in ("Parameter", "Result"):
+            node.set_friendly_name(f"{node.get_type_name()}_{i}")
+
+
+TARGET = Target(
+    name="openvino",
+    description="OpenVINO IR, .xml and .bin",
+    suffixes=(".xml", ".bin"),
+    precisions=("fp32",),
+    layouts={"float": "NCHW", "uint8": "NHWC"},
+    latent_layout="NCHW",
+    norm="native",
+    backends=("openvino",),
+    packages=("torch", "openvino"),
+    extra="openvino",
+    convert=convert,
+    embed=embed,
+)

@@ -1,0 +1,66 @@
+"""TFLite (LiteRT), NHWC, all tensors at most 4-D, through litert-torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import missing_package
+from elir_edge.flatmodel import pack_model, read_file, rename_tensors, set_metadata, set_outputs
+from elir_edge.native import captured_output
+from elir_edge.signature import RESTORED
+from elir_edge.target import Conversion, Target
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
+
+SIGNATURE = "restore"
+
+
+def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
+    """Write ``stem.tflite``, signature ``restore``. GroupNorm is in its transpose-free form."""
+    path = conversion.folder / f"{conversion.stem}.tflite"
+    with conversion.progress.stage("converting to TFLite"), captured_output():
+        _export(graph, path)
+    model = read_file(path)
+    rename_tensors(model)
+    set_outputs(model, [RESTORED], str(path))
+    path.write_bytes(pack_model(model))
+    return {"schema": model.version, "signature": SIGNATURE}
+
+
+def embed(path: Path, text: str) -> None:
+    """Put the manifest into a metadata buffer."""
+    model = read_file(path)
+    set_metadata(model, MANIFEST_KEY, text)
+    path.write_bytes(pack_model(model))
+
+
+def _export(graph: StaticRestorer, path: Path) -> None:
+    try:
+        import litert_torch
+    except ImportError as error:
+        raise missing_package("litert-torch", "tflite") from error
+    from elir_edge.lowering.staged import StagedRestorer
+
+    names = [tensor.name for tensor in graph.form.inputs(graph.spec)]
+    arguments = dict(zip(names, graph.example_inputs(), strict=True))
+    edge = litert_torch.signature(SIGNATURE, StagedRestorer(graph).eval(), sample_kwargs=arguments).convert()
+    edge.export(str(path))
+
+
+TARGET = Target(
+    name="tflite",
+    description="TFLite / LiteRT flatbuffer, NHWC",
+    suffixes=(".tflite",),
+    precisions=("fp32",),
+    layouts={"float": "NHWC", "uint8": "NHWC"},
+    latent_layout="NHWC",
+    norm="pointwise",
+    backends=("litert", "tensorflow"),
+    packages=("torch", "litert-torch", "litert-converter", "ai-edge-litert"),
+    extra="tflite",
+    convert=convert,
+    embed=embed,
+)
