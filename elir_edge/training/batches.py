@@ -1,4 +1,4 @@
-"""Batches that depend on nothing but the seed, the step and the rank, so that a resumed run sees what it would have seen."""
+"""Batches that depend on the seed, the step and the rank alone, so that a resumed run sees what it would have seen."""
 
 from __future__ import annotations
 

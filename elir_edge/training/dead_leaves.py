@@ -29,7 +29,7 @@ class LeafSpec:
 
 @dataclass(frozen=True)
 class Fills:
-    """What shapes may be filled with: ``textures`` H x W around 0, standard deviation 1; ``photographs`` uint8 H x W x 3."""
+    """What shapes may be filled with: ``textures`` H x W of mean 0 and variance 1, ``photographs`` uint8 H x W x 3."""
 
     textures: tuple[np.ndarray, ...]
     photographs: tuple[np.ndarray, ...] = ()
@@ -88,7 +88,7 @@ def draw_palette(rng: Generator) -> np.ndarray:
 def fill_patch(
     rng: Generator, fills: Fills, palette: np.ndarray, y: np.ndarray, x: np.ndarray, radius: float
 ) -> np.ndarray:
-    """The inside of one shape, h x w x 3: colour, perhaps a gradient, perhaps a texture, stripes or a photograph's patch."""
+    """The inside of one shape, h x w x 3: colour, perhaps a gradient, a texture, stripes or a photograph's patch."""
     height, width = y.shape[0], x.shape[1]
     kind = rng.uniform()
     if fills.photographs and kind < 0.2:

@@ -83,7 +83,7 @@ def bsr(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Degradation:
-    """A task: its ``name``, what it does in one ``line``, ``apply``, and the square ``size`` its pictures are brought to.
+    """A task: its ``name``, what it does in one ``line``, ``apply``, and the ``size`` of the square it works on.
 
     ``size`` None: pictures keep theirs.
     """

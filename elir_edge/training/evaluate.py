@@ -21,7 +21,7 @@ GAP = 4
 
 @dataclass(frozen=True)
 class Quality:
-    """``psnr`` in dB and ``ssim`` of 8-bit pictures; ``lpips`` (AlexNet), or None where its package is not installed."""
+    """``psnr`` in dB and ``ssim`` of 8-bit pictures; ``lpips`` (AlexNet), None where it is not installed."""
 
     psnr: float
     ssim: float
@@ -50,12 +50,12 @@ class Evaluation:
 
 
 def evaluation_pictures(multiple: int, side: int | None = None) -> dict[str, np.ndarray]:
-    """The held-out photographs at their own size, cut around the centre to multiples of ``multiple`` (or to ``side``)."""
+    """The held-out photographs at their own size, their centres cut to multiples of ``multiple`` (or to ``side``)."""
     return {p.name: centre(load_photograph(p), multiple, side) for p in EVALUATION}
 
 
 def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndarray:
-    """The centre of a picture, each side the largest multiple of ``multiple``, or at most ``side``. Raises DataError."""
+    """The centre of a picture, each side the largest multiple of ``multiple`` (up to ``side``). Raises DataError."""
     height, width = (min(length, side or length) // multiple * multiple for length in image.shape[:2])
     if not height or not width:
         raise DataError(f"a picture of {image.shape[1]} x {image.shape[0]} is smaller than {multiple} pixels")
@@ -64,7 +64,7 @@ def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndar
 
 
 def evaluate(pictures: Mapping[str, np.ndarray], degrade: Degrade, restore: Restore, seed: int = 0) -> Evaluation:
-    """Degrade each picture (its own generator, from ``seed`` and its place), restore it, and compare with the original."""
+    """Degrade each picture (its own generator, from ``seed`` and its place), restore it, compare with the original."""
     scores, shown = [], []
     for index, (name, original) in enumerate(pictures.items()):
         degraded = degrade(original, np.random.default_rng((seed, index)))

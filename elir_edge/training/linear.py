@@ -33,7 +33,7 @@ def merge_pair(first: nn.Conv2d, pointwise: nn.Conv2d) -> tuple[Tensor, Tensor]:
 
 
 class Collapsed:
-    """``expanded``, run through ``plain``, the same module built without the pairs; ``plain`` lends its structure only."""
+    """``expanded``, run through ``plain``, the same module built without the pairs, which lends its structure only."""
 
     def __init__(self, expanded: nn.Module, plain: nn.Module) -> None:
         self.expanded = expanded

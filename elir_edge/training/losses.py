@@ -18,7 +18,7 @@ Decoder = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """``segments`` K of the multi-segment loss, time step ``dt``, weight ``alpha`` of the velocity term, ``sigma_min``."""
+    """``segments`` K of the multi-segment loss, time step ``dt``, ``alpha`` of the velocity term, ``sigma_min``."""
 
     segments: int = 5
     dt: float = 0.05
@@ -66,7 +66,7 @@ def flow_terms(field: VectorField, start: Tensor, end: Tensor, t: Tensor, settin
     """The consistency of the jumps to the segment end from ``t`` and from ``t + dt``.
 
     ``start`` is the noised coarse latent, ``end`` the teacher's. Gradients reach the field through time ``t`` alone:
-    everything at ``t + dt`` is a target. A target time at or beyond the segment end is replaced by the path itself there.
+    everything at ``t + dt`` is a target. Where ``t + dt`` is not before the segment end, the target is the path there.
     """
     s, r = segment_end(t, settings.segments), t + settings.dt
     state = path_point(start, end, t, settings.sigma_min)

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,6 +22,8 @@ from elir_edge.training.recipe import Stage
 PARTS = ("enc", "mmse", "fmir", "dec")
 AVERAGE_KEY = "moving_average"
 
+Terms = dict[str, tuple[float, Tensor]]
+
 
 class StageModule(lightning.LightningModule):
     """What both kinds share: optimizer, schedule, moving average, checkpoint entries.
@@ -31,7 +34,7 @@ class StageModule(lightning.LightningModule):
 
     def __init__(self, restorer: Restorer, stage: Stage, seed: int) -> None:
         super().__init__()
-        self.restorer = restorer.to(memory_format=torch.channels_last)
+        self.restorer = restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stage = stage
         self.seed = seed
         self.average = MovingAverage(self.restorer)
@@ -40,7 +43,7 @@ class StageModule(lightning.LightningModule):
         """The parts that this stage trains; the others get no gradient."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         self.restorer.requires_grad_(False)
         for part in self.trained():
             part.requires_grad_(True)
@@ -126,11 +129,11 @@ class FlowModule(StageModule):
             self.log(name, value)
         return total
 
-    def terms(self, degraded: Tensor, clean: Tensor) -> dict[str, tuple[float, Tensor]]:
+    def terms(self, degraded: Tensor, clean: Tensor) -> Terms:
         """Every term of the objective that has a weight: name -> (weight, value)."""
         objective, generator = self.stage.objective, self.generator()
         coarse = self._coarse(degraded)
-        terms: dict[str, tuple[float, Tensor]] = {}
+        terms: Terms = {}
         if objective.latent and self.global_step % objective.every == 0:
             terms |= self._latent_terms(coarse, clean, generator)
         if objective.coarse:
@@ -139,7 +142,7 @@ class FlowModule(StageModule):
             terms["path"] = (objective.path, (self._decode(self._walk(coarse, generator)) - clean).abs().mean())
         return terms
 
-    def _latent_terms(self, coarse: Tensor, clean: Tensor, generator: torch.Generator) -> dict[str, tuple[float, Tensor]]:
+    def _latent_terms(self, coarse: Tensor, clean: Tensor, generator: torch.Generator) -> Terms:
         objective = self.stage.objective
         with torch.no_grad():
             target = self.teacher(clean).float()

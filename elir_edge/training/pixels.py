@@ -23,7 +23,7 @@ def add_noise(image: np.ndarray, sigma: float, rng: Generator) -> np.ndarray:
 
 
 def blur(image: np.ndarray, sigma: float, taps: int | None = None) -> np.ndarray:
-    """Gaussian blur of standard deviation ``sigma`` pixels, borders mirrored, cut to ``taps`` (default: 4 sigma a side)."""
+    """Gaussian blur of standard deviation ``sigma`` pixels, borders mirrored, cut to ``taps`` (or 4 sigma a side)."""
     from scipy.ndimage import gaussian_filter
 
     values = image.astype(np.float32)
@@ -43,7 +43,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int, method: Filter) -> np.ndarray:
-    """To ``height`` x ``width``; box, bilinear and bicubic average when shrinking, nearest takes the pixel at the centre."""
+    """To ``height`` x ``width``; all but nearest average when shrinking, nearest takes the pixel at the centre."""
     from PIL import Image
 
     if image.shape[:2] == (height, width):

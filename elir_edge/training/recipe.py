@@ -15,7 +15,7 @@ KINDS = ("autoencoder", "flow")
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """``tiles`` squares of ``side`` pixels, a share of them ``procedural``, the rest from ``folder`` or from packages."""
+    """``tiles`` squares of ``side`` pixels, a share of them ``procedural``, the rest from ``folder`` or packages."""
 
     tiles: int = 10000
     side: int = 128
@@ -44,7 +44,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: AdamW with linear warm-up, a constant rate, and a linear decay to 0 over the last ``decay`` of the steps.
+    """One stage: AdamW, its rate warmed up, then constant, then falling to 0 over the last ``decay`` of the steps.
 
     ``kind`` autoencoder: encoder and decoder on clean crops. flow: encoder, estimator, field (and the decoder if
     ``train_decoder``) on degraded ones. ``batch`` is per device, ``crop`` in pixels.
@@ -94,7 +94,7 @@ class Recipe:
         for stage in self.stages:
             if stage.crop % multiple or stage.crop > self.data.side:
                 raise ConfigError(
-                    f"stage {stage.name}: crop is {stage.crop}; it must be a multiple of {multiple}, at most {self.data.side}"
+                    f"stage {stage.name}: crop {stage.crop} is not a multiple of {multiple} of at most {self.data.side}"
                 )
 
     @property

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.random import Generator
 
 from elir_edge.errors import DataError, MissingInputError
+from elir_edge.images import READ_SUFFIXES, read_picture
 from elir_edge.training.dead_leaves import Fills, dead_leaves, texture_bank
 from elir_edge.training.photographs import TRAINING, load_photograph
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 LEAVES_SIDE = 256
 
 
@@ -41,14 +41,14 @@ def training_pictures(folder: str | None) -> tuple[np.ndarray, ...]:
     root = Path(folder)
     if not root.is_dir():
         raise MissingInputError(f"{root}: no such folder")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
     if not paths:
-        raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(PICTURE_ENDINGS)}")
-    return tuple(_read(path) for path in paths)
+        raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(READ_SUFFIXES)}")
+    return tuple(read_picture(path) for path in paths)
 
 
 def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """A tile of a random picture at a random scale, turned, mirrored and recoloured at random; uint8 side x side x 3."""
+    """A tile of a random picture at a random scale, turned, mirrored, recoloured; uint8 side x side x 3."""
     from PIL import Image
 
     picture = pictures[int(rng.integers(len(pictures)))]
@@ -86,14 +86,14 @@ def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
     return picture[top : top + spec.side, left : left + spec.side]
 
 
-def tile_store(path: Path, spec: TileSpec, seed: int, report: Callable[[int], None] | None = None) -> np.ndarray:
+def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] = lambda: None) -> np.ndarray:
     """The store at ``path`` (.npy, uint8 count x side x side x 3), memory-mapped; drawn first where it is not there.
 
-    The same ``spec`` and ``seed`` give the same bytes. ``report`` is called with the number of tiles drawn so far.
+    The same ``spec`` and ``seed`` give the same bytes. ``drawn`` is called after each tile.
     """
     shape = (spec.count, spec.side, spec.side, 3)
     if not path.is_file():
-        _draw_store(path, spec, seed, shape, report)
+        _draw_store(path, spec, seed, shape, drawn)
     store = np.load(path, mmap_mode="r")
     if store.shape != shape or store.dtype != np.uint8:
         raise DataError(
@@ -103,7 +103,7 @@ def tile_store(path: Path, spec: TileSpec, seed: int, report: Callable[[int], No
 
 
 def _draw_store(
-    path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], report: Callable[[int], None] | None
+    path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], drawn: Callable[[], None]
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec.folder))
@@ -112,19 +112,8 @@ def _draw_store(
     try:
         for index in range(spec.count):
             store[index] = draw_tile(np.random.default_rng((seed, 1, index)), spec, fills)
-            if report is not None:
-                report(index + 1)
+            drawn()
         store.flush()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except OSError as error:
-        raise DataError(f"{path}: not a readable picture: {error}") from error

@@ -1,14 +1,13 @@
 """A whole training run: every stage of a recipe in turn, each resumed where it stopped, then the collapsed weights.
 
 A run's folder holds ``tiles.npy``; for each stage a folder with its logs and its checkpoint ``last.ckpt``; for each
-finished stage ``<stage>.safetensors``, its averaged weights, uncollapsed, float32; and at the end ``weights.safetensors``,
-collapsed, float16.
+finished stage ``<stage>.safetensors``, its averaged weights, uncollapsed, float32; and at the end
+``weights.safetensors``, collapsed, float16.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +24,8 @@ from torch.utils.data import DataLoader
 from elir_edge.errors import ConfigError, OutputError
 from elir_edge.lowering.collapse import collapse
 from elir_edge.model.restorer import Restorer
+from elir_edge.progress import Progress, Silent
+from elir_edge.publish import write_file
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.degradations import find_degradation
 from elir_edge.training.initial import new_restorer
@@ -33,15 +34,14 @@ from elir_edge.training.recipe import Recipe, Stage
 from elir_edge.training.tiles import TileSpec, tile_store
 
 LAST = "last"
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Where and on what a recipe runs; none of it changes what is computed, rounding aside.
 
-    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's. ``save_minutes`` is the longest
-    stretch of work that a kill can cost. ``workers``: processes that draw batches.
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's. ``save_minutes`` is how much
+    work a kill can cost. ``workers``: processes that draw batches.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class RunOptions:
     callbacks: tuple[Callback, ...] = ()
 
 
-def train(recipe: Recipe, options: RunOptions, report: Report = lambda line: None) -> Path:
+def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None) -> Path:
     """Run what is left of ``recipe`` in ``options.folder`` and return the path of the collapsed weights.
 
     Finished stages are taken as they are; an interrupted one goes on from its checkpoint, with the same batches and the
@@ -64,15 +64,19 @@ def train(recipe: Recipe, options: RunOptions, report: Report = lambda line: Non
     cannot be written, and what ``tile_store`` raises.
     """
     _make_folder(options.folder)
-    store = _store(recipe, options, report)
+    return _train(recipe, options, progress or Silent())
+
+
+def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
+    store = _store(recipe, options, progress)
     restorer = new_restorer(recipe.spec, recipe.seed)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
         if result.is_file():
-            report(f"{stage.name}: done, {result}")
+            progress.note(f"{stage.name}: done, {result}")
         else:
-            report(f"{stage.name}: {stage.steps} steps")
+            progress.note(f"{stage.name}: {stage.steps} steps")
             _run_stage(recipe, index, restorer, teacher, store, options)
         restorer.load_state_dict(load_file(result))
         if stage.kind == "autoencoder":
@@ -84,7 +88,7 @@ def train(recipe: Recipe, options: RunOptions, report: Report = lambda line: Non
 
 
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
-    """The shipped form: every linear block one convolution, float16, contiguous, names as ``Restorer(spec)`` has them."""
+    """The shipped form: every linear block one convolution, float16, named as ``Restorer(spec)`` has them."""
     plain = Restorer(restorer.spec, expanded=True)
     plain.load_state_dict(restorer.state_dict())
     collapse(plain)
@@ -92,19 +96,8 @@ def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file in one step: the old content or the new, never a part. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    content = save({name: value.contiguous() for name, value in tensors.items()})
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a safetensors file in one step. Raises OutputError or StorageError where it cannot be written."""
+    write_file(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
 
 def _run_stage(
@@ -170,22 +163,16 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
 
 def _loggers(folder: Path) -> list[Logger]:
     loggers: list[Logger] = [CSVLogger(folder, name="", version="csv")]
-    try:
+    with contextlib.suppress(ModuleNotFoundError):
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    except ModuleNotFoundError:
-        pass
     return loggers
 
 
-def _store(recipe: Recipe, options: RunOptions, report: Report) -> Any:
+def _store(recipe: Recipe, options: RunOptions, progress: Progress) -> Any:
     data = recipe.data
     spec = TileSpec(data.tiles, data.side, data.procedural, data.folder)
-
-    def progress(count: int) -> None:
-        if count % 1000 == 0:
-            report(f"tiles: {count} of {spec.count}")
-
-    return tile_store(options.folder / "tiles.npy", spec, recipe.seed, progress)
+    with progress.stage("drawing training tiles", spec.count) as advance:
+        return tile_store(options.folder / "tiles.npy", spec, recipe.seed, lambda: advance(1))
 
 
 def _make_folder(folder: Path) -> None:
