@@ -7,7 +7,6 @@ finished stage ``<stage>.safetensors``, its averaged weights, uncollapsed, float
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -41,7 +40,7 @@ class RunOptions:
     """Where and on what a recipe runs; none of it changes what is computed, rounding aside.
 
     ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's. ``save_minutes`` is how much
-    work a kill can cost. ``workers``: processes that draw batches.
+    work a kill can cost. ``workers``: processes that draw batches. ``tensorboard``: log for it too, beside CSV.
     """
 
     folder: Path
@@ -52,6 +51,7 @@ class RunOptions:
     strategy: str = "auto"
     workers: int = 0
     save_minutes: float = 2.0
+    tensorboard: bool = False
     progress: bool = True
     callbacks: tuple[Callback, ...] = ()
 
@@ -153,17 +153,17 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
         strategy=options.strategy,
         gradient_clip_val=stage.clip,
         callbacks=[saver, *bar, *options.callbacks],
-        logger=_loggers(folder),
-        log_every_n_steps=50,
+        logger=_loggers(folder, options.tensorboard),
+        log_every_n_steps=min(50, stage.steps),
         enable_progress_bar=options.progress,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
 
 
-def _loggers(folder: Path) -> list[Logger]:
+def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
     loggers: list[Logger] = [CSVLogger(folder, name="", version="csv")]
-    with contextlib.suppress(ModuleNotFoundError):
+    if tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     return loggers
 

@@ -1,0 +1,66 @@
+"""Recipes: what YAML may say, and the schedule."""
+
+import pytest
+
+from elir_edge.errors import ConfigError, MissingInputError
+from elir_edge.training.recipe import Stage, load_recipe, parse_recipe, recipe_names
+
+MINIMAL = """
+preset: nano
+task: restoration
+seed: 1
+data: {tiles: 4, side: 32}
+stages:
+- {name: a, kind: autoencoder, steps: 2, crop: 32}
+"""
+
+
+def test_every_packaged_recipe_is_one():
+    assert "nano" in recipe_names()
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert recipe.stages[0].kind == "autoencoder"
+        assert recipe.spec.name == recipe.preset
+
+
+def test_the_schedule_warms_up_holds_and_falls_to_zero():
+    stage = Stage("a", steps=100, warm_up=10, decay=0.2)
+    assert stage.rate_at(0) == pytest.approx(0.1)
+    assert stage.rate_at(9) == stage.rate_at(50) == stage.rate_at(80) == 1.0
+    assert stage.rate_at(90) == pytest.approx(0.5)
+    assert stage.rate_at(100) == 0.0
+
+
+def test_without_decay_the_rate_stays():
+    stage = Stage("a", steps=100, warm_up=0, decay=0.0)
+    assert {stage.rate_at(step) for step in range(100)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("kind: autoencoder", "kind: autoencodr"), "autoencodr"),
+        (("crop: 32", "crop: 40"), "crop 40"),
+        (("crop: 32", "crop: 64"), "crop 64"),
+        (("steps: 2", "steps: 0"), "steps"),
+        (("steps: 2", "steps: two"), r"stages\[0\]\.steps"),
+        (("seed: 1", "sed: 1"), "sed"),
+        (("seed: 1\n", ""), "seed"),
+        (("preset: nano", "preset: nanno"), "nanno"),
+    ],
+)
+def test_mistakes_are_named(change, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_recipe(MINIMAL.replace(*change))
+
+
+def test_stages_need_names_of_their_own():
+    with pytest.raises(ConfigError, match="names of their own"):
+        parse_recipe(MINIMAL + "- {name: a, steps: 2, crop: 32}\n")
+
+
+def test_unknown_names_and_missing_files():
+    with pytest.raises(ConfigError, match="nanoo"):
+        load_recipe("nanoo")
+    with pytest.raises(MissingInputError):
+        load_recipe("nowhere.yaml")

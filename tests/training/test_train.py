@@ -1,0 +1,155 @@
+"""The loop: a tiny run through every stage, and one that is stopped half way and goes on to the very same weights."""
+
+import dataclasses
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from elir_edge.errors import ConfigError
+from elir_edge.model.restorer import Restorer
+from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.training.initial import new_restorer
+from elir_edge.training.module import FlowModule
+from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage
+from elir_edge.training.train import RunOptions, collapsed_weights, steps_done, train
+from elir_edge.weights import load_restorer
+
+SPEC = ModelSpec(
+    name="tiny",
+    size=32,
+    steps=2,
+    autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=1, blocks=1),
+    estimator=EstimatorSpec(hidden=4, blocks=1),
+    field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=8),
+)
+AUTOENCODER = Stage("autoencoder", "autoencoder", steps=3, batch=2, crop=16, warm_up=1, latent_noise=0.1)
+FLOW = Stage("flow", steps=4, batch=2, crop=16, warm_up=1, objective=Objective(beta=0.1))
+FINETUNE = Stage(
+    "finetune", steps=2, batch=2, crop=16, warm_up=1, train_decoder=True,
+    objective=Objective(latent=0.1, every=2, coarse=0.5, path=1.0),
+)  # fmt: skip
+
+
+class StopAt(lightning.Callback):
+    """Ends a run as a kill right after a save would."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        self.stage, self.step = stage, step
+
+    def on_train_batch_end(self, trainer, module, *_):
+        if module.stage.name == self.stage and trainer.global_step == self.step:
+            raise ConfigError("stopped here")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SPEC.to_yaml())
+    rng = np.random.default_rng(0)
+    store = rng.integers(0, 255, (6, 24, 24, 3), dtype=np.uint8)
+    for folder in ("run", "other"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "tiles.npy", store)
+    data = DataRecipe(tiles=6, side=24)
+    return Recipe(str(path), "restoration", 3, data, (AUTOENCODER, FLOW, FINETUNE))
+
+
+def options(folder, **changes):
+    plain = RunOptions(folder, precision="32-true", accelerator="cpu", devices=1, progress=False, save_minutes=0.0)
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_run_goes_through_its_stages_and_gives_weights_that_load(recipe, tmp_path):
+    weights = train(recipe, options(tmp_path / "run"))
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"autoencoder.safetensors", "flow.safetensors", "finetune.safetensors", "weights.safetensors"} <= names
+    tensors = load_file(weights)
+    assert tensors.keys() == Restorer(SPEC).state_dict().keys()
+    assert {value.dtype for value in tensors.values()} == {torch.float16}
+    restorer = load_restorer(SPEC, weights)
+    assert restorer(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+    assert (tmp_path / "run" / "flow" / "csv" / "metrics.csv").is_file()
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path):
+    whole = load_file(train(recipe, options(tmp_path / "run")))
+    with pytest.raises(ConfigError, match="stopped here"):
+        train(recipe, options(tmp_path / "other", callbacks=(StopAt("flow", 3),)))
+    assert steps_done(tmp_path / "other" / "flow" / "last.ckpt") in (2, 3)
+    assert not (tmp_path / "other" / "flow.safetensors").exists()
+    resumed = load_file(train(recipe, options(tmp_path / "other")))
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_training_checkpoints_are_of_the_published_kind(recipe, tmp_path):
+    train(recipe, options(tmp_path / "run"))
+    restorer = load_restorer(SPEC, tmp_path / "run" / "finetune" / "last.ckpt")
+    expected = load_file(tmp_path / "run" / "weights.safetensors")
+    for name, value in restorer.state_dict().items():
+        assert torch.allclose(value, expected[name].float(), atol=2e-3), name
+
+
+def test_a_flow_stage_alone_has_no_teacher(recipe, tmp_path):
+    with pytest.raises(ConfigError, match="autoencoder stage before"):
+        train(dataclasses.replace(recipe, stages=(FLOW,)), options(tmp_path / "run"))
+
+
+def gradients(objective: Objective, *, train_decoder: bool = False) -> set[str]:
+    """The parts that one step of ``objective`` moves."""
+    restorer = new_restorer(SPEC, 0)
+    stage = Stage("s", train_decoder=train_decoder, objective=objective)
+    module = FlowModule(restorer, restorer.enc, stage, 0)
+    module.configure_optimizers()
+    clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    terms = module.terms(clean * 0.9, clean)
+    torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
+    moved = {name.split(".")[0] for name, value in restorer.named_parameters() if value.grad is not None and value.grad.any()}
+    assert all(value.grad is None for value in module.teacher.parameters())
+    return moved
+
+
+@pytest.mark.parametrize(
+    ("objective", "moved"),
+    [
+        (Objective(), {"enc", "mmse", "fmir"}),
+        (Objective(latent=0.0, coarse=1.0), {"enc", "mmse"}),
+        (Objective(latent=0.0, path=1.0), {"enc", "mmse", "fmir"}),
+    ],
+)
+def test_each_objective_moves_the_parts_it_should(objective, moved):
+    assert gradients(objective) == moved
+
+
+def test_the_decoder_moves_only_where_the_stage_says_so():
+    assert gradients(Objective(path=1.0), train_decoder=True) == {"enc", "mmse", "fmir", "dec"}
+
+
+def test_the_flow_terms_do_not_reach_the_estimator():
+    restorer = new_restorer(SPEC, 0)
+    module = FlowModule(restorer, restorer.enc, Stage("s", objective=Objective(beta=0.1)), 0)
+    module.configure_optimizers()
+    clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    terms = module.terms(clean * 0.9, clean)
+    (terms["flow"][1] + terms["distortion"][1]).backward()
+    moved = {name.split(".")[0] for name, value in restorer.named_parameters() if value.grad is not None and value.grad.any()}
+    assert moved == {"fmir"}
+
+
+def test_the_published_form_is_the_same_function():
+    restorer = new_restorer(SPEC, 0).eval()
+    plain = Restorer(SPEC).eval()
+    plain.load_state_dict({name: value.float() for name, value in collapsed_weights(restorer).items()})
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert (plain.trajectory(image).decoded - restorer.trajectory(image).decoded).abs().max() < 5e-3
+
+
+def test_first_weights_let_the_signal_through():
+    encoder = new_restorer(dataclasses.replace(SPEC, autoencoder=AutoencoderSpec(8, 16, 2, 2)), 0).enc
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert encoder(image).std() > 0.1 * image.std()
