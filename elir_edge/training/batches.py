@@ -11,20 +11,24 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from elir_edge.training.tiles import turn
+from elir_edge.training.tiles import saturate, turn
 
 Degrade = Callable[[np.ndarray, Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
 class BatchSource:
-    """Crops of ``crop`` pixels from the tile ``store``; ``degrade`` None gives the clean crop twice."""
+    """Crops of ``crop`` pixels from the tile ``store``; ``degrade`` None gives the clean crop twice.
+
+    ``saturation``: see ``tiles.saturate``.
+    """
 
     store: np.ndarray
     degrade: Degrade | None
     size: int
     crop: int
     seed: int
+    saturation: float = 1.0
 
     def batch(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         """(degraded, clean), float32 N x 3 x crop x crop in [0, 1]."""
@@ -36,6 +40,7 @@ class BatchSource:
         tile = self.store[rng.integers(len(self.store))]
         top, left = rng.integers(tile.shape[0] - self.crop + 1, size=2)
         clean = turn(rng, np.asarray(tile[top : top + self.crop, left : left + self.crop]))
+        clean = saturate(rng, clean, self.saturation)
         return (clean if self.degrade is None else self.degrade(clean, rng)), clean
 
 

@@ -11,12 +11,12 @@ import torch
 from numpy.random import Generator
 
 from elir_edge.errors import DataError, UnavailableError
+from elir_edge.model.restorer import Restorer
 from elir_edge.noise import draw_noise
 from elir_edge.training.photographs import EVALUATION, load_photograph
 
 Restore = Callable[[np.ndarray], np.ndarray]
 Degrade = Callable[[np.ndarray, Generator], np.ndarray]
-GAP = 4
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Evaluation:
         return Score("mean", _mean([s.degraded for s in self.scores]), _mean([s.restored for s in self.scores]))
 
 
-def evaluation_pictures(multiple: int, side: int | None = None) -> dict[str, np.ndarray]:
-    """The held-out photographs at their own size, their centres cut to multiples of ``multiple`` (or to ``side``)."""
-    return {p.name: centre(load_photograph(p), multiple, side) for p in EVALUATION}
+def held_out() -> dict[str, np.ndarray]:
+    """The photographs kept from training, at their own size, uint8 H x W x 3."""
+    return {photograph.name: load_photograph(photograph) for photograph in EVALUATION}
 
 
 def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndarray:
@@ -63,14 +63,24 @@ def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndar
     return image[top : top + height, left : left + width]
 
 
-def evaluate(pictures: Mapping[str, np.ndarray], degrade: Degrade, restore: Restore, seed: int = 0) -> Evaluation:
-    """Degrade each picture (its own generator, from ``seed`` and its place), restore it, compare with the original."""
+def evaluate(
+    pictures: Mapping[str, np.ndarray],
+    degrade: Degrade,
+    restore: Restore,
+    seed: int = 0,
+    done: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Degrade each picture (its own generator, from ``seed`` and its place), restore it, compare with the original.
+
+    ``done`` is called after each picture.
+    """
     scores, shown = [], []
     for index, (name, original) in enumerate(pictures.items()):
         degraded = degrade(original, np.random.default_rng((seed, index)))
         restored = restore(degraded)
         scores.append(Score(name, quality(degraded, original), quality(restored, original)))
         shown.append((degraded, restored, original))
+        done()
     return Evaluation(tuple(scores), tuple(shown))
 
 
@@ -103,40 +113,30 @@ def lpips(image: np.ndarray, original: np.ndarray) -> float | None:
         network = _lpips_network()
     except UnavailableError:
         return None
-    pair = [torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].float() / 127.5 - 1.0 for p in (image, original)]
+    pair = [to_tensor(picture) * 2.0 - 1.0 for picture in (image, original)]
     with torch.inference_mode():
         return float(network(*pair))
 
 
-def restorer_function(model: torch.nn.Module, seed: int = 0) -> Restore:
-    """A Restorer as a function of uint8 pictures; the flow's noise is drawn from ``seed`` for each picture."""
-    spec = model.spec
+def restorer_function(model: Restorer, seed: int = 0) -> Restore:
+    """``model`` as a function of uint8 pictures of a size it takes; ``seed`` draws the flow's noise, anew for each."""
 
     def restore(image: np.ndarray) -> np.ndarray:
-        values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255.0
-        noise = torch.from_numpy(draw_noise(seed, spec.latent_shape(*image.shape[:2])))  # type: ignore[operator, union-attr]
+        noise = torch.from_numpy(draw_noise(seed, model.spec.latent_shape(*image.shape[:2])))
         with torch.inference_mode():
-            return to_picture(model(values, noise))
+            return to_picture(model(to_tensor(image), noise))
 
     return restore
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """uint8 H x W x 3 -> float32 1 x 3 x H x W in [0, 1]."""
+    return torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))
 
 
 def to_picture(image: torch.Tensor) -> np.ndarray:
     """1 x 3 x H x W in [0, 1] -> uint8 H x W x 3, rounded."""
     return (image[0].clamp(0.0, 1.0) * 255.0).round().byte().permute(1, 2, 0).numpy()
-
-
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Pictures side by side, row under row, on white; uint8. Smaller ones stay at the top left of their cells."""
-    height = max(picture.shape[0] for row in rows for picture in row)
-    width = max(picture.shape[1] for row in rows for picture in row)
-    columns = max(len(row) for row in rows)
-    sheet = np.full(((height + GAP) * len(rows) - GAP, (width + GAP) * columns - GAP, 3), 255, np.uint8)
-    for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            top, left = i * (height + GAP), j * (width + GAP)
-            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return sheet
 
 
 def _mean(values: Sequence[Quality]) -> Quality:

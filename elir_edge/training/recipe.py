@@ -47,7 +47,8 @@ class Stage:
     """One stage: AdamW, its rate warmed up, then constant, then falling to 0 over the last ``decay`` of the steps.
 
     ``kind`` autoencoder: encoder and decoder on clean crops. flow: encoder, estimator, field (and the decoder if
-    ``train_decoder``) on degraded ones. ``batch`` is per device, ``crop`` in pixels.
+    ``train_decoder``) on degraded ones. ``batch`` is per device, ``crop`` in pixels. ``latent_noise``: its standard
+    deviation in an autoencoder stage. ``saturation``: colours are made up to that many times stronger or weaker.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Stage:
     clip: float = 1.0
     train_decoder: bool = False
     latent_noise: float = 0.0
+    saturation: float = 1.0
     objective: Objective = dataclasses.field(default_factory=Objective)
 
     def __post_init__(self) -> None:

@@ -77,6 +77,16 @@ def recolour(rng: Generator, tile: np.ndarray) -> np.ndarray:
     return np.clip(shifted + 0.5, 0, 255).astype(np.uint8)
 
 
+def saturate(rng: Generator, tile: np.ndarray, most: float) -> np.ndarray:
+    """Distance from grey multiplied by a factor between 1 / ``most`` and ``most``, log-uniform; 1 changes nothing."""
+    if most == 1.0:
+        return tile
+    factor = np.float32(np.exp(rng.uniform(-np.log(most), np.log(most))))
+    values = tile.astype(np.float32)
+    grey = values.mean(2, keepdims=True)
+    return np.clip(grey + factor * (values - grey) + 0.5, 0, 255).astype(np.uint8)
+
+
 def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
     """One tile of the store."""
     if fills.photographs and rng.uniform() >= spec.procedural:

@@ -110,7 +110,7 @@ def _run_stage(
     resume = checkpoint if checkpoint.is_file() else None
     trainer = _trainer(stage, folder, options)
     degrade = None if stage.kind == "autoencoder" else find_degradation(recipe.task).apply
-    source = BatchSource(store, degrade, stage.batch, stage.crop, seed)
+    source = BatchSource(store, degrade, stage.batch, stage.crop, seed, stage.saturation)
     batches = StepBatches(source, steps_done(resume), trainer.global_rank)
     loader: DataLoader[Any] = DataLoader(batches, batch_size=None, num_workers=options.workers)
     trainer.fit(module, loader, ckpt_path=str(resume) if resume else None)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from elir_edge.errors import ConfigError, DataError
 from elir_edge.training import blind, pixels
-from elir_edge.training.degradations import DEGRADATIONS, degrade, inpainting, restoration, sr, square
+from elir_edge.training.degradations import DEGRADATIONS, degrade, inpainting, restoration, square, sr
 
 
 def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -167,7 +167,9 @@ def test_an_unknown_task_is_named_with_the_nearest_known_one():
     assert "denoising" in caught.value.hint
 
 
-@pytest.mark.parametrize("image", [np.zeros((20, 20, 3), np.float32), np.zeros((20, 20), np.uint8), np.zeros((8, 90, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "image", [np.zeros((20, 20, 3), np.float32), np.zeros((20, 20), np.uint8), np.zeros((8, 90, 3), np.uint8)]
+)
 def test_what_is_no_picture_is_refused(image):
     with pytest.raises(DataError):
         degrade(image, "sr", 0)

@@ -98,6 +98,12 @@ def test_a_flow_stage_alone_has_no_teacher(recipe, tmp_path):
         train(dataclasses.replace(recipe, stages=(FLOW,)), options(tmp_path / "run"))
 
 
+def moved_parts(restorer: Restorer) -> set[str]:
+    """The parts with a gradient that is not zero."""
+    parts = restorer.named_parameters()
+    return {name.split(".")[0] for name, value in parts if value.grad is not None and value.grad.any()}
+
+
 def gradients(objective: Objective, *, train_decoder: bool = False) -> set[str]:
     """The parts that one step of ``objective`` moves."""
     restorer = new_restorer(SPEC, 0)
@@ -107,9 +113,8 @@ def gradients(objective: Objective, *, train_decoder: bool = False) -> set[str]:
     clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     terms = module.terms(clean * 0.9, clean)
     torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
-    moved = {name.split(".")[0] for name, value in restorer.named_parameters() if value.grad is not None and value.grad.any()}
     assert all(value.grad is None for value in module.teacher.parameters())
-    return moved
+    return moved_parts(restorer)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +140,7 @@ def test_the_flow_terms_do_not_reach_the_estimator():
     clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     terms = module.terms(clean * 0.9, clean)
     (terms["flow"][1] + terms["distortion"][1]).backward()
-    moved = {name.split(".")[0] for name, value in restorer.named_parameters() if value.grad is not None and value.grad.any()}
-    assert moved == {"fmir"}
+    assert moved_parts(restorer) == {"fmir"}
 
 
 def test_the_published_form_is_the_same_function():

@@ -1,0 +1,37 @@
+"""elir-edge degrade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from elir_edge.cli.shared import echo_json, json_option
+
+
+@click.command("degrade")
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--task", "-t", default="restoration", show_default=True, help="restoration, bfr, sr, denoising ...")
+@click.option("--out", "-o", "output", type=click.Path(path_type=Path), required=True, help="The sheet to write.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
+@click.option("--draws", type=click.IntRange(1, 16), default=1, show_default=True, help="Rows, each of the next seed.")
+@click.option("--force", is_flag=True, help="Replace an output that is there.")
+@json_option
+def command(picture: Path, task: str, output: Path, seed: int, draws: int, force: bool, as_json: bool) -> None:
+    """Show what a task does to PICTURE, on a sheet: original | degraded."""
+    from elir_edge.cli.sheets import check_output
+    from elir_edge.images import read_picture, write_picture
+    from elir_edge.training.degradations import degrade, find_degradation
+    from elir_edge.training.sheets import contact_sheet
+
+    line = find_degradation(task).line
+    check_output(output, force, inputs=[picture])
+    image = read_picture(picture)
+    rows = [degrade(image, task, seed + draw) for draw in range(draws)]
+    write_picture(output, contact_sheet(rows))
+    height, width = rows[0][0].shape[:2]
+    if as_json:
+        seeds = list(range(seed, seed + draws))
+        echo_json({"task": task, "seeds": seeds, "height": height, "width": width, "output": str(output)})
+    else:
+        click.echo(f"{task}: {line}\n{output}: original | degraded, {draws} of {width} x {height}")

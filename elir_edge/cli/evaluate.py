@@ -1,0 +1,93 @@
+"""elir-edge evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, load_model, model_options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from elir_edge.training.evaluate import Degrade, Evaluation, Quality, Score
+
+
+@click.command("evaluate")
+@model_options
+@click.option("--task", "-t", default="restoration", show_default=True, help="The degradation; see elir-edge degrade.")
+@click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Gaussian noise of this strength, of 255, as the task.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="A folder. Default: held-out photographs.")
+@click.option("--side", type=click.IntRange(min=1), help="Take at most SIDE x SIDE pixels from each picture's centre.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
+@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="Sheet: input | restored | original.")
+@click.option("--force", is_flag=True, help="Replace an output that is there.")
+@json_option
+def command(
+    preset: str,
+    weights: tuple[str, ...],
+    task: str,
+    sigma: float | None,
+    pictures: Path | None,
+    side: int | None,
+    seed: int,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Degrade pictures, restore them with the PyTorch model, and compare with the originals."""
+    from elir_edge.cli.sheets import check_output
+    from elir_edge.images import write_picture
+    from elir_edge.training.evaluate import evaluate, restorer_function
+    from elir_edge.training.sheets import contact_sheet
+
+    if output is not None:
+        check_output(output, force)
+    degrade = _degradation(task, sigma)
+    shown = Shown()
+    restorer = load_model(preset, weights, shown)
+    originals = _originals(pictures, task if sigma is None else None, restorer.spec.size_multiple, side)
+    with shown.stage("restoring", len(originals)) as advance:
+        result = evaluate(originals, degrade, restorer_function(restorer, seed), seed, lambda: advance(1))
+    if output is not None:
+        write_picture(output, contact_sheet(result.pictures))
+    name = task if sigma is None else f"noise {sigma:g}"
+    if as_json:
+        echo_json({"model": preset, "task": name, "scores": [dataclasses.asdict(s) for s in _all(result)]})
+    else:
+        echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
+
+
+def _degradation(task: str, sigma: float | None) -> Degrade:
+    from elir_edge.training.degradations import find_degradation
+    from elir_edge.training.pixels import add_noise
+
+    if sigma is None:
+        return find_degradation(task).apply
+    return lambda image, rng: add_noise(image, sigma, rng)
+
+
+def _originals(folder: Path | None, task: str | None, multiple: int, side: int | None) -> dict[str, np.ndarray]:
+    from elir_edge.images import pictures_in, read_picture
+    from elir_edge.training.degradations import find_degradation, square
+    from elir_edge.training.evaluate import centre, held_out
+
+    size = find_degradation(task).size if task else None
+    found = held_out() if folder is None else {path.name: read_picture(path) for path in pictures_in(folder)}
+    fitted = found if size is None else {name: square(image, size) for name, image in found.items()}
+    return {name: centre(image, multiple, side) for name, image in fitted.items()}
+
+
+def _all(result: Evaluation) -> list[Score]:
+    return [*result.scores, result.mean()]
+
+
+def _rows(result: Evaluation) -> list[list[Any]]:
+    return [[score.name, *_cells(score.degraded), *_cells(score.restored)] for score in _all(result)]
+
+
+def _cells(quality: Quality) -> list[str]:
+    return [f"{quality.psnr:.2f}", f"{quality.ssim:.3f}", "-" if quality.lpips is None else f"{quality.lpips:.3f}"]

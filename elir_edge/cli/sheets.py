@@ -1,0 +1,18 @@
+"""What the commands that write one picture check before they start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elir_edge.errors import OutputError, UsageError
+from elir_edge.images import picture_format
+
+
+def check_output(output: Path, force: bool, inputs: Sequence[Path] = ()) -> None:
+    """Raise UsageError for an output that is an input or of no known format, OutputError for one that exists."""
+    picture_format(output)
+    if any(path.resolve() == output.resolve() for path in inputs):
+        raise UsageError(f"{output}: is the picture itself", hint="choose another name with -o")
+    if (output.exists() or output.is_symlink()) and not force:
+        raise OutputError(f"{output}: is there already", hint="--force replaces it")

@@ -1,0 +1,79 @@
+"""elir-edge train."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json, json_option
+
+if TYPE_CHECKING:
+    from elir_edge.training.recipe import Recipe
+
+
+@click.command("train")
+@click.option("--preset", "--recipe", "recipe", default="nano", show_default=True, help="A recipe's name or YAML file.")
+@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE]")
+@click.option("--data", type=click.Path(path_type=Path), help="A folder of photographs, in place of the recipe's.")
+@click.option("--precision", default="bf16-mixed", show_default=True, help="Lightning's: 32-true, bf16-mixed ...")
+@click.option("--accelerator", default="auto", show_default=True, help="Lightning's: auto, cpu, gpu, mps.")
+@click.option("--devices", default="auto", show_default=True, help="How many devices, or auto.")
+@click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many machines.")
+@click.option("--strategy", default="auto", show_default=True, help="Lightning's: auto, ddp ...")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes drawing batches.")
+@click.option("--save-minutes", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Work at risk.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs beside the CSV ones.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
+def command(
+    recipe: str,
+    output: Path | None,
+    data: Path | None,
+    precision: str,
+    accelerator: str,
+    devices: str,
+    nodes: int,
+    strategy: str,
+    workers: int,
+    save_minutes: float,
+    tensorboard: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train: first the autoencoder, then the flow, as the recipe says. The same command goes on after a stop."""
+    plan = _plan(recipe, data)
+    try:
+        from elir_edge.training.train import RunOptions, train
+    except ModuleNotFoundError as error:
+        from elir_edge.errors import missing_package
+
+        raise missing_package(error.name or "lightning", "train") from error
+    options = RunOptions(
+        folder=output or Path("runs") / Path(recipe).stem,
+        precision=precision,
+        accelerator=accelerator,
+        devices=int(devices) if devices.isdecimal() else devices,
+        nodes=nodes,
+        strategy=strategy,
+        workers=workers,
+        save_minutes=save_minutes,
+        tensorboard=tensorboard,
+        progress=not quiet,
+    )
+    weights = train(plan, options, Shown())
+    if as_json:
+        echo_json({"recipe": recipe, "weights": str(weights)})
+    else:
+        click.echo(f"{weights}\nnext: elir-edge evaluate --preset {plan.preset} --weights {weights}")
+
+
+def _plan(recipe: str, data: Path | None) -> Recipe:
+    from elir_edge.training.recipe import load_recipe
+
+    plan = load_recipe(recipe)
+    if data is None:
+        return plan
+    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, folder=str(data)))
