@@ -1,0 +1,120 @@
+"""The command line. Each command is one file, imported when it is called for."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from elir_edge.errors import ElirEdgeError, did_you_mean
+
+COMMANDS = {
+    "devices": "What this machine can run artifacts on.",
+    "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
+    "inspect": "Say what an artifact is.",
+    "lower": "Show what each rewrite of the lowering saves.",
+    "presets": "List the models that come with the package.",
+    "restore": "Restore pictures.",
+    "targets": "List the formats to export to.",
+    "validate": "Compare an artifact with the PyTorch model.",
+}
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and help line; imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All command names."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called ``cmd_name``. Raises click.UsageError, naming the nearest, where there is none."""
+        if cmd_name not in COMMANDS:
+            raise click.UsageError(f"there is no command '{cmd_name}': {did_you_mean(cmd_name, COMMANDS)}")
+        command: click.Command = importlib.import_module(f"elir_edge.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="elir-edge", prog_name="elir-edge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def group(debug: bool) -> None:
+    """Few-step latent flow restoration models, from a PyTorch checkpoint to artifacts that run on small devices."""
+
+
+def main() -> None:
+    """Run the command line and exit with the status that README.md lists."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line on ``arguments`` and return the exit status: 0, or that of the error, told on stderr."""
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = group.main(arguments, prog_name="elir-edge", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted; nothing was left half done")
+        return INTERRUPTED
+    except _Terminated:
+        return TERMINATED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        _close_stdout()
+        return 0
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        return _report(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: unwind, so that temporary files go."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise _Terminated
+
+
+def _report(error: Exception) -> int:
+    if isinstance(error, ElirEdgeError):
+        _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        _say("not enough memory\n  -> use a smaller --size, or close other programs")
+        return 71
+    if isinstance(error, OSError):
+        _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        return 74
+    _say(f"a bug in elir-edge: {type(error).__name__}: {error}\n  -> run again with --debug first, and report it")
+    return 70
+
+
+def _say(text: str) -> None:
+    click.echo(f"elir-edge: {text}", err=True)
+
+
+def _close_stdout() -> None:
+    """Keep Python from complaining about a closed pipe while it shuts down."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,10 @@ from pathlib import Path
 from ai_edge_litert.interpreter import Interpreter
 
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.tflite_interpreter import InterpreterSession
+from elir_edge.runtime.tflite_interpreter import InterpreterSession, read_manifest
+
+
+__all__ = ["open_session", "read_manifest"]
 
 
 def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:

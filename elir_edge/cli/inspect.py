@@ -1,0 +1,47 @@
+"""elir-edge inspect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
+
+
+@click.command("inspect")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@json_option
+def command(artifact: Path, as_json: bool) -> None:
+    """Say what an artifact is: model, inputs, outputs, noise, precision, parity."""
+    manifest = open_artifact(artifact, Shown()).manifest
+    if as_json:
+        echo_json(json.loads(manifest.to_json()))
+        return
+    spec, noise, parity = manifest.spec, manifest.noise, manifest.parity
+    stand_in = "" if manifest.trained else "  (random stand-ins: pictures mean nothing)"
+    seed = f":{noise['seed']}" if noise["seed"] is not None else ""
+    rows = [
+        ("model", f"{spec['name']}: {spec['task']}, {spec['steps']} Euler steps"),
+        ("weights", f"{manifest.weights['name']}{stand_in}"),
+        ("", f"sha256 {manifest.weights['sha256']}"),
+        ("target", f"{manifest.target} {manifest.precision}, {manifest.format}"),
+        ("graph", f"{manifest.graph['parameters']:,} numbers stored, {manifest.graph['gflop']:.1f} GFLOP a picture"),
+        ("noise", f"{noise['mode']}{seed}, sigma_s {noise['sigma_s']}"),
+        *((f"input {tensor.name}", _describe(tensor)) for tensor in manifest.inputs),
+        *((f"output {tensor.name}", _describe(tensor)) for tensor in manifest.outputs),
+        ("stages inside", ", ".join(manifest.stages)),
+        ("parity", _parity(parity) if parity else "not measured"),
+        ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+    ]
+    echo_table((str(artifact), ""), rows)
+
+
+def _describe(tensor) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    return f"{tensor.dtype} {'x'.join(map(str, tensor.shape))} {tensor.layout}, {tensor.values}"
+
+
+def _parity(parity: dict) -> str:  # type: ignore[type-arg]
+    where = f"{parity['backend']} {parity['backend_version']} on {', '.join(parity['pictures'])}"
+    return f"max abs {parity['max_abs']:.1e}, {parity['psnr_db']:.1f} dB to {parity['against']}, {where}"

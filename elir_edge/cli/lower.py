@@ -1,0 +1,50 @@
+"""elir-edge lower."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json, echo_table, form_options, json_option, load_model, model_options
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.pipeline import GraphCost
+    from elir_edge.model.restorer import Restorer
+
+
+@click.command("lower")
+@model_options
+@form_options
+@click.option("--norm", default="native", show_default=True, help="Form of GroupNorm: native or pointwise (TFLite's).")
+@click.option("--explain", is_flag=True, default=True, hidden=True)
+@json_option
+def command(
+    preset: str, weights: tuple[str, ...], size: str | None, noise: str, io: str, norm: str, explain: bool, as_json: bool
+) -> None:
+    """Show what each rewrite of the lowering saves: ops, numbers stored, GFLOP."""
+    restorer = load_model(preset, weights, Shown())
+    if as_json:
+        echo_json([dataclasses.asdict(cost) for cost in lowering_costs(restorer, size, noise, io, norm)])
+    else:
+        explain_lowering(restorer, size, noise, io, norm)
+
+
+def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str, norm: str) -> list[GraphCost]:
+    """The graph's cost after each rewrite, in their order."""
+    from elir_edge.lowering.pipeline import lower, measure
+
+    costs: list[GraphCost] = []
+    lower(restorer, size, noise, io, norm=norm, on_rewrite=lambda name, graph: costs.append(measure(name, graph)))
+    return costs
+
+
+def explain_lowering(restorer: Restorer, size: str | None, noise: str, io: str, norm: str) -> None:
+    """Print the table."""
+    costs = lowering_costs(restorer, size, noise, io, norm)
+    rows = []
+    for before, cost in zip([costs[0], *costs], costs, strict=False):
+        saved = f"{before.ops - cost.ops:+d}", f"{before.parameters - cost.parameters:+,d}"
+        rows.append((cost.rewrite, cost.ops, saved[0], f"{cost.parameters:,}", saved[1], f"{cost.gflop:.2f}"))
+    echo_table(("rewrite", "ops", "saved", "numbers stored", "saved", "GFLOP"), rows)

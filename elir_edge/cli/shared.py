@@ -1,0 +1,113 @@
+"""Options and ways of showing that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from elir_edge.progress import Advance
+
+if TYPE_CHECKING:
+    from elir_edge.artifact import Artifact
+    from elir_edge.model.restorer import Restorer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+preset_option = click.option(
+    "--preset", "-p", default="nano", show_default=True, help="Preset, or the path of a model's YAML file."
+)
+weights_option = click.option(
+    "--weights",
+    "-w",
+    multiple=True,
+    help="Checkpoint: path, URL, elir:TASK or random:SEED; twice for an autoencoder's two files. "
+    "Default: the preset's own.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+size_option = click.option("--size", "-s", help="Image size in pixels: SIDE or HEIGHTxWIDTH. Default: the preset's.")
+noise_option = click.option(
+    "--noise", default="baked:0", show_default=True, help="The flow's noise: baked:SEED, input or zero."
+)
+io_option = click.option(
+    "--io", default="float", show_default=True, help="Pictures as float [0, 1] or uint8 0..255, in and out."
+)
+
+
+def model_options(function: F) -> F:
+    """--preset and --weights."""
+    return preset_option(weights_option(function))
+
+
+def form_options(function: F) -> F:
+    """--size, --noise and --io."""
+    return size_option(noise_option(io_option(function)))
+
+
+class Shown:
+    """Progress on stderr: a spinner or a bar while a stage runs, a line when it has ended; plain lines in a pipe."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=os.fdopen(os.dup(2), "w"), highlight=False)
+
+    @contextmanager
+    def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:
+        """Show ``text`` with the time it takes; a bar where ``total`` is more than one unit."""
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        bar = [BarColumn(), TextColumn("{task.percentage:.0f}%")] if total and total > 1 else []
+        columns = [SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), *bar, TimeElapsedColumn()]
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(text, total=total or 1)
+            yield lambda amount: progress.advance(task, amount)
+            progress.update(task, completed=total or 1)
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer:
+    """The model of --preset and --weights, with a warning where its weights are stand-ins."""
+    from elir_edge.weights import load_restorer
+
+    chosen = None if not weights else weights[0] if len(weights) == 1 else list(weights)
+    with progress.stage("loading the model"):
+        restorer = load_restorer(preset, chosen, progress)
+    if restorer.source is not None and not restorer.source.trained:
+        progress.note(f"note: the weights are random stand-ins ({restorer.source.name}); pictures will mean nothing")
+    return restorer
+
+
+def open_artifact(path: Path, progress: Shown) -> Artifact:
+    """An artifact whose files match the manifest beside it; without one, its own manifest, after a trial load.
+
+    A damaged file can crash a runtime: what no hash vouches for is first loaded in a process of its own.
+    """
+    from elir_edge.artifact import Artifact, load_artifact, sidecar
+    from elir_edge.probe import probe
+
+    if sidecar(path).is_file() or not path.is_file():
+        return load_artifact(path)
+    progress.note(f"note: no manifest beside {path}; its content is not vouched for")
+    return Artifact(path, probe(path), fresh=False)
+
+
+def echo_json(data: Any) -> None:
+    """``data`` as indented JSON on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def echo_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A plain table on stdout, columns aligned."""
+    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in lines) for i in range(len(head))]
+    for row in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,95 @@
+"""elir-edge validate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact, weights_option
+from elir_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from elir_edge.artifact import Artifact
+    from elir_edge.model.restorer import Restorer
+    from elir_edge.validation import Validation
+
+
+@click.command("validate")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@weights_option
+@click.option("--backend", "-b", multiple=True, help="Runtime, or several. Default: every one installed that opens it.")
+@click.option("--images", type=click.Path(path_type=Path), help="Picture or folder. Default: four built-in photographs.")
+@click.option("--stages", is_flag=True, help="Say where the drift begins, also where the artifact passes.")
+@json_option
+def command(
+    artifact: Path, weights: tuple[str, ...], backend: tuple[str, ...], images: Path | None, stages: bool, as_json: bool
+) -> int:
+    """Compare an artifact with the PyTorch model on real photographs. Exit 1 where they differ."""
+    from elir_edge.validation import check_same_weights, gather_pictures, validate
+
+    shown = Shown()
+    opened = open_artifact(artifact, shown)
+    restorer = _model_of(opened, weights, shown)
+    check_same_weights(opened.manifest, restorer)
+    pictures = gather_pictures(images)
+    results = [
+        validate(opened.path, opened.manifest, restorer, pictures, name, stages, shown)
+        for name in _backends(opened.path, backend, shown)
+    ]
+    if as_json:
+        echo_json({"artifact": str(artifact), "results": [result.to_dict() for result in results]})
+    else:
+        for result in results:
+            _show(result)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _backends(path: Path, wanted: tuple[str, ...], shown: Shown) -> list[str]:
+    from elir_edge.errors import UnavailableError
+    from elir_edge.runtime import backends_for, get_backend
+
+    if wanted:
+        return [get_backend(name).name for name in wanted]
+    found = []
+    for backend in backends_for(path):
+        try:
+            backend.load()
+            found.append(backend.name)
+        except UnavailableError as error:
+            shown.note(f"note: {backend.name} left out: {error}")
+    if not found:
+        raise UnavailableError(f"{path}: no runtime that opens it is installed", hint="pip install 'elir-edge[all]'")
+    return found
+
+
+def _model_of(artifact: Artifact, weights: tuple[str, ...], shown: Shown) -> Restorer:
+    from elir_edge.weights import load_restorer
+
+    stated = artifact.manifest.weights
+    if not weights and stated["kind"] not in ("random", "packaged", "published"):
+        raise UsageError(
+            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), which is not at hand",
+            hint="give that checkpoint with --weights",
+        )
+    with shown.stage("loading the model"):
+        chosen = list(weights) or str(stated["name"])
+        return load_restorer(artifact.manifest.model_spec(), chosen, shown)
+
+
+def _show(result: Validation) -> None:
+    click.echo(f"{result.backend}: {'equal to PyTorch' if result.passed else 'DIFFERS from PyTorch'} "
+               f"(allowed {result.limit:.1e} max abs)")  # fmt: skip
+    rows = [
+        (name, item.problem or f"{item.max_abs:.2e}", f"{item.p99_abs:.2e}", f"{item.psnr_db:.1f}",
+         " ".join(f"{shift:+.1e}" for shift in item.mean_shift), "worst" if name == result.worst else "")
+        for name, item in result.pictures.items()
+    ]  # fmt: skip
+    echo_table(("picture", "max abs", "99 % below", "PSNR dB", "mean shift R G B", ""), rows)
+    if result.stages:
+        click.echo(f"drift, relative to each stage's largest value: begins at {result.drift_began or 'no stage'}")
+        echo_table(
+            ("stage", "max", ""),
+            [(item.stage, f"{item.relative_max:.1e}", "drifted" if item.drifted else "") for item in result.stages],
+        )

@@ -1,0 +1,78 @@
+"""What this machine can run artifacts on: each runtime, and the devices it finds."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from elir_edge.errors import UnavailableError
+from elir_edge.native import captured_output
+from elir_edge.runtime import BACKENDS, TORCH, Backend
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that a backend could use; ``detail`` says what it is, or why it is not usable."""
+
+    backend: str
+    name: str
+    available: bool
+    detail: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return dataclasses.asdict(self)
+
+
+def find_devices() -> list[Device]:
+    """Every backend with its devices; backends that are not installed are named with the command that brings them."""
+    return [device for backend in BACKENDS.values() for device in _devices_of(backend)]
+
+
+def _devices_of(backend: Backend) -> list[Device]:
+    try:
+        backend.load()
+    except UnavailableError as error:
+        return [Device(backend.name, "CPU", False, f"{error}: {error.hint}")]
+    release = _release(backend.package)
+    devices = [Device(backend.name, "CPU", True, f"{backend.package} {release}")]
+    if backend.name == "openvino":
+        return _openvino_devices(release)
+    if backend.name == TORCH:
+        return [*devices, _cuda()]
+    return devices
+
+
+def _openvino_devices(release: str) -> list[Device]:
+    import openvino
+
+    core = openvino.Core()
+    with captured_output():
+        names = core.available_devices
+        found = [
+            Device("openvino", name, True, f"openvino {release}, {core.get_property(name, 'FULL_DEVICE_NAME')}")
+            for name in names
+        ]
+    kinds = {name.partition(".")[0] for name in names}
+    return found + [
+        Device("openvino", name, False, "no such device, or its driver is missing")
+        for name in ("GPU", "NPU")
+        if name not in kinds
+    ]
+
+
+def _cuda() -> Device:
+    import torch
+
+    if torch.cuda.is_available():
+        return Device(TORCH, "CUDA", True, torch.cuda.get_device_name())
+    return Device(TORCH, "CUDA", False, "no CUDA device, or a CPU build of torch")
+
+
+def _release(package: str) -> str:
+    try:
+        return version(package.replace("_", "-"))
+    except PackageNotFoundError:
+        return "of unknown version"
