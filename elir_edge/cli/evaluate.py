@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("evaluate")
 @model_options
 @click.option("--task", "-t", default="restoration", show_default=True, help="The degradation; see elir-edge degrade.")
-@click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Gaussian noise of this strength, of 255, as the task.")
+@click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Noise of this strength (of 255) as the task.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="A folder. Default: held-out photographs.")
 @click.option("--side", type=click.IntRange(min=1), help="Take at most SIDE x SIDE pixels from each picture's centre.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")

@@ -16,11 +16,12 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from elir_edge.errors import ConfigError, OutputError
+from elir_edge.errors import ConfigError, OutputError, UsageError
 from elir_edge.lowering.collapse import collapse
 from elir_edge.model.restorer import Restorer
 from elir_edge.progress import Progress, Silent
@@ -60,8 +61,8 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
     """Run what is left of ``recipe`` in ``options.folder`` and return the path of the collapsed weights.
 
     Finished stages are taken as they are; an interrupted one goes on from its checkpoint, with the same batches and the
-    same chance it would have had. Raises ConfigError for a recipe that cannot be run, OutputError for a folder that
-    cannot be written, and what ``tile_store`` raises.
+    same chance it would have had. Raises ConfigError for a recipe that cannot be run, UsageError for devices that are
+    not there, OutputError for a folder that cannot be written, and what ``tile_store`` raises.
     """
     _make_folder(options.folder)
     return _train(recipe, options, progress or Silent())
@@ -108,7 +109,10 @@ def _run_stage(
     folder = options.folder / stage.name
     checkpoint = folder / f"{LAST}.ckpt"
     resume = checkpoint if checkpoint.is_file() else None
-    trainer = _trainer(stage, folder, options)
+    try:
+        trainer = _trainer(stage, folder, options)
+    except (MisconfigurationException, ValueError) as error:
+        raise UsageError(f"this machine cannot train so: {error}") from error
     degrade = None if stage.kind == "autoencoder" else find_degradation(recipe.task).apply
     source = BatchSource(store, degrade, stage.batch, stage.crop, seed, stage.saturation)
     batches = StepBatches(source, steps_done(resume), trainer.global_rank)

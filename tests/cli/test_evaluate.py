@@ -1,0 +1,72 @@
+"""elir-edge evaluate on stand-in weights: the figures are those of the pictures on its sheet."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from elir_edge.cli.evaluate import command
+from elir_edge.errors import DataError, MissingInputError, OutputError
+from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.training.evaluate import psnr, ssim
+
+SPEC = ModelSpec(
+    size=32,
+    steps=1,
+    autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=1, blocks=1),
+    estimator=EstimatorSpec(hidden=4, blocks=1),
+    field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=8),
+    weights="random:1",
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "spec.yaml").write_text(SPEC.to_yaml())
+    (tmp_path / "pictures").mkdir()
+    for seed, name in enumerate(("a", "b")):
+        pixels = np.random.default_rng(seed).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((41, 38)).save(tmp_path / "pictures" / f"{name}.png")
+    return tmp_path
+
+
+def run(folder, *arguments):
+    common = ["--preset", folder / "spec.yaml", "--pictures", folder / "pictures", *arguments]
+    return CliRunner().invoke(command, [str(argument) for argument in common])
+
+
+def test_the_figures_are_those_of_the_sheet(folder):
+    result = run(folder, "--sigma", 25, "-o", folder / "sheet.png", "--json")
+    assert result.exit_code == 0, result.exception
+    scores = json.loads(result.stdout)["scores"]
+    assert [score["name"] for score in scores] == ["a.png", "b.png", "mean"]
+    sheet = np.asarray(Image.open(folder / "sheet.png"))
+    height, width = (sheet.shape[0] - 4) // 2, (sheet.shape[1] - 8) // 3
+    assert (height, width) == (36, 40)  # multiples of 4 around the centre of 38 x 41
+    for row, score in enumerate(scores[:2]):
+        top = row * (height + 4)
+        cells = [sheet[top : top + height, j * (width + 4) : j * (width + 4) + width] for j in range(3)]
+        assert score["degraded"]["psnr"] == pytest.approx(psnr(cells[0], cells[2]))
+        assert score["restored"]["psnr"] == pytest.approx(psnr(cells[1], cells[2]))
+        assert score["restored"]["ssim"] == pytest.approx(ssim(cells[1], cells[2]))
+        with Image.open(folder / "pictures" / score["name"]) as original:
+            assert np.array_equal(cells[2], np.asarray(original)[1:37, 0:40])
+    assert scores[0]["degraded"]["psnr"] == pytest.approx(20.5, abs=1.5)
+    assert scores[2]["degraded"]["psnr"] == pytest.approx(np.mean([s["degraded"]["psnr"] for s in scores[:2]]))
+
+
+def test_the_table_names_every_picture(folder):
+    result = run(folder, "--task", "restoration")
+    assert result.exit_code == 0, result.exception
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["picture", "a.png", "b.png", "mean"]
+
+
+def test_refusals(folder):
+    (folder / "there.png").write_bytes(b"kept")
+    assert isinstance(run(folder, "-o", folder / "there.png").exception, OutputError)
+    assert (folder / "there.png").read_bytes() == b"kept"
+    assert isinstance(run(folder, "--pictures", folder / "none").exception, MissingInputError)
+    assert isinstance(run(folder, "--side", 3).exception, DataError)

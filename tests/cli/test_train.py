@@ -1,0 +1,61 @@
+"""elir-edge train: a tiny recipe through the command, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import load_file
+
+from elir_edge.cli.train import command
+from elir_edge.errors import ConfigError, MissingInputError, OutputError, UsageError
+
+SPEC = """
+size: 32
+steps: 1
+autoencoder: {latent_channels: 4, width: 8, levels: 1, blocks: 1}
+estimator: {hidden: 4, blocks: 1}
+field: {hidden: 32, multipliers: [1, 2], mid_blocks: 1, time_features: 8}
+"""
+RECIPE = """
+preset: SPEC
+task: restoration
+seed: 1
+data: {tiles: 4, side: 16}
+stages:
+- {name: autoencoder, kind: autoencoder, steps: 2, batch: 1, crop: 16}
+- {name: flow, steps: 2, batch: 1, crop: 16}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("SPEC", str(tmp_path / "spec.yaml")))
+    (tmp_path / "run").mkdir()
+    np.save(tmp_path / "run" / "tiles.npy", np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), dtype=np.uint8))
+    return tmp_path / "recipe.yaml"
+
+
+def run(*arguments):
+    common = ["--accelerator", "cpu", "--devices", 1, "--precision", "32-true", "--quiet"]
+    return CliRunner().invoke(command, [str(argument) for argument in (*common, *arguments)])
+
+
+def test_a_recipe_gives_weights_and_a_second_run_has_nothing_left_to_do(recipe, tmp_path):
+    result = run("--recipe", recipe, "-o", tmp_path / "run", "--json")
+    assert result.exit_code == 0, result.exception
+    weights = json.loads(result.stdout)["weights"]
+    before = load_file(weights)
+    stage = (tmp_path / "run" / "flow.safetensors").stat().st_mtime_ns
+    assert run("--recipe", recipe, "-o", tmp_path / "run").exit_code == 0
+    assert (tmp_path / "run" / "flow.safetensors").stat().st_mtime_ns == stage
+    assert all(np.array_equal(value, before[name]) for name, value in load_file(weights).items())
+
+
+def test_refusals(recipe, tmp_path):
+    assert isinstance(run("--recipe", "nnano").exception, ConfigError)
+    assert isinstance(run("--recipe", tmp_path / "none.yaml").exception, MissingInputError)
+    assert isinstance(run("--recipe", recipe, "-o", recipe / "in a file").exception, OutputError)
+    assert isinstance(run("--recipe", recipe, "-o", tmp_path / "run", "--accelerator", "abacus").exception, UsageError)
+    assert isinstance(run("--recipe", recipe, "-o", tmp_path / "new", "--data", tmp_path / "none").exception, MissingInputError)
