@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.option("--preset", "--recipe", "recipe", default="nano", show_default=True, help="A recipe's name or YAML file.")
-@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/RECIPE]")
+@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/RECIPE.")
 @click.option("--data", type=click.Path(path_type=Path), help="A folder of photographs, in place of the recipe's.")
 @click.option("--precision", default="bf16-mixed", show_default=True, help="Lightning's: 32-true, bf16-mixed ...")
 @click.option("--accelerator", default="auto", show_default=True, help="Lightning's: auto, cpu, gpu, mps.")
