@@ -162,16 +162,17 @@ def report(
         "",
         f"Means over photographs held out from training ({sizes}), Gaussian noise clipped to 8 bit, seed 0.",
         "PSNR in dB; SSIM with a Gaussian window of 1.5 pixels, mean over channels.",
-        "Non-local means (scikit-image, colour, fast mode, patch 5, distance 6) is told sigma; of h = 0.4, 0.5, 0.6, 0.8",
-        "times sigma it has the best for these pictures.",
+        "Non-local means (scikit-image, colour, fast mode, patch 5, distance 6) is told sigma, and of the strengths",
+        "0.4, 0.5, 0.6 and 0.8 sigma has the best for these pictures.",
         "",
         f"| | {head} |",
         "|---|" + "---|" * (2 * len(SIGMAS)),
         *(f"| {row.name} | {_cells(row)} |" for row in compared),
         "",
-        "Parts. All rows use the same weights, trained with K = 3 and all parts: a part left out is bypassed, no variant",
-        f"was trained for itself. FPS: one 256 x 256 picture at a time, PyTorch {torch.__version__} eager, float32,",
-        f"channels last, {threads} CPU threads, median of 15.",
+        "Parts. All rows use the same weights, trained with K = 3 and all parts: a part left out is bypassed, and no",
+        "variant was trained for itself.",
+        f"FPS: one 256 x 256 picture at a time, PyTorch {torch.__version__} eager, float32, channels last,",
+        f"{threads} CPU threads, median of 15.",
         "",
         f"| | {head} | GFLOP at 256 x 256 | FPS |",
         "|---|" + "---|" * (2 * len(SIGMAS) + 2),
@@ -197,7 +198,7 @@ def _non_local_means(sigma: float, strength: float) -> Restore:
     def restore(image: np.ndarray) -> np.ndarray:
         level = sigma / 255.0
         smooth = denoise_nl_means(
-            image / 255.0, 5, 6, h=strength * level, sigma=level, fast_mode=True, channel_axis=2
+            image / 255.0, 5, 6, strength * level, sigma=level, fast_mode=True, channel_axis=2
         )
         return np.clip(np.rint(smooth * 255.0), 0, 255).astype(np.uint8)
 
