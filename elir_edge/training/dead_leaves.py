@@ -163,12 +163,12 @@ def _distance(rng: Generator, u: np.ndarray, v: np.ndarray, radius: float) -> np
 
 
 def _texture(rng: Generator, textures: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-    texture = textures[rng.integers(len(textures))]
+    texture = textures[int(rng.integers(len(textures)))]
     return _wrapped(rng, texture, height, width)
 
 
 def _photograph_patch(rng: Generator, photographs: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-    picture = photographs[rng.integers(len(photographs))]
+    picture = photographs[int(rng.integers(len(photographs)))]
     patch = _wrapped(rng, picture, height, width).astype(np.float32) / 255.0
     gain = rng.uniform(0.6, 1.3) * (1.0 + rng.normal(0.0, 0.1, 3))
     return patch[:, :, rng.permutation(3)] * gain.astype(np.float32)

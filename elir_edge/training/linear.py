@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 def collapsed_parameters(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     """The parameters of ``module`` with every such pair merged, named as in the module built without the pairs."""
-    found = {f"{prefix}{name}": value for name, value in module.named_parameters(recurse=False)}
+    found: dict[str, Tensor] = {f"{prefix}{name}": value for name, value in module.named_parameters(recurse=False)}
     if isinstance(module, nn.Sequential):
         return found | _sequence_parameters(module, prefix)
     for name, child in module.named_children():
