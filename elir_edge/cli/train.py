@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Train: first the autoencoder, then the flow, as the recipe says. The same command goes on after a stop."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     plan = _plan(recipe, data)
     try:
         from elir_edge.training.train import RunOptions, train

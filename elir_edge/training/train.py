@@ -166,9 +166,10 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
 
 
 def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(folder, name="", version="csv")]
+    """A fresh version at every start, so that a resumed run keeps what the first one logged."""
+    loggers: list[Logger] = [CSVLogger(folder, name="logs")]
     if tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
     return loggers
 
 

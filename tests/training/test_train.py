@@ -71,7 +71,7 @@ def test_a_run_goes_through_its_stages_and_gives_weights_that_load(recipe, tmp_p
     assert {value.dtype for value in tensors.values()} == {torch.float16}
     restorer = load_restorer(SPEC, weights)
     assert restorer(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
-    assert (tmp_path / "run" / "flow" / "csv" / "metrics.csv").is_file()
+    assert (tmp_path / "run" / "flow" / "logs" / "version_0" / "metrics.csv").is_file()
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path):
@@ -81,6 +81,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path):
     assert steps_done(tmp_path / "other" / "flow" / "last.ckpt") in (2, 3)
     assert not (tmp_path / "other" / "flow.safetensors").exists()
     resumed = load_file(train(recipe, options(tmp_path / "other")))
+    assert len(list((tmp_path / "other" / "flow" / "logs").iterdir())) == 2
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
 
