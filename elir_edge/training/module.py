@@ -43,10 +43,13 @@ class StageModule(lightning.LightningModule):
         """The parts that this stage trains; the others get no gradient."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def setup(self, stage: str) -> None:
+        """Freeze what is not trained, before a strategy wraps the module: it would wait for those gradients."""
         self.restorer.requires_grad_(False)
         for part in self.trained():
             part.requires_grad_(True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         parameters = [value for value in self.restorer.parameters() if value.requires_grad]
         optimizer = AdamW(parameters, lr=self.stage.rate, betas=(0.9, 0.999), weight_decay=self.stage.weight_decay)
         schedule = LambdaLR(optimizer, self.stage.rate_at)

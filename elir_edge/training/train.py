@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -38,10 +39,12 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and on what a recipe runs; none of it changes what is computed, rounding aside.
+    """Where and on what a recipe runs. Beyond rounding, only the number of devices changes what comes out: a recipe's
+    batch is that of one device.
 
-    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's. ``save_minutes`` is how much
-    work a kill can cost. ``workers``: processes that draw batches. ``tensorboard``: log for it too, beside CSV.
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``.
+    ``save_minutes`` is how much work a kill can cost. ``workers``: processes that draw batches. ``tensorboard``: log
+    for it too.
     """
 
     folder: Path
@@ -84,7 +87,8 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
             teacher = new_restorer(recipe.spec, recipe.seed)
             teacher.load_state_dict(restorer.state_dict())
     weights = options.folder / "weights.safetensors"
-    write_tensors(weights, collapsed_weights(restorer))
+    if rank_zero_only.rank == 0:
+        write_tensors(weights, collapsed_weights(restorer))
     return weights
 
 

@@ -110,7 +110,7 @@ def gradients(objective: Objective, *, train_decoder: bool = False) -> set[str]:
     restorer = new_restorer(SPEC, 0)
     stage = Stage("s", train_decoder=train_decoder, objective=objective)
     module = FlowModule(restorer, restorer.enc, stage, 0)
-    module.configure_optimizers()
+    module.setup("fit")
     clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     terms = module.terms(clean * 0.9, clean)
     torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
@@ -137,7 +137,7 @@ def test_the_decoder_moves_only_where_the_stage_says_so():
 def test_the_flow_terms_do_not_reach_the_estimator():
     restorer = new_restorer(SPEC, 0)
     module = FlowModule(restorer, restorer.enc, Stage("s", objective=Objective(beta=0.1)), 0)
-    module.configure_optimizers()
+    module.setup("fit")
     clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     terms = module.terms(clean * 0.9, clean)
     (terms["flow"][1] + terms["distortion"][1]).backward()
