@@ -87,8 +87,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
             teacher = new_restorer(recipe.spec, recipe.seed)
             teacher.load_state_dict(restorer.state_dict())
     weights = options.folder / "weights.safetensors"
-    if rank_zero_only.rank == 0:
-        write_tensors(weights, collapsed_weights(restorer))
+    rank_zero_only(write_tensors)(weights, collapsed_weights(restorer))
     return weights
 
 
