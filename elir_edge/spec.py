@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 import types
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +20,7 @@ MAX_YAML_BYTES = 64 * 1024
 NORM_GROUPS = 32
 MAX_FIELD_WIDTH = 8192
 MAX_REASON = 500
+MAX_DEPTH = 8
 NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
@@ -228,8 +230,7 @@ def _parse_yaml(text: str, where: str) -> Any:
     import yaml
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(f"{where}: YAML aliases are not allowed in a model specification")
+        _refuse_aliases_and_depth(text, where)
         twice = sorted(set(_keys_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))))
         if twice:
             raise ConfigError(f"{where}: given twice: {', '.join(map(repr, twice))}")
@@ -239,13 +240,26 @@ def _parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not usable YAML: {reason}") from error
 
 
+def _refuse_aliases_and_depth(text: str, where: str) -> None:
+    """A few lines of either can cost the parser hours."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{where}: YAML aliases are not allowed in a model specification")
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, which no model specification is")
+
+
 def _keys_given_twice(node: Any) -> Iterator[str]:
     """Keys that a mapping inside ``node`` holds twice; YAML forbids that, and PyYAML takes the last one."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
-        keys = [str(key.value) for key, _ in node.value]
-        yield from (key for key in keys if keys.count(key) > 1)
+        counts = Counter(str(key.value) for key, _ in node.value)
+        yield from (key for key, count in counts.items() if count > 1)
         for _, value in node.value:
             yield from _keys_given_twice(value)
     elif isinstance(node, yaml.SequenceNode):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
 
 
 @pytest.fixture(scope="session")
