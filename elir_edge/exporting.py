@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -21,14 +22,13 @@ from elir_edge.lowering.static import StaticRestorer
 from elir_edge.model.restorer import Restorer, WeightSource
 from elir_edge.noise import NoiseContract
 from elir_edge.progress import Progress, Silent
-from elir_edge.publish import copy_in, publish, staging, write_in
+from elir_edge.publish import DEFAULT_FOLDER, copy_in, publish, staging, storage_error, write_in
 from elir_edge.runtime import get_backend, open_session
 from elir_edge.signature import RESTORED, GraphForm, parse_size
 from elir_edge.target import Conversion, Target, get_target
 from elir_edge.validation import Validation, validate
 from elir_edge.weights import tensors_sha256
 
-DEFAULT_FOLDER = Path("build")
 PARITY_PICTURE = "astronaut"
 
 
@@ -152,6 +152,8 @@ def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversi
     except MemoryError as error:
         raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
     except Exception as error:  # converters raise anything
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise storage_error(conversion.folder, error) from error
         raise ElirEdgeError(f"the {request.target.name} converter failed: {type(error).__name__}: {error}") from error
 
 

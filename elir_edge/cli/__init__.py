@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
 }
 INTERRUPTED, TERMINATED = 130, 143
+NO_MEMORY = "can't allocate memory"  # in torch's RuntimeError
 
 
 class LazyGroup(click.Group):
@@ -68,6 +69,7 @@ def run(arguments: list[str]) -> int:
         _say("interrupted; nothing was left half done")
         return INTERRUPTED
     except _Terminated:
+        _say("terminated; nothing was left half done")
         return TERMINATED
     except click.ClickException as error:
         error.show()
@@ -75,6 +77,10 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _close_stdout()
         return 0
+    except SystemExit as exit_:
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click's way of meeting a closed pipe
+            return 0
+        return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:
         if "--debug" in arguments:
             raise
@@ -95,7 +101,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, ElirEdgeError):
         _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
         return error.exit_code
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
         _say("not enough memory\n  -> use a smaller --size, or close other programs")
         return 71
     if isinstance(error, OSError):

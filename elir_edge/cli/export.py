@@ -32,9 +32,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Write an artifact that restores as the PyTorch model does, proven on a photograph."""
+    from elir_edge.publish import DEFAULT_FOLDER, check_place
     from elir_edge.target import get_target
 
     chosen = get_target(target)
+    place = out or DEFAULT_FOLDER
+    check_place(place / "artifact" if out is None or place.is_dir() else place)
     shown = Shown()
     restorer = load_model(preset, weights, shown)
     if explain:

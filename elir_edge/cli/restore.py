@@ -62,6 +62,7 @@ def command(
 def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path, Path]]:
     """Which picture goes where. Raises before any work where that cannot be done."""
     from elir_edge.images import picture_format, pictures_in
+    from elir_edge.publish import check_place
 
     sources = [path for given in pictures for path in (pictures_in(given) if given.is_dir() else [given])]
     missing = [str(path) for path in sources if not path.is_file()]
@@ -80,6 +81,7 @@ def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path
     twice = sorted({str(target) for target in targets if targets.count(target) > 1})
     if twice:
         raise UsageError(f"several pictures would be written to {', '.join(twice)}", hint="restore them separately")
+    check_place(targets[0])
     return list(zip(sources, targets, strict=True))
 
 
@@ -93,14 +95,13 @@ def _session(
     threads: int | None,
     shown: Shown,
 ) -> Session:
-    from elir_edge.runtime import BACKENDS, TORCH, open_session
+    from elir_edge.runtime import open_session
 
     if artifact is not None:
         return open_session(open_artifact(artifact, shown).path, backend, threads)
-    BACKENDS[TORCH].load()
+    restorer = load_model(preset, weights, shown)
     from elir_edge.lowering.pipeline import lower
 
-    restorer = load_model(preset, weights, shown)
     return open_session(lower(restorer, size, noise=f"baked:{seed}"), threads=threads)
 
 

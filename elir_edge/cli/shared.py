@@ -55,7 +55,7 @@ class Shown:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(file=os.fdopen(os.dup(2), "w"), highlight=False)
+        self._console = Console(file=os.fdopen(os.dup(2), "w", errors="backslashreplace"), highlight=False)
 
     @contextmanager
     def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:
@@ -76,6 +76,9 @@ class Shown:
 
 def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer:
     """The model of --preset and --weights, with a warning where its weights are stand-ins."""
+    from elir_edge.runtime import BACKENDS, TORCH
+
+    BACKENDS[TORCH].load()
     from elir_edge.weights import load_restorer
 
     with progress.stage("loading the model"):

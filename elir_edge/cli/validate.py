@@ -27,10 +27,13 @@ def command(
     artifact: Path, weights: tuple[str, ...], backend: tuple[str, ...], images: Path | None, stages: bool, as_json: bool
 ) -> int:
     """Compare an artifact with the PyTorch model on real photographs. Exit 1 where they differ."""
-    from elir_edge.validation import check_same_weights, gather_pictures, validate
+    from elir_edge.runtime import BACKENDS, TORCH
 
     shown = Shown()
     opened = open_artifact(artifact, shown)
+    BACKENDS[TORCH].load()
+    from elir_edge.validation import check_same_weights, gather_pictures, validate
+
     restorer = _model_of(opened, weights, shown)
     check_same_weights(opened.manifest, restorer)
     pictures = gather_pictures(images)
