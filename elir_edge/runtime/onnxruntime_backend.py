@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -32,7 +33,9 @@ class OnnxRuntimeSession(Session):
         except Exception as error:  # onnxruntime raises a class of its own for each status code
             raise DataError(f"{path}: ONNX Runtime cannot load it: {error}") from error
         text = self._session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
-        super().__init__(*describe(path, text, _reported(self._session.get_inputs()), _reported(self._session.get_outputs())))
+        super().__init__(
+            *describe(path, text, _reported(self._session.get_inputs()), _reported(self._session.get_outputs()))
+        )
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [tensor.name for tensor in self.outputs]
@@ -59,7 +62,7 @@ def read_manifest(path: Path) -> str | None:
     return session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
 
 
-def _reported(nodes: list) -> list[Reported]:  # type: ignore[type-arg]
+def _reported(nodes: list[Any]) -> list[Reported]:
     return [(node.name, tuple(node.shape), DTYPES.get(node.type, node.type)) for node in nodes]
 
 
