@@ -34,6 +34,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.export_cost
+	$(BIN)/python -m benchmarks.inference
 
 clean:
 	rm -rf .venv build
