@@ -46,6 +46,8 @@ def load_restorer(
     """
     spec = load_spec(spec)
     weights = spec.weights if weights is None else weights
+    if isinstance(weights, Sequence) and not isinstance(weights, str) and len(weights) == 1:
+        weights = weights[0]
     if weights is None:
         raise ConfigError(f"the model '{spec.name}' names no weights of its own", hint="give a checkpoint: --weights")
     if isinstance(weights, str) and weights.startswith("random:"):

@@ -51,10 +51,11 @@ def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     write_file(path, OLD)
     before = snapshot(tmp_path)
     for error in (ValueError, KeyboardInterrupt, SystemExit):
-        with pytest.raises(error), staging(path) as folder:
-            write_in(folder, path.name, NEW)
-            raise error
-        assert snapshot(tmp_path) == before
+        for target in (path, tmp_path / "made" / "for" / "it"):
+            with pytest.raises(error), staging(target) as folder:
+                write_in(folder, target.name, NEW)
+                raise error
+            assert snapshot(tmp_path) == before
 
 
 def test_nothing_is_published_where_one_target_is_a_folder(tmp_path):

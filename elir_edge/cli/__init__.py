@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -83,7 +85,7 @@ def run(arguments: list[str]) -> int:
         return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:
         if "--debug" in arguments:
-            raise
+            traceback.print_exc()
         return _report(error)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -106,7 +108,7 @@ def _report(error: Exception) -> int:
         return 71
     if isinstance(error, OSError):
         _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        return 74
+        return 66 if error.errno in (errno.ENOENT, errno.ENAMETOOLONG) else 74
     _say(f"a bug in elir-edge: {type(error).__name__}: {error}\n  -> run again with --debug first, and report it")
     return 70
 
