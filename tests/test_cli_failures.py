@@ -210,6 +210,36 @@ def test_names_of_missing_pictures(case, place, run):
     assert outcome.code == 66 and "Traceback" not in outcome.err
 
 
+UNFORESEEN = {
+    "no memory": (MemoryError(), 71, "not enough memory", "--size"),
+    "torch's no memory": (RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 byte"), 71, "not enough memory"),
+    "a runtime's no memory": (RuntimeError("std::bad_alloc"), 71, "not enough memory"),
+    "a failing disk": (OSError(5, "Input/output error", "a.bin"), 74, "a.bin", "Input/output error"),
+    "a missing file": (FileNotFoundError(2, "No such file", "a.bin"), 66, "a.bin", "No such file"),
+    "Ctrl-C": (KeyboardInterrupt(), 130, "interrupted"),
+}
+
+
+@pytest.mark.parametrize("case", UNFORESEEN)
+def test_what_nobody_foresaw_has_its_exit_code(case, place, run, monkeypatch):
+    error, code, *named = UNFORESEEN[case]
+
+    def failing(*arguments):
+        raise error
+
+    monkeypatch.setattr("elir_edge.cli.restore._session", failing)
+    before = snapshot(place)
+    assert_fails(run(*RESTORE), code, *named)
+    assert snapshot(place) == before
+
+
+def test_a_bug_is_called_one(place, run, monkeypatch):
+    monkeypatch.setattr("elir_edge.cli.restore._session", lambda *arguments: 1 / 0)
+    outcome = run(*RESTORE)
+    assert outcome.code == 70
+    assert "a bug in elir-edge: ZeroDivisionError" in outcome.err and "Traceback" not in outcome.err
+
+
 def test_a_leading_dash_comes_after_two(place, run, identity):
     pixels = save_picture(place / "-o.png")
     assert run("restore", "-o", "x.png", "--", "-o.png").code == 0
@@ -399,7 +429,7 @@ def test_an_artifact_is_run_only_while_its_hashes_hold(artifact, run, place):
 def test_artifacts_that_do_not_fit(artifact, run, place):
     assert_fails(run("restore", "a.png", "-a", "tiny.onnx", "-b", "onnxrutnime", "-o", "x.png"), 2, "'onnxruntime'")
     assert_fails(run("restore", "a.png", "-a", "tiny.onnx", "-b", "litert", "-o", "x.png"), 2, "tiny.onnx", ".tflite")
-    assert_fails(run("validate", "tiny.onnx", "-w", "random:1"), 65, "random:1")
+    assert_fails(run("validate", "tiny.onnx", "-w", "random:1"), 2, "random:0", "not the ones")
     assert_fails(run("validate", "tiny.onnx", "--images", "empty"), 65, "empty", "holds no pictures")
     assert_fails(run("validate", "tiny.onnx", "--images", "nowhere"), 66, "nowhere")
     assert_fails(run("validate", "tiny.onnx", "--images", "damaged.png"), 65, "damaged.png")

@@ -101,7 +101,7 @@ def test_weights_outside_the_file_are_refused(kind, tmp_path):
     (folder / "hard link").hardlink_to(secret)
     where = {"parent": "../secret", "absolute": str(secret), "nested": "inner/w.bin"}.get(kind, kind)
     (folder / "a.onnx").write_bytes(onnx_model(where).SerializeToString())
-    refused(DataError, lambda: probe(folder / "a.onnx"), "a.onnx", "outside")
+    refused(DataError, lambda: probe(folder / "a.onnx"), "a.onnx", "keeps its weights in other files")
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------

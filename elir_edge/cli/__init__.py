@@ -24,7 +24,7 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
 }
 INTERRUPTED, TERMINATED = 130, 143
-NO_MEMORY = "can't allocate memory"  # in torch's RuntimeError
+NO_MEMORY = ("can't allocate memory", "bad_alloc")  # in the RuntimeErrors of torch and of the runtimes
 
 
 class LazyGroup(click.Group):
@@ -103,7 +103,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, ElirEdgeError):
         _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
         return error.exit_code
-    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         _say("not enough memory\n  -> use a smaller --size, or close other programs")
         return 71
     if isinstance(error, OSError):
