@@ -10,6 +10,7 @@ import traceback
 from typing import Any
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from elir_edge.errors import ElirEdgeError, did_you_mean
 
@@ -80,7 +81,7 @@ def run(arguments: list[str]) -> int:
         _close_stdout()
         return 0
     except SystemExit as exit_:
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click's way of meeting a closed pipe
+        if isinstance(sys.stdout, PacifyFlushWrapper):  # click's way of meeting a closed pipe
             return 0
         return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:
