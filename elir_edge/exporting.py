@@ -136,7 +136,9 @@ def _build(
     )
     path = folder / f"{stem}{target.suffixes[0]}"
     target.embed(path, manifest.to_json())
-    validation = validate(path, manifest, restorer, {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, progress=progress)
+    validation = validate(
+        path, manifest, restorer, {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, progress=progress
+    )
     _gate(validation)
     manifest = dataclasses.replace(manifest, parity=_parity(validation))
     target.embed(path, manifest.to_json())
@@ -212,7 +214,9 @@ def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequ
     if path.is_dir():
         return path / name
     if path.suffix != suffix:
-        raise UsageError(f"{path}: the target '{request.target.name}' writes '{suffix}' files", hint=f"end it in {suffix}")
+        raise UsageError(
+            f"{path}: the target '{request.target.name}' writes '{suffix}' files", hint=f"end it in {suffix}"
+        )
     return path
 
 

@@ -100,8 +100,9 @@ class FieldSpec:
 class ModelSpec:
     """A restoration model: encoder, estimator (or none), field walked ``steps`` Euler steps (or none), decoder.
 
-    ``sigma_s`` is the standard deviation of the noise added to the coarse latent; ``size`` the square image size in
-    pixels that the model is exported at unless another is asked for; ``weights`` where its weights come from by default.
+    ``sigma_s`` is the standard deviation of the noise added to the coarse latent; ``size`` the side in pixels of the
+    square image that the model is exported at unless another is asked for; ``weights`` where its weights come from by
+    default.
     """
 
     name: str = "custom"

@@ -89,12 +89,13 @@ def test_a_model_of_somebody_else(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["parent", "absolute", "nested", "link", "hard link", "beside"])
-def test_weights_outside_the_file_are_refused(kind, tmp_path):
+def test_weights_outside_the_file_are_refused(kind, tmp_path, monkeypatch):
     """An artifact is whole: a graph that reads other files is not one of ours, wherever they lie."""
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(256))
     folder = tmp_path / "folder"
     (folder / "inner").mkdir(parents=True)
+    monkeypatch.chdir(folder)
     shutil.copy(secret, folder / "inner" / "w.bin")
     shutil.copy(secret, folder / "beside")
     (folder / "link").symlink_to(secret)

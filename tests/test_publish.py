@@ -230,21 +230,23 @@ def test_artifacts_are_read_back(tmp_path):
 
 
 def test_damaged_artifacts(tmp_path):
-    path = tmp_path / "a.xml"
+    folder = tmp_path / "folder"
+    path = folder / "a.xml"
+    (tmp_path / "a.bin").write_bytes(NEW)
 
     def after(change, *named):
         write_artifact(path, NEW)
         change()
         error = refused(DataError, lambda: load_artifact(path), *named)
         assert error.exit_code == 65
-        for file in tmp_path.iterdir():
+        for file in folder.iterdir():
             file.unlink()
 
     binary = path.with_suffix(".bin")
     after(lambda: binary.write_bytes(OLD), "a.bin", "sha256 differs", "export or copy it again")
     after(lambda: binary.write_bytes(NEW[:-1]), "a.bin", "sha256 differs")
     after(binary.unlink, "a.xml", "'a.bin' is missing")
-    after(lambda: (binary.rename(tmp_path / "b"), binary.symlink_to("b")), "not a plain file")
+    after(lambda: (binary.rename(folder / "b"), binary.symlink_to("b")), "not a plain file")
     after(lambda: sidecar(path).write_text("{"), "a.xml.json", "not an elir-edge manifest")
     after(lambda: sidecar(path).write_text("[]"), "a.xml.json", "not an elir-edge manifest")
     after(lambda: sidecar(path).write_text("{}"), "a.xml.json", "schema None")

@@ -81,9 +81,8 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer
     BACKENDS[TORCH].load()
     from elir_edge.weights import load_restorer
 
-    chosen = None if not weights else weights[0] if len(weights) == 1 else list(weights)
     with progress.stage("loading the model"):
-        restorer = load_restorer(preset, chosen, progress)
+        restorer = load_restorer(preset, list(weights) or None, progress)
     if restorer.source is not None and not restorer.source.trained:
         progress.note(f"note: the weights are random stand-ins ({restorer.source.name}); pictures will mean nothing")
     return restorer

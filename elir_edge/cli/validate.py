@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument("artifact", type=click.Path(path_type=Path))
 @weights_option
 @click.option("--backend", "-b", multiple=True, help="Runtime, or several. Default: every one installed that opens it.")
-@click.option("--images", type=click.Path(path_type=Path), help="Picture or folder. Default: four built-in photographs.")
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="Picture or folder. Default: four built-in photographs."
+)
 @click.option("--stages", is_flag=True, help="Say where the drift begins, also where the artifact passes.")
 @json_option
 def command(
@@ -73,7 +75,7 @@ def _model_of(artifact: Artifact, weights: tuple[str, ...], shown: Shown) -> Res
     stated = artifact.manifest.weights
     if not weights and stated["kind"] not in ("random", "packaged", "published"):
         raise UsageError(
-            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), which is not at hand",
+            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), not at hand here",
             hint="give that checkpoint with --weights",
         )
     with shown.stage("loading the model"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from elir_edge.model.layers import conv3x3
+from elir_edge.model.layers import conv3x3, conv_at
 from elir_edge.spec import AutoencoderSpec
 
 POOL_CHANNELS = 256
@@ -44,6 +44,16 @@ class Encoder(nn.Module):
         layers.append(conv3x3(spec.width, spec.latent_channels))
         self.layers = nn.Sequential(*layers)
 
+    @property
+    def first_conv(self) -> nn.Conv2d:
+        """What reads the image."""
+        return conv_at(self.layers, 0)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """What writes the latent."""
+        return conv_at(self.layers, -1)
+
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
 
@@ -73,6 +83,16 @@ class Decoder(nn.Module):
         layers += [ResidualBlock(spec.width), conv3x3(spec.width, 3)]
         self.bound = SoftClamp()
         self.layers = nn.Sequential(*layers)
+
+    @property
+    def first_conv(self) -> nn.Conv2d:
+        """What reads the bounded latent."""
+        return conv_at(self.layers, 0)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """What writes the image."""
+        return conv_at(self.layers, -1)
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.layers(self.bound(latent))

@@ -65,7 +65,7 @@ def _load(path: Path, options: Any, stages: tuple[str, ...] = ()) -> Any:
         raise DataError(f"{path}: ONNX Runtime cannot load it: {error}") from error
 
 
-def _reported(nodes: list) -> list[Reported]:  # type: ignore[type-arg]
+def _reported(nodes: list[Any]) -> list[Reported]:
     return [(node.name, tuple(node.shape), DTYPES.get(node.type, node.type)) for node in nodes]
 
 

@@ -78,7 +78,7 @@ def _add_output(model: Any, name: str, path: Path) -> None:
         raise DataError(f"{path}: the graph has no tensor called {name}") from error
 
 
-def _reported(ports: list) -> list[Reported]:  # type: ignore[type-arg]
+def _reported(ports: list[Any]) -> list[Reported]:
     return [(min(port.get_names(), key=len), _shape(port), _dtype(port)) for port in ports]
 
 

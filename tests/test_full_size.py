@@ -1,0 +1,67 @@
+"""The published sizes, in full: equal to PyTorch on photographs, one copy of the weights, no stray ops."""
+
+from collections import Counter
+
+import pytest
+
+from elir_edge import export, load_restorer
+from elir_edge.flatmodel import op_names, read_file
+from elir_edge.runtime import backends_for
+from elir_edge.target import targets
+from elir_edge.validation import gather_pictures, validate
+from tests.stand_in_weights import stand_in_state
+
+pytestmark = pytest.mark.slow
+
+SIZE_FACTOR = 1.03
+# What the README states of OpenVINO's nano: its XML describes 700 small layers, which weighs 6 % of 6 MB of weights.
+NANO_FACTOR = {"openvino": 1.08}
+MODELS = {"nano": None, "sr": "sr", "bfr": "bfr"}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    weights = stand_in_state(MODELS[request.param]) if MODELS[request.param] else None
+    return load_restorer(request.param, weights)
+
+
+@pytest.fixture(scope="module", params=sorted(targets()))
+def artifact(request, model, tmp_path_factory):
+    return export(model, request.param, out=tmp_path_factory.mktemp("full"))
+
+
+def test_within_1e_4_of_pytorch_in_every_backend(artifact, model):
+    pictures = dict(list(gather_pictures(None).items())[:2])
+    for backend in backends_for(artifact.path):
+        result = validate(artifact.path, artifact.manifest, model, pictures, backend.name)
+        assert result.passed, (backend.name, result.pictures)
+
+
+def test_one_copy_of_the_weights(artifact, model):
+    factor = NANO_FACTOR.get(artifact.manifest.target, SIZE_FACTOR) if model.spec.name == "nano" else SIZE_FACTOR
+    assert artifact.size_bytes <= factor * 4 * artifact.manifest.graph["parameters"]
+
+
+def test_tflite_body_has_no_layout_ops_and_at_most_four_dimensions(artifact):
+    if artifact.manifest.target != "tflite":
+        pytest.skip("an assertion about .tflite files")
+    flat = read_file(artifact.path)
+    ops = Counter(op_names(flat))
+    assert not set(ops) & {"TRANSPOSE", "RESHAPE", "BROADCAST_TO", "GATHER", "STRIDED_SLICE"}, ops
+    assert ops["CONV_2D"] > 100
+    assert max(len(tensor.shape) for tensor in flat.subgraphs[0].tensors) <= 4
+    assert len(flat.subgraphs) == 1
+
+
+def test_onnx_is_one_file_of_the_stated_opset(artifact):
+    if artifact.manifest.target != "onnx":
+        pytest.skip("an assertion about .onnx files")
+    import onnx
+
+    loaded = onnx.load(artifact.path)
+    ops = Counter(node.op_type for node in loaded.graph.node)
+    assert loaded.opset_import[0].version == artifact.manifest.format["opset"] >= 21
+    assert loaded.ir_version == artifact.manifest.format["ir_version"]
+    assert list(artifact.manifest.files) == [artifact.path.name]
+    assert ops["GroupNormalization"] > 0
+    assert not set(ops) & {"Transpose", "Reshape", "InstanceNormalization", "Identity", "Constant"}, ops
