@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import Outcome, child_environment, command_line, run_process, save_picture, snapshot
 
 from elir_edge import cli
 from elir_edge.images import read_picture
 from elir_edge.runtime.base import Session
 from elir_edge.signature import IMAGE, RESTORED, TensorSpec
+from tests.helpers import Outcome, child_environment, command_line, run_process, save_picture, snapshot
 
 TINY = """
 name: tiny
@@ -259,7 +259,8 @@ def test_force_replaces_a_link_and_not_what_it_points_to(place, run, identity):
 
 def test_downloads_show_inside_the_loading_of_a_model(place, run, tiny_restorer):
     import torch
-    from test_download import serving
+
+    from tests.test_download import serving
 
     torch.save(tiny_restorer.state_dict(), place / "tiny.pth")
     with serving() as server:

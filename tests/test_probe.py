@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import refused
 
 from elir_edge import probe as probing
 from elir_edge.errors import DataError, ElirEdgeError, UnavailableError, UsageError
 from elir_edge.probe import probe
+from tests.helpers import refused
 
 COPIES = 20
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import child_environment, refused, run_process, snapshot
 
 from elir_edge.artifact import Manifest, check_files, load_artifact, sidecar
 from elir_edge.errors import DataError, ElirEdgeError, LockedError, OutputError, StorageError
 from elir_edge.publish import check_place, copy_in, publish, staging, storage_error, write_file, write_in
+from tests.helpers import child_environment, refused, run_process, snapshot
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 
@@ -283,8 +283,7 @@ def test_a_manifest_without_a_key_is_refused():
 WRITER = """
 import hashlib, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_publish import write_artifact
+from tests.test_publish import write_artifact
 print("ready", flush=True)
 for turn in range(10_000):
     write_artifact(Path(sys.argv[1]), str(turn % 10).encode() * 200_000)
@@ -295,7 +294,7 @@ def test_killed_writers_never_leave_a_mix_that_loads(tmp_path):
     """Ten writers are killed at random moments: what load_artifact accepts is one whole artifact."""
     path = tmp_path / "a.xml"
     moments = random.Random(0)
-    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", WRITER, str(path)]
     accepted = 0
     for _ in range(10):
         with subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE) as writer:
