@@ -31,17 +31,23 @@ NOT_ALLOWED = (
 
 
 def check_place(destination: Path) -> None:
-    """Try whether a file can be created beside ``destination``, before any long work. Leaves nothing behind.
+    """Try whether ``destination`` could be written, or files into it where it is a folder, before any long work.
 
-    Raises OutputError where that is not allowed, StorageError where the disk is full.
+    Leaves nothing behind. Raises OutputError where that is not allowed, StorageError where the disk is full.
     """
-    folder = next(parent for parent in destination.absolute().parents if parent.exists())
-    trial = folder / f".elir-edge.{secrets.token_hex(4)}.part"
     try:
+        with contextlib.suppress(FileNotFoundError):
+            destination.lstat()
+        folder = destination if destination.is_dir() else _nearest_folder(destination)
+        trial = folder / f".elir-edge.{secrets.token_hex(4)}.part"
         trial.mkdir()
         trial.rmdir()
     except OSError as error:
         raise storage_error(destination, error) from error
+
+
+def _nearest_folder(destination: Path) -> Path:
+    return next(parent for parent in destination.absolute().parents if parent.exists())
 
 
 @contextmanager
@@ -52,6 +58,7 @@ def staging(destination: Path) -> Iterator[Path]:
     """
     with _lock(destination):
         folder = destination.parent / f".{destination.name[:40]}.{secrets.token_hex(4)}.part"
+        made = [parent for parent in destination.parents if not parent.exists()]
         try:
             destination.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
@@ -61,6 +68,9 @@ def staging(destination: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # where it failed, the folders made for it are empty
+                for parent in made:
+                    parent.rmdir()
 
 
 def copy_in(source: Path, folder: Path) -> Path:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import refused
 from safetensors.torch import save_file
 
 from elir_edge.checkpoint import PREFIXES, read_checkpoint
@@ -23,6 +22,7 @@ from elir_edge.errors import DataError, MissingInputError
 from elir_edge.lowering.collapse import collapse
 from elir_edge.model.restorer import Restorer
 from elir_edge.weights import load_restorer
+from tests.helpers import refused
 
 SPECIAL_ENTRIES = {"epoch": 3, "global_step": 7, "state_dict": {"model.x": torch.zeros(2)}, "lr_schedulers": []}
 

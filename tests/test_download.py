@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from helpers import refused, snapshot
 
 from elir_edge import weights
 from elir_edge.download import download
 from elir_edge.errors import DataError, UnavailableError, UsageError
 from elir_edge.progress import Silent
+from tests.helpers import refused, snapshot
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

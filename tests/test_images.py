@@ -9,11 +9,11 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers import refused
 from PIL import Image
 
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.images import MAX_PIXELS, fit_picture, pictures_in, read_picture, write_picture
+from tests.helpers import refused
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import child_environment, refused, run_process, snapshot
 
 from elir_edge.artifact import Manifest, check_files, load_artifact, sidecar
 from elir_edge.errors import DataError, ElirEdgeError, LockedError, OutputError, StorageError
 from elir_edge.publish import check_place, copy_in, publish, staging, storage_error, write_file, write_in
+from tests.helpers import child_environment, refused, run_process, snapshot
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 
@@ -51,10 +51,11 @@ def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     write_file(path, OLD)
     before = snapshot(tmp_path)
     for error in (ValueError, KeyboardInterrupt, SystemExit):
-        with pytest.raises(error), staging(path) as folder:
-            write_in(folder, path.name, NEW)
-            raise error
-        assert snapshot(tmp_path) == before
+        for target in (path, tmp_path / "made" / "for" / "it"):
+            with pytest.raises(error), staging(target) as folder:
+                write_in(folder, target.name, NEW)
+                raise error
+            assert snapshot(tmp_path) == before
 
 
 def test_nothing_is_published_where_one_target_is_a_folder(tmp_path):
@@ -229,21 +230,23 @@ def test_artifacts_are_read_back(tmp_path):
 
 
 def test_damaged_artifacts(tmp_path):
-    path = tmp_path / "a.xml"
+    folder = tmp_path / "folder"
+    path = folder / "a.xml"
+    (tmp_path / "a.bin").write_bytes(NEW)
 
     def after(change, *named):
         write_artifact(path, NEW)
         change()
         error = refused(DataError, lambda: load_artifact(path), *named)
         assert error.exit_code == 65
-        for file in tmp_path.iterdir():
+        for file in folder.iterdir():
             file.unlink()
 
     binary = path.with_suffix(".bin")
     after(lambda: binary.write_bytes(OLD), "a.bin", "sha256 differs", "export or copy it again")
     after(lambda: binary.write_bytes(NEW[:-1]), "a.bin", "sha256 differs")
     after(binary.unlink, "a.xml", "'a.bin' is missing")
-    after(lambda: (binary.rename(tmp_path / "b"), binary.symlink_to("b")), "not a plain file")
+    after(lambda: (binary.rename(folder / "b"), binary.symlink_to("b")), "not a plain file")
     after(lambda: sidecar(path).write_text("{"), "a.xml.json", "not an elir-edge manifest")
     after(lambda: sidecar(path).write_text("[]"), "a.xml.json", "not an elir-edge manifest")
     after(lambda: sidecar(path).write_text("{}"), "a.xml.json", "schema None")
@@ -280,8 +283,7 @@ def test_a_manifest_without_a_key_is_refused():
 WRITER = """
 import hashlib, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_publish import write_artifact
+from tests.test_publish import write_artifact
 print("ready", flush=True)
 for turn in range(10_000):
     write_artifact(Path(sys.argv[1]), str(turn % 10).encode() * 200_000)
@@ -292,7 +294,7 @@ def test_killed_writers_never_leave_a_mix_that_loads(tmp_path):
     """Ten writers are killed at random moments: what load_artifact accepts is one whole artifact."""
     path = tmp_path / "a.xml"
     moments = random.Random(0)
-    command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", WRITER, str(path)]
     accepted = 0
     for _ in range(10):
         with subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE) as writer:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from helpers import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elir_edge.errors import ConfigError, MissingInputError
 from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec, load_spec, preset_names
+from tests.helpers import refused
 
 AUTOENCODERS = st.builds(
     AutoencoderSpec,

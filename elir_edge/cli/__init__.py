@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -23,7 +25,7 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
 }
 INTERRUPTED, TERMINATED = 130, 143
-NO_MEMORY = "can't allocate memory"  # in torch's RuntimeError
+NO_MEMORY = ("can't allocate memory", "bad_alloc")  # in the RuntimeErrors of torch and of the runtimes
 
 
 class LazyGroup(click.Group):
@@ -84,7 +86,7 @@ def run(arguments: list[str]) -> int:
         return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:
         if "--debug" in arguments:
-            raise
+            traceback.print_exc()
         return _report(error)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -102,12 +104,12 @@ def _report(error: Exception) -> int:
     if isinstance(error, ElirEdgeError):
         _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
         return error.exit_code
-    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         _say("not enough memory\n  -> use a smaller --size, or close other programs")
         return 71
     if isinstance(error, OSError):
         _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        return 74
+        return 66 if error.errno in (errno.ENOENT, errno.ENAMETOOLONG) else 74
     _say(f"a bug in elir-edge: {type(error).__name__}: {error}\n  -> run again with --debug first, and report it")
     return 70
 

@@ -36,8 +36,7 @@ def command(
     from elir_edge.target import get_target
 
     chosen = get_target(target)
-    place = out or DEFAULT_FOLDER
-    check_place(place / "artifact" if out is None or place.is_dir() else place)
+    check_place(out or DEFAULT_FOLDER)
     shown = Shown()
     restorer = load_model(preset, weights, shown)
     if explain:

@@ -9,6 +9,7 @@ import click
 
 from elir_edge.cli.shared import Shown, echo_json, json_option, load_model, model_options, open_artifact, size_option
 from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, OutputError, UsageError
+from elir_edge.noise import MAX_SEED
 
 if TYPE_CHECKING:
     from elir_edge.runtime.base import Session
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--backend", "-b", help="Runtime for the artifact. Default: the usual one of its format.")
 @model_options
 @size_option
-@click.option("--seed", default=0, show_default=True, help="Draws the flow's noise.")
+@click.option("--seed", default=0, type=click.IntRange(0, MAX_SEED), show_default=True, help="Draws the flow's noise.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the runtime's own choice.")
 @click.option("--force", is_flag=True, help="Replace pictures that are there.")
 @json_option
@@ -64,6 +65,7 @@ def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path
     from elir_edge.images import picture_format, pictures_in
     from elir_edge.publish import check_place
 
+    check_place(out)
     sources = [path for given in pictures for path in (pictures_in(given) if given.is_dir() else [given])]
     missing = [str(path) for path in sources if not path.is_file()]
     if missing:
@@ -81,7 +83,6 @@ def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path
     twice = sorted({str(target) for target in targets if targets.count(target) > 1})
     if twice:
         raise UsageError(f"several pictures would be written to {', '.join(twice)}", hint="restore them separately")
-    check_place(targets[0])
     return list(zip(sources, targets, strict=True))
 
 

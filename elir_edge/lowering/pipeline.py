@@ -70,6 +70,7 @@ def lower(
     Raises:
         UsageError: an option that is none of the above. ConfigError: a size that the network cannot take.
     """
+    norm_form = NormForm.parse(norm)
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, NoiseContract.parse(noise), io, layout, latent_layout)
     tell = on_rewrite or (lambda name, graph: None)
@@ -81,7 +82,7 @@ def lower(
     for rewrite in REWRITES:
         rewrite(graph)
         tell(rewrite.__name__, graph)
-    set_norm_form(graph, NormForm(norm))
+    set_norm_form(graph, norm_form)
     tell(f"norm form: {norm}", graph)
     return graph.eval().requires_grad_(False)
 
