@@ -14,6 +14,7 @@ import click
 from elir_edge.errors import ElirEdgeError, did_you_mean
 
 COMMANDS = {
+    "bench": "Time artifacts on this machine, beside PyTorch.",
     "devices": "What this machine can run artifacts on.",
     "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
     "inspect": "Say what an artifact is.",

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from elir_edge.errors import UsageError
 from elir_edge.progress import Advance
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact
+    from elir_edge.artifact import Artifact, Manifest
     from elir_edge.model.restorer import Restorer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,6 +87,25 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer
     if restorer.source is not None and not restorer.source.trained:
         progress.note(f"note: the weights are random stand-ins ({restorer.source.name}); pictures will mean nothing")
     return restorer
+
+
+def at_hand(manifest: Manifest, weights: Sequence[str]) -> bool:
+    """Whether the weights that an artifact was made from can be had: given, or named by the manifest."""
+    return bool(weights) or manifest.weights["kind"] in ("random", "packaged", "published")
+
+
+def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Restorer:
+    """The PyTorch model that an artifact was made from. Raises UsageError where its weights are not at hand."""
+    from elir_edge.weights import load_restorer
+
+    stated = artifact.manifest.weights
+    if not at_hand(artifact.manifest, weights):
+        raise UsageError(
+            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), not at hand here",
+            hint="give that checkpoint with --weights",
+        )
+    with progress.stage("loading the model"):
+        return load_restorer(artifact.manifest.model_spec(), list(weights) or str(stated["name"]), progress)
 
 
 def open_artifact(path: Path, progress: Shown) -> Artifact:

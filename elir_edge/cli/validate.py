@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact, weights_option
-from elir_edge.errors import UsageError
+from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, model_of, open_artifact, weights_option
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact
-    from elir_edge.model.restorer import Restorer
     from elir_edge.validation import Validation
 
 
@@ -36,7 +33,7 @@ def command(
     BACKENDS[TORCH].load()
     from elir_edge.validation import check_same_weights, gather_pictures, validate
 
-    restorer = _model_of(opened, weights, shown)
+    restorer = model_of(opened, weights, shown)
     check_same_weights(opened.manifest, restorer)
     pictures = gather_pictures(images)
     results = [
@@ -67,20 +64,6 @@ def _backends(path: Path, wanted: tuple[str, ...], shown: Shown) -> list[str]:
     if not found:
         raise UnavailableError(f"{path}: no runtime that opens it is installed", hint="pip install 'elir-edge[all]'")
     return found
-
-
-def _model_of(artifact: Artifact, weights: tuple[str, ...], shown: Shown) -> Restorer:
-    from elir_edge.weights import load_restorer
-
-    stated = artifact.manifest.weights
-    if not weights and stated["kind"] not in ("random", "packaged", "published"):
-        raise UsageError(
-            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), not at hand here",
-            hint="give that checkpoint with --weights",
-        )
-    with shown.stage("loading the model"):
-        chosen = list(weights) or str(stated["name"])
-        return load_restorer(artifact.manifest.model_spec(), chosen, shown)
 
 
 def _show(result: Validation) -> None:
