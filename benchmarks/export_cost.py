@@ -1,6 +1,6 @@
 """What an export costs: wall time and peak memory of each target, each in a process of its own.
 
-    python -m benchmarks.export_cost [PRESET ...]     -> benchmarks/results/export_cost.md
+python -m benchmarks.export_cost [PRESET ...]     -> benchmarks/results/export_cost.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How fast the fp32 artifacts run beside PyTorch: one process, interleaved rounds, medians and ratios.
 
-    python -m benchmarks.inference [PRESET ...]     -> benchmarks/results/inference.md
+python -m benchmarks.inference [PRESET ...]     -> benchmarks/results/inference.md
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ def measure(preset: str, stack: ExitStack) -> dict[str, list[float]]:
         for backend in backends_for(path):
             sessions[f"{target} in {backend.name}"] = stack.enter_context(open_session(path, backend.name))
     random = np.random.default_rng(0)
-    images = {
-        name: random.random(session.inputs[0].shape, dtype=np.float32) for name, session in sessions.items()
-    }
+    images = {name: random.random(session.inputs[0].shape, dtype=np.float32) for name, session in sessions.items()}
     eager = torch.from_numpy(random.random((1, 3, restorer.spec.size, restorer.spec.size), dtype=np.float32))
     times: dict[str, list[float]] = {"PyTorch eager": [], **{name: [] for name in sessions}}
     for _ in range(WARM_UP + ROUNDS):

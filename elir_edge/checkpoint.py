@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -135,7 +136,10 @@ def _check_zip(path: Path) -> None:
 
 def _load_pickled(path: Path) -> Mapping[str, Any]:
     try:
-        with path.open("rb") as file:  # given a path, torch.load goes by the ending
+        with (
+            warnings.catch_warnings(action="ignore"),
+            path.open("rb") as file,
+        ):  # given a path, torch.load goes by the ending
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))

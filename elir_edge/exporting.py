@@ -41,13 +41,16 @@ class ExportRequest:
     form: GraphForm
 
     def identity(self, restorer: Restorer) -> dict[str, Any]:
-        """Everything that decides the result: the model, the request, and the versions of what carries it out."""
+        """Everything that decides the result: the model, the request, and the versions of what carries it out.
+
+        The spec's default weights are left out: they need not be those used, and may be a path.
+        """
         source = restorer.source or WeightSource("in memory", "memory", "", True)
         digest = tensors_sha256(restorer.state_dict())
         return {
             "target": self.target.name,
             "precision": self.precision,
-            "spec": restorer.spec.to_dict(),
+            "spec": restorer.spec.to_dict() | {"weights": None},
             "weights": dataclasses.asdict(source) | {"tensors_sha256": digest},
             "size": (self.form.height, self.form.width),
             "io": self.form.io,

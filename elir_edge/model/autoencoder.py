@@ -31,7 +31,23 @@ class ResidualBlock(nn.Module):
         return self.fuse(self.conv(x) + x)
 
 
-class Encoder(nn.Module):
+class ConvStack(nn.Module):
+    """A sequence of layers that begins and ends with a convolution."""
+
+    layers: nn.Sequential
+
+    @property
+    def first_conv(self) -> nn.Conv2d:
+        """What reads the input."""
+        return conv_at(self.layers, 0)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """What writes the output."""
+        return conv_at(self.layers, -1)
+
+
+class Encoder(ConvStack):
     """Image N x 3 x H x W in [0, 1] -> latent N x C x H/2^levels x W/2^levels."""
 
     def __init__(self, spec: AutoencoderSpec) -> None:
@@ -43,16 +59,6 @@ class Encoder(nn.Module):
             layers += [ResidualBlock(spec.width, pooled=deepest and p) for p in _pooled(spec)]
         layers.append(conv3x3(spec.width, spec.latent_channels))
         self.layers = nn.Sequential(*layers)
-
-    @property
-    def first_conv(self) -> nn.Conv2d:
-        """What reads the image."""
-        return conv_at(self.layers, 0)
-
-    @property
-    def last_conv(self) -> nn.Conv2d:
-        """What writes the latent."""
-        return conv_at(self.layers, -1)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
@@ -71,7 +77,7 @@ class SoftClamp(nn.Module):
         return torch.tanh(latent / self.gain) * self.gain
 
 
-class Decoder(nn.Module):
+class Decoder(ConvStack):
     """Latent N x C x h x w -> image N x 3 x H x W, about [0, 1], not yet clipped."""
 
     def __init__(self, spec: AutoencoderSpec) -> None:
@@ -83,16 +89,6 @@ class Decoder(nn.Module):
         layers += [ResidualBlock(spec.width), conv3x3(spec.width, 3)]
         self.bound = SoftClamp()
         self.layers = nn.Sequential(*layers)
-
-    @property
-    def first_conv(self) -> nn.Conv2d:
-        """What reads the bounded latent."""
-        return conv_at(self.layers, 0)
-
-    @property
-    def last_conv(self) -> nn.Conv2d:
-        """What writes the image."""
-        return conv_at(self.layers, -1)
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.layers(self.bound(latent))

@@ -68,7 +68,7 @@ def open_session(
 ) -> Session:
     """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
 
-    ``threads`` None leaves the number to the runtime. ``stages`` are names of stages to give as outputs too.
+    ``threads`` None means all cores. ``stages`` are names of stages to give as outputs too.
 
     Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed),
     DataError (the file is damaged).
