@@ -13,6 +13,7 @@ import pytest
 from elir_edge import probe as probing
 from elir_edge.errors import DataError, ElirEdgeError, UnavailableError, UsageError
 from elir_edge.probe import probe
+from elir_edge.runtime import open_session
 from tests.helpers import refused
 
 COPIES = 20
@@ -86,6 +87,14 @@ def onnx_model(location: str | None = None):
 def test_a_model_of_somebody_else(tmp_path):
     (tmp_path / "a.onnx").write_bytes(onnx_model().SerializeToString())
     refused(DataError, lambda: probe(tmp_path / "a.onnx"), "a.onnx", "holds no elir-edge manifest")
+
+
+def test_the_ending_says_what_a_file_is(tmp_path):
+    """OpenVINO would open either by its content."""
+    (tmp_path / "a.xml").write_bytes(onnx_model().SerializeToString())
+    (tmp_path / "a.onnx").write_text('<?xml version="1.0"?>\n<net name="a" version="11"></net>')
+    refused(DataError, lambda: probe(tmp_path / "a.xml"), "a.xml", "not what a '.xml' file holds")
+    refused(DataError, lambda: open_session(tmp_path / "a.onnx", "openvino"), "a.onnx", "not what a '.onnx' file holds")
 
 
 @pytest.mark.parametrize("kind", ["parent", "absolute", "nested", "link", "hard link", "beside"])

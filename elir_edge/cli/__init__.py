@@ -81,7 +81,7 @@ def run(arguments: list[str]) -> int:
         _close_stdout()
         return 0
     except SystemExit as exit_:
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click's way of meeting a closed pipe
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click's way of meeting a closed pipe
             return 0
         return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:
