@@ -34,7 +34,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.export_cost
-	$(BIN)/python -m benchmarks.inference
+	$(BIN)/elir-edge bench --preset $(PRESET)
 
 clean:
 	rm -rf .venv build
