@@ -34,6 +34,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.export_cost
+	$(BIN)/elir-edge bench --preset $(PRESET)
 
 clean:
 	rm -rf .venv build

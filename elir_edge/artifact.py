@@ -16,6 +16,27 @@ from elir_edge.spec import ModelSpec
 MANIFEST_SCHEMA = 1
 MANIFEST_KEY = "elir_edge"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+NUMBER = (int, float)
+FACTS: dict[str, Any] = {
+    "target": str,
+    "precision": str,
+    "spec": {"name": str, "task": str, "steps": int},
+    "weights": {"name": str, "kind": str, "sha256": str},
+    "noise": {"mode": str, "seed": (int, type(None)), "sigma_s": NUMBER},
+    "stages": dict,
+    "graph": {"parameters": int, "gflop": NUMBER},
+    "format": dict,
+    "versions": dict,
+    "files": dict,
+}
+PARITY_FACTS = {
+    "against": str,
+    "backend": str,
+    "backend_version": str,
+    "pictures": list,
+    "max_abs": NUMBER,
+    "psnr_db": NUMBER,
+}
 
 
 @dataclass(frozen=True)
@@ -61,11 +82,14 @@ class Manifest:
                     f"{where}: manifest schema {data.get('schema')!r}, this version reads {MANIFEST_SCHEMA}",
                     hint="export the artifact again with this version",
                 )
+            _require(data, FACTS, "")
             for key in ("inputs", "outputs"):
                 data[key] = tuple(TensorSpec.from_dict(item) for item in data[key])
             height, width = data["size"]
             return cls(**data | {"size": (int(height), int(width))})
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except KeyError as error:
+            raise DataError(f"{where}: not an elir-edge manifest ({error} is missing)") from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{where}: not an elir-edge manifest ({error})") from error
 
     def model_spec(self) -> ModelSpec:
@@ -90,6 +114,18 @@ class Artifact:
     def size_bytes(self) -> int:
         """Bytes of all files that a runtime needs."""
         return sum((self.path.parent / name).stat().st_size for name in self.manifest.files)
+
+
+def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
+    """Raise KeyError or TypeError unless ``data`` holds what everybody relies on."""
+    for key, kind in facts.items():
+        value = data[key]
+        if isinstance(kind, dict) and isinstance(value, dict):
+            _require(value, kind, f"{where}{key}.")
+        elif isinstance(kind, dict) or not isinstance(value, kind):
+            raise TypeError(f"{where}{key} is {type(value).__name__}")
+    if not where and data.get("parity") is not None:
+        _require(data["parity"], PARITY_FACTS, "parity.")
 
 
 def sidecar(path: Path) -> Path:

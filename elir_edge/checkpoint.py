@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
+import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elir_edge.errors import DataError, MissingInputError
+from elir_edge.errors import DataError, MissingInputError, missing_package
 
 PREFIXES = ("enc", "mmse", "fmir", "dec")
 LIGHTNING_PARTS = {f"state_dict_{prefix}": prefix for prefix in PREFIXES}
 DIFFUSERS_PARTS = {"encoder.layers.": "enc.layers.", "decoder.layers.": "dec.layers."}
 MAX_EXPANSION = 4
-MAX_TENSORS = 100_000
+MAX_TENSORS = 20_000
+MAX_LISTED = 1_000
+MAX_HEADER_BYTES = 100 << 20
 PICKLE_START = b"\x80"
 ZIP_START = b"PK\x03\x04"
 TAR_MAGIC = (257, b"ustar")
@@ -62,7 +67,7 @@ def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
         _listing("missing", [name for name in expected if name not in tensors]),
         _listing("not part of the model", [name for name in tensors if name not in expected]),
         _listing("of the wrong shape", _misshapen(expected, tensors)),
-        _listing("with NaN or Inf", [name for name, tensor in tensors.items() if not _finite(tensor)]),
+        _listing("with NaN or Inf", _not_finite(expected, tensors)),
     ]
     found = [problem for problem in problems if problem]
     if found:
@@ -82,11 +87,19 @@ def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str
 
 
 def _listing(what: str, names: list[str]) -> str:
-    return f"  {len(names)} {what}:\n    " + "\n    ".join(names) if names else ""
+    if not names:
+        return ""
+    listed = names[:MAX_LISTED] + [f"and {len(names) - MAX_LISTED} more"] * (len(names) > MAX_LISTED)
+    return f"  {len(names)} {what}:\n    " + "\n    ".join(listed)
 
 
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+def _not_finite(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
+    """Only tensors that fit are looked into: a few bytes can call themselves a tensor of any size."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        if tensor.shape == expected.get(name) and tensor.is_floating_point() and not torch.isfinite(tensor).all()
+    ]
 
 
 def _read_tensors(path: Path) -> Mapping[str, Any]:
@@ -123,7 +136,11 @@ def _check_zip(path: Path) -> None:
 
 def _load_pickled(path: Path) -> Mapping[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            path.open("rb") as file,
+        ):  # given a path, torch.load goes by the ending
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
         if reason:
@@ -131,7 +148,11 @@ def _load_pickled(path: Path) -> Mapping[str, Any]:
                 f"{path}: refused, because it asks to run code ({reason.group(1)})",
                 hint="only plain tensors are read; save model.state_dict() with torch.save",
             ) from error
-        raise DataError(f"{path}: damaged or not a checkpoint ({_first_line(error)})") from error
+        # torch's own words advise to load it again without care
+        raise DataError(
+            f"{path}: damaged, or not a checkpoint",
+            hint="only plain tensors are read; save model.state_dict() with torch.save",
+        ) from error
     except Exception as error:  # a damaged file makes torch.load raise nearly anything
         raise DataError(f"{path}: damaged or cut short ({_first_line(error)})") from error
     if not isinstance(content, Mapping):
@@ -140,8 +161,11 @@ def _load_pickled(path: Path) -> Mapping[str, Any]:
 
 
 def _load_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise missing_package("safetensors", "torch") from error
+    _check_keys(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
@@ -150,6 +174,25 @@ def _load_safetensors(path: Path) -> Mapping[str, Any]:
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})") from error
+
+
+def _check_keys(path: Path) -> None:
+    """A name given twice is refused: the library would take the last one."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(SAFETENSORS_HEADER), "little")
+        header = file.read(min(length, MAX_HEADER_BYTES))
+    try:
+        json.loads(header, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError("given twice: " + ", ".join([name for name, count in counts.items() if count > 1][:8]))
+    return content
 
 
 def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
@@ -185,13 +228,23 @@ def _from_diffusers(name: str) -> str:
 
 
 def _only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
-    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    others = [str(key) for key, value in content.items() if not _is_plain(value)]
     if others:
         raise DataError(
             f"{where}: not a plain dict of tensors: {', '.join(others[:8])}",
             hint="save model.state_dict(), or a Lightning checkpoint with its four EMA dicts",
         )
     return {str(key): value for key, value in content.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """A tensor whose numbers are there: not sparse, quantized or without data."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
+import re
 import secrets
 import urllib.error
 import urllib.request
@@ -12,23 +14,27 @@ from urllib.parse import urlsplit
 
 from elir_edge.artifact import sha256_of
 from elir_edge.cache import cache_folder
-from elir_edge.errors import DataError, UnavailableError
+from elir_edge.errors import DataError, UnavailableError, UsageError
 from elir_edge.progress import Progress
 from elir_edge.publish import storage_errors
 
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 30
 MAX_BYTES = 4 << 30
+PIN = re.compile(r"sha256=[0-9a-fA-F]{64}")
+UNREACHABLE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError)
 
 
 def download(url: str, progress: Progress) -> Path:
     """The file at ``url``, from the cache where it was fetched before. ``url#sha256=HEX`` is held to that hash.
 
-    Raises UnavailableError where the server cannot be reached or answers with an error, DataError where the content
-    is cut short or is not what the hash says.
+    Raises UsageError for anything else behind a ``#``, UnavailableError where the server cannot be reached or answers
+    with an error, DataError where the content is cut short or is not what the hash says.
     """
     address, _, fragment = url.partition("#")
-    expected = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
+    if fragment and not PIN.fullmatch(fragment):
+        raise UsageError(f"'#{fragment}' behind an address is not a hash", hint="write #sha256= and 64 digits")
+    expected = fragment.removeprefix("sha256=").lower() or None
     cached = _cached(address, expected)
     if cached is not None:
         return cached
@@ -58,9 +64,9 @@ def _fetch(address: str, progress: Progress) -> Path:
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response:
             _copy(response, part, address, progress)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except UNREACHABLE as error:
         part.unlink(missing_ok=True)
-        reason = getattr(error, "reason", None) or error
+        reason = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", None) or error
         raise UnavailableError(
             f"{_without_user(address)}: cannot be fetched ({reason})",
             hint="check the network, or fetch the file yourself and give its path with --weights",
@@ -92,5 +98,8 @@ def _index(address: str) -> Path:
 
 
 def _without_user(address: str) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # an address that is none
+        return address.rpartition("@")[2].partition("?")[0]
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -21,14 +22,13 @@ from elir_edge.lowering.static import StaticRestorer
 from elir_edge.model.restorer import Restorer, WeightSource
 from elir_edge.noise import NoiseContract
 from elir_edge.progress import Progress, Silent
-from elir_edge.publish import copy_in, publish, staging, write_in
+from elir_edge.publish import DEFAULT_FOLDER, copy_in, publish, staging, storage_error, write_in
 from elir_edge.runtime import get_backend, open_session
 from elir_edge.signature import RESTORED, GraphForm, parse_size
 from elir_edge.target import Conversion, Target, get_target
 from elir_edge.validation import Validation, validate
 from elir_edge.weights import tensors_sha256
 
-DEFAULT_FOLDER = Path("build")
 PARITY_PICTURE = "astronaut"
 
 
@@ -41,13 +41,16 @@ class ExportRequest:
     form: GraphForm
 
     def identity(self, restorer: Restorer) -> dict[str, Any]:
-        """Everything that decides the result: the model, the request, and the versions of what carries it out."""
+        """Everything that decides the result: the model, the request, and the versions of what carries it out.
+
+        The spec's default weights are left out: they need not be those used, and may be a path.
+        """
         source = restorer.source or WeightSource("in memory", "memory", "", True)
         digest = tensors_sha256(restorer.state_dict())
         return {
             "target": self.target.name,
             "precision": self.precision,
-            "spec": restorer.spec.to_dict(),
+            "spec": restorer.spec.to_dict() | {"weights": None},
             "weights": dataclasses.asdict(source) | {"tensors_sha256": digest},
             "size": (self.form.height, self.form.width),
             "io": self.form.io,
@@ -136,7 +139,9 @@ def _build(
     )
     path = folder / f"{stem}{target.suffixes[0]}"
     target.embed(path, manifest.to_json())
-    validation = validate(path, manifest, restorer, {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, progress=progress)
+    validation = validate(
+        path, manifest, restorer, {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, progress=progress
+    )
     _gate(validation)
     manifest = dataclasses.replace(manifest, parity=_parity(validation))
     target.embed(path, manifest.to_json())
@@ -152,6 +157,8 @@ def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversi
     except MemoryError as error:
         raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
     except Exception as error:  # converters raise anything
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise storage_error(conversion.folder, error) from error
         raise ElirEdgeError(f"the {request.target.name} converter failed: {type(error).__name__}: {error}") from error
 
 
@@ -210,7 +217,9 @@ def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequ
     if path.is_dir():
         return path / name
     if path.suffix != suffix:
-        raise UsageError(f"{path}: the target '{request.target.name}' writes '{suffix}' files", hint=f"end it in {suffix}")
+        raise UsageError(
+            f"{path}: the target '{request.target.name}' writes '{suffix}' files", hint=f"end it in {suffix}"
+        )
     return path
 
 

@@ -58,7 +58,7 @@ def get_metadata(model: Any, key: str) -> str | None:
 
 
 def set_outputs(model: Any, names: list[str], where: str) -> None:
-    """Make the tensors called ``names`` the graph's outputs, and its signature's. Raises DataError if one is missing."""
+    """Make the tensors called ``names`` the graph's and its signature's outputs. Raises DataError if one is missing."""
     graph = model.subgraphs[0]
     index = {tensor.name.decode(): i for i, tensor in enumerate(graph.tensors)}
     missing = [name for name in names if name not in index]
@@ -98,7 +98,7 @@ def _tensor_map(name: str, tensor: int) -> Any:
 
 def _aligned(buffer: Any) -> Any:
     class AlignedBuffer(type(buffer)):  # type: ignore[misc]
-        def Pack(self, builder: Any) -> Any:  # noqa: N802
+        def Pack(self, builder: Any) -> Any:
             schema = _schema()
             data = None if self.data is None else np.asarray(self.data, np.uint8)
             vector = _aligned_vector(builder, data) if data is not None and data.size else None

@@ -7,7 +7,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import IO
 
 TAIL_CHARACTERS = 2000
 
@@ -21,25 +22,38 @@ class NativeLog:
 
 @contextmanager
 def captured_output() -> Iterator[NativeLog]:
-    """Divert file descriptors 1 and 2, and Python's warnings, for as long as the block runs.
+    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs.
 
     The log's ``text`` holds the last 2000 characters once the block has ended, also where it raised.
     """
     log = NativeLog()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as file, warnings.catch_warnings():
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        stack.callback(lambda: setattr(log, "text", _tail(file)))
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        saved = [os.dup(1), os.dup(2)]
-        try:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
-            yield log
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, original in zip((1, 2), saved, strict=True):
-                os.dup2(original, descriptor)
-                os.close(original)
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_CHARACTERS))
-            log.text = file.read().decode(errors="replace")
+        for descriptor in (1, 2):
+            stack.enter_context(_diverted(descriptor, file.fileno()))
+        stream = stack.enter_context(open(os.dup(file.fileno()), "w", errors="replace"))  # noqa: PTH123
+        stack.enter_context(redirect_stdout(stream))
+        stack.enter_context(redirect_stderr(stream))
+        yield log
+
+
+@contextmanager
+def _diverted(descriptor: int, target: int) -> Iterator[None]:
+    stream = sys.stdout if descriptor == 1 else sys.stderr
+    stream.flush()
+    original = os.dup(descriptor)
+    os.dup2(target, descriptor)
+    try:
+        yield
+    finally:
+        stream.flush()
+        os.dup2(original, descriptor)
+        os.close(original)
+
+
+def _tail(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_CHARACTERS))
+    return file.read().decode(errors="replace")

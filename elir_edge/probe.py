@@ -2,47 +2,67 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import elir_edge
 from elir_edge.artifact import Manifest
-from elir_edge.errors import DataError
+from elir_edge.errors import DataError, ElirEdgeError
 from elir_edge.runtime import backends_for
 
 TIMEOUT_SECONDS = 60
+MAX_REASON = 500
 CODE = """
-import sys
-from pathlib import Path
-from elir_edge.errors import ElirEdgeError
-from elir_edge.probe import _load
-try:
-    sys.stdout.write(_load(Path(sys.argv[1])) or "")
-except ElirEdgeError as error:
-    sys.exit(f"{error}")
+import json, os, sys
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+sys.path.append(sys.argv[2])
+from elir_edge.probe import load_and_tell
+with answer:
+    json.dump(load_and_tell(sys.argv[1]), answer)
 """
 
 
 def probe(path: Path) -> Manifest:
     """Load the artifact at ``path`` in a child process; the manifest inside it.
 
-    Raises DataError where loading fails, crashes or takes longer than 60 s, or there is no manifest inside.
+    Raises UsageError for a file of another kind, UnavailableError where its runtime is not installed, DataError where
+    loading fails, crashes or takes longer than 60 s, or there is no manifest inside.
     """
     backends_for(path)
+    root = str(Path(elir_edge.__file__).absolute().parents[1])
+    command = [sys.executable, "-P", "-c", CODE, str(path.absolute()), root]
     try:
-        child = subprocess.run(
-            [sys.executable, "-c", CODE, str(path.absolute())], capture_output=True, timeout=TIMEOUT_SECONDS, text=True
-        )
+        child = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{path}: loading it took more than {TIMEOUT_SECONDS} s") from error
     if child.returncode < 0:
         raise DataError(f"{path}: damaged; loading it crashed the runtime (signal {-child.returncode})")
-    if child.returncode:
-        lines = child.stderr.strip().splitlines()
-        raise DataError(lines[-1] if lines else f"{path}: loading it failed")
-    if not child.stdout:
-        raise DataError(f"{path}: holds no elir-edge manifest", hint="only artifacts of elir-edge export are understood")
-    return Manifest.from_json(child.stdout, f"{path} (manifest inside)")
+    try:
+        told = json.loads(child.stdout)
+    except ValueError as error:
+        raise DataError(f"{path}: damaged; loading it ended the runtime (status {child.returncode})") from error
+    if "error" in told:
+        raise _error(told["code"])(told["error"].replace(str(path.absolute()), str(path)), told["hint"])
+    if not told["manifest"]:
+        raise DataError(
+            f"{path}: holds no elir-edge manifest", hint="only artifacts of elir-edge export are understood"
+        )
+    return Manifest.from_json(told["manifest"], f"{path} (manifest inside)")
+
+
+def load_and_tell(path: str) -> dict[str, Any]:
+    """In the child: the manifest inside the artifact, or the error that loading it raised."""
+    try:
+        return {"manifest": _load(Path(path))}
+    except ElirEdgeError as error:
+        return {"error": str(error)[:MAX_REASON], "hint": error.hint, "code": error.exit_code}
+    except Exception as error:  # damage leads a runtime to raise anything
+        reason = f"{type(error).__name__}: {error}"[:MAX_REASON]
+        return {"error": f"{path}: damaged; loading it failed ({reason})", "hint": None, "code": DataError.exit_code}
 
 
 def _load(path: Path) -> str | None:
@@ -51,3 +71,7 @@ def _load(path: Path) -> str | None:
     module.open_session(path, None, ()).close()
     text: str | None = module.read_manifest(path)
     return text
+
+
+def _error(code: int) -> type[ElirEdgeError]:
+    return next((kind for kind in ElirEdgeError.__subclasses__() if kind.exit_code == code), DataError)

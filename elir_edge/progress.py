@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[float], None]
@@ -12,19 +12,13 @@ Advance = Callable[[float], None]
 class Progress(Protocol):
     """Shows stages of work. ``stage(text, total)`` is a context manager that gives a function to advance by."""
 
-    def stage(self, text: str, total: float | None = None) -> StageContext:
+    def stage(self, text: str, total: float | None = None) -> AbstractContextManager[Advance]:
         """Announce one stage, of ``total`` units where that is known."""
+        ...
 
     def note(self, text: str) -> None:
         """Say one thing worth knowing."""
-
-
-class StageContext(Protocol):
-    """The context manager that ``Progress.stage`` gives."""
-
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(self, *error: object) -> bool | None: ...
+        ...
 
 
 class Silent:

@@ -16,6 +16,39 @@ from pathlib import Path
 from elir_edge.cache import cache_folder
 from elir_edge.errors import ElirEdgeError, LockedError, OutputError, StorageError
 
+DEFAULT_FOLDER = Path("build")
+NOT_ALLOWED = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+
+def check_place(destination: Path) -> None:
+    """Try whether ``destination`` could be written, or files into it where it is a folder, before any long work.
+
+    Leaves nothing behind. Raises OutputError where that is not allowed, StorageError where the disk is full.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            destination.lstat()
+        folder = destination if destination.is_dir() else _nearest_folder(destination)
+        trial = folder / f".elir-edge.{secrets.token_hex(4)}.part"
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise storage_error(destination, error) from error
+
+
+def _nearest_folder(destination: Path) -> Path:
+    return next(parent for parent in destination.absolute().parents if parent.exists())
+
 
 @contextmanager
 def staging(destination: Path) -> Iterator[Path]:
@@ -25,15 +58,19 @@ def staging(destination: Path) -> Iterator[Path]:
     """
     with _lock(destination):
         folder = destination.parent / f".{destination.name[:40]}.{secrets.token_hex(4)}.part"
+        made = [parent for parent in destination.parents if not parent.exists()]
         try:
             destination.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
         except OSError as error:
-            raise OutputError(f"{destination.parent}: cannot write there ({error.strerror})") from error
+            raise storage_error(destination, error) from error
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # where it failed, the folders made for it are empty
+                for parent in made:
+                    parent.rmdir()
 
 
 def copy_in(source: Path, folder: Path) -> Path:
@@ -56,10 +93,11 @@ def write_in(folder: Path, name: str, data: bytes) -> Path:
 
 def publish(files: list[Path], folder: Path) -> None:
     """Rename staged files into ``folder``, in the order given: the manifest last. Symlinks there are replaced."""
-    for file in files:
-        target = folder / file.name
+    targets = {file: folder / file.name for file in files}
+    for target in targets.values():
         if target.is_dir() and not target.is_symlink():
-            raise OutputError(f"{target}: is a folder")
+            raise OutputError(f"{target}: is a folder", hint="give the name of a file")
+    for file, target in targets.items():
         with storage_errors(target):
             file.replace(target)
     with contextlib.suppress(OSError):
@@ -87,14 +125,15 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def storage_error(path: Path, error: OSError) -> ElirEdgeError:
     """A permission problem is the place's fault, anything else the storage's."""
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR):
-        return OutputError(f"{path}: cannot write there ({error.strerror})")
+    if error.errno in NOT_ALLOWED:
+        return OutputError(f"{path}: cannot write there ({error.strerror})", hint="choose another place with -o")
     return StorageError(f"{path}: writing failed ({error.strerror})", hint="nothing was replaced; free some space")
 
 
 @contextmanager
 def _lock(destination: Path) -> Iterator[None]:
-    name = hashlib.sha256(os.fsencode(Path.absolute(destination))).hexdigest()[:32]
+    place = os.path.realpath(destination.parent)  # two spellings of one place are one lock
+    name = hashlib.sha256(os.fsencode(Path(place) / destination.name)).hexdigest()[:32]
     path = cache_folder("locks") / f"{name}.lock"
     with path.open("wb") as file:
         try:

@@ -23,7 +23,7 @@ def restore_picture(
     image = image_input(session)
     tile = graph_size(image)
     feeds = noise_feeds(session, seed)
-    total = tile_count(*pixels.shape[:2], tile)
+    total = tile_count(pixels.shape[0], pixels.shape[1], tile)
     with (progress or Silent()).stage("restoring", total) as advance:
         restored = run_tiled(
             pixels.astype(np.float32),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +18,10 @@ from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
 MAX_STEPS = 100
 MAX_YAML_BYTES = 64 * 1024
 NORM_GROUPS = 32
+MAX_FIELD_WIDTH = 8192
+MAX_REASON = 500
+MAX_DEPTH = 8
+NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,12 @@ class FieldSpec:
             raise ConfigError(f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8")
         for multiplier in self.multipliers:
             _within("field.multipliers", multiplier, 1, 4)
+        widest = self.hidden * math.prod(self.multipliers)
+        if widest > MAX_FIELD_WIDTH:
+            raise ConfigError(
+                f"field.hidden times field.multipliers is {widest} channels, allowed are {MAX_FIELD_WIDTH}",
+                hint="use a smaller hidden, or fewer multipliers",
+            )
         _within("field.mid_blocks", self.mid_blocks, 1, 32)
         _within("field.time_features", self.time_features, 4, 4096)
         if self.time_features % 2:
@@ -87,8 +100,9 @@ class FieldSpec:
 class ModelSpec:
     """A restoration model: encoder, estimator (or none), field walked ``steps`` Euler steps (or none), decoder.
 
-    ``sigma_s`` is the standard deviation of the noise added to the coarse latent; ``size`` the square image size in
-    pixels that the model is exported at unless another is asked for; ``weights`` where its weights come from by default.
+    ``sigma_s`` is the standard deviation of the noise added to the coarse latent; ``size`` the side in pixels of the
+    square image that the model is exported at unless another is asked for; ``weights`` where its weights come from by
+    default.
     """
 
     name: str = "custom"
@@ -102,6 +116,11 @@ class ModelSpec:
     weights: str | None = None
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"name is '{self.name[:100]}', which cannot begin the name of a file",
+                hint="use up to 100 letters, digits, '_', '-', '+' and '.', not '.' or '-' first",
+            )
         if self.field is None and self.steps != 0:
             raise ConfigError(
                 f"steps is {self.steps}, but the model has no field to walk", hint="set steps to 0, or give a field"
@@ -150,7 +169,12 @@ class ModelSpec:
     @classmethod
     def from_dict(cls, data: Any, where: str = "spec") -> ModelSpec:
         """Build a spec from plain data. Raises ConfigError naming the key that is unknown or of the wrong type."""
-        return build_dataclass(cls, data, where)
+        try:
+            return build_dataclass(cls, data, where)
+        except ConfigError as error:
+            if str(error).startswith(where):
+                raise
+            raise ConfigError(f"{where}: {error}", hint=error.hint) from error
 
     @classmethod
     def from_yaml(cls, text: str, where: str = "spec") -> ModelSpec:
@@ -194,7 +218,7 @@ def _within(name: str, value: int, low: int, high: int) -> None:
 
 
 def _nearest_multiple(value: int, multiple: int) -> int:
-    return max(multiple, round(value / multiple) * multiple)
+    return max(multiple, (value + multiple // 2) // multiple * multiple)
 
 
 def _plain(value: Any) -> Any:
@@ -208,11 +232,41 @@ def parse_yaml(text: str, where: str) -> Any:
     import yaml
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(f"{where}: YAML aliases are not allowed in a model specification")
+        _refuse_aliases_and_depth(text, where)
+        twice = sorted(set(_keys_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))))
+        if twice:
+            raise ConfigError(f"{where}: given twice: {', '.join(map(repr, twice))}")
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{where}: not usable YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date or number
+        reason = " ".join(str(error).split())[:MAX_REASON]
+        raise ConfigError(f"{where}: not usable YAML: {reason}") from error
+
+
+def _refuse_aliases_and_depth(text: str, where: str) -> None:
+    """A few lines of either can cost the parser hours."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{where}: YAML aliases are not allowed in a model specification")
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, which no model specification is")
+
+
+def _keys_given_twice(node: Any) -> Iterator[str]:
+    """Keys that a mapping inside ``node`` holds twice; YAML forbids that, and PyYAML takes the last one."""
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        counts = Counter(str(key.value) for key, _ in node.value)
+        yield from (key for key, count in counts.items() if count > 1)
+        for _, value in node.value:
+            yield from _keys_given_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _keys_given_twice(value)
 
 
 def build_dataclass(cls: type, data: Any, where: str) -> Any:
@@ -235,10 +289,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is tuple:
         item_hint = get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: expected a list of {item_hint.__name__}, got {value!r}")
+            kind = "whole numbers" if item_hint is int else "mappings"
+            raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}")
         return tuple(_convert(item_hint, item, f"{where}[{i}]") for i, item in enumerate(value))
-    if hint is float and type(value) in (int, float) and math.isfinite(value):
+    if hint is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
         return float(value)
+    if type(value) is int and abs(value) >= 2**63:
+        raise ConfigError(f"{where}: a whole number beyond 64 bits")
     if type(value) is not hint:
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r:.100}")
     return value

@@ -35,9 +35,10 @@ class Target:
 
     ``convert(graph, conversion)`` writes the files and returns facts about the format (versions of its own, say) for
     the manifest; the graph's stages are to stay findable inside by their names. ``embed(path, text)`` puts the
-    manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8, ``latent_layout``
-    that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open first; ``backends`` what runs it, the default first;
-    ``packages`` whose versions belong into the manifest; ``extra`` what to install.
+    manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8,
+    ``latent_layout`` that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open
+    first; ``backends`` what runs it, the default first; ``packages`` whose versions belong into the manifest;
+    ``extra`` what to install.
     """
 
     name: str

@@ -62,7 +62,12 @@ class Validation:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         worst = self.pictures[self.worst]
-        summary = {"passed": self.passed, "worst": self.worst, "max_abs": worst.max_abs, "drift_began": self.drift_began}
+        summary = {
+            "passed": self.passed,
+            "worst": self.worst,
+            "max_abs": worst.max_abs,
+            "drift_began": self.drift_began,
+        }
         return summary | dataclasses.asdict(self)
 
 

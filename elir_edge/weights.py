@@ -62,7 +62,9 @@ def load_restorer(
 
 def _gather(weights: Weights, progress: Progress) -> tuple[dict[str, Tensor], WeightSource]:
     if isinstance(weights, Mapping):
-        tensors = canonical_names({name: torch.as_tensor(value) for name, value in weights.items()}, "the mapping given")
+        tensors = canonical_names(
+            {name: torch.as_tensor(value) for name, value in weights.items()}, "the mapping given"
+        )
         return tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
     given = [weights] if isinstance(weights, str | Path) else list(weights or ())
     if not given:

@@ -12,13 +12,15 @@ from elir_edge.signature import RESTORED
 from elir_edge.target import Conversion, Target
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from elir_edge.lowering.static import StaticRestorer
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     """Write ``stem.xml`` and ``stem.bin``. GroupNormalization stays one op, SiLU becomes Swish."""
     try:
-        import openvino
+        import openvino  # noqa: F401
     except ImportError as error:
         raise missing_package("openvino", "openvino") from error
     from elir_edge.lowering.staged import StagedRestorer
@@ -26,7 +28,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
     inputs = graph.form.inputs(graph.spec)
     with conversion.progress.stage("converting to OpenVINO IR"), captured_output():
-        model = openvino.convert_model(trace(graph), input=[list(tensor.shape) for tensor in inputs])
+        model = _from_program(trace(graph))
     for port, tensor in zip(model.inputs, inputs, strict=True):
         port.get_tensor().set_names({tensor.name})
         port.get_node().set_friendly_name(tensor.name)
@@ -50,6 +52,19 @@ def embed(path: Path, text: str) -> None:
         staged.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
+def _from_program(program: ExportedProgram) -> Any:
+    """Through the frontend itself: ``openvino.convert_model`` would also report the conversion to its vendor."""
+    from openvino._offline_transformations import apply_moc_transformations
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchFXPythonDecoder.from_exported_program(program, dynamic_shapes=False)
+    model = frontend.convert(frontend.load(decoder))
+    apply_moc_transformations(model, cf=False, smart_reshape=False)
+    return model
+
+
 def _name_stage(model: Any, result: Any, name: str) -> None:
     """Name what feeds ``result``, and keep the result itself only where it is the restored image."""
     if name == RESTORED:
@@ -70,7 +85,7 @@ def _rename_nodes(model: Any) -> None:
     model.set_friendly_name("elir")
     ordered = model.get_ordered_ops()
     for i, node in enumerate(ordered):
-        if node.get_type_name() not in ("Parameter", "Result"):
+        if node.get_type_name() != "Parameter":
             node.set_friendly_name(f"{node.get_type_name()}_{i}")
 
 

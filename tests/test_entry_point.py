@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-TARGET = '''
+TARGET = """
 from pathlib import Path
 from elir_edge.target import Target
 
@@ -18,7 +18,7 @@ TARGET = Target(
     layouts={"float": "NCHW", "uint8": "NHWC"}, latent_layout="NCHW", norm="native", backends=(), packages=(),
     extra="none", convert=convert, embed=lambda path, text: None,
 )
-'''
+"""
 
 
 def install(folder, name="their_package", target=TARGET):
@@ -32,7 +32,11 @@ def install(folder, name="their_package", target=TARGET):
 def targets_seen_with(folder):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     return subprocess.run(
-        [sys.executable, "-m", "elir_edge", "targets", "--json"], capture_output=True, text=True, env=environment, cwd=folder
+        [sys.executable, "-m", "elir_edge", "targets", "--json"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=folder,
     )
 
 

@@ -102,7 +102,7 @@ def test_manifest_inside_is_the_one_beside(artifact):
 
 def test_manifest_tells_what_a_receiver_must_know(artifact, restorer):
     manifest = artifact.manifest
-    assert manifest.model_spec() == SPEC
+    assert manifest.model_spec() == dataclasses.replace(SPEC, weights=None)
     assert manifest.weights["name"] == "random:7"
     assert not manifest.trained
     assert manifest.noise["sigma_s"] == SPEC.sigma_s
@@ -153,6 +153,19 @@ def test_noise_is_the_caller_s_where_it_is_an_input(target, restorer, float_arti
         expected = restore_picture(baked, pixels).astype(int)
     assert np.abs(same - expected).max() <= 1
     assert np.abs(other - expected).max() > 1
+
+
+@pytest.mark.parametrize("without", ["estimator", "field", "both"])
+def test_models_without_some_parts(target, without, tmp_path):
+    parts = {"estimator": ("estimator",), "field": ("field",), "both": ("estimator", "field")}[without]
+    steps = 0 if "field" in parts else SPEC.steps
+    model = load_restorer(dataclasses.replace(SPEC, steps=steps, **dict.fromkeys(parts)))
+    artifact = export(model, target.name, out=tmp_path)
+    result = validate(artifact.path, artifact.manifest, model, gather_pictures(None), stages=True)
+    assert result.passed
+    assert ("coarse" in artifact.manifest.stages) == ("estimator" not in parts)
+    assert ("state_1" in artifact.manifest.stages) == ("field" not in parts)
+    assert result.drift_began is None
 
 
 def test_feeds_that_do_not_fit_are_refused(float_artifact):

@@ -9,7 +9,18 @@ from elir_edge import export, load_restorer
 from elir_edge.target import targets
 from tests.test_target_contract import SPEC
 
-BLOCKED = ("torch", "tensorflow", "litert_torch", "onnx", "onnxscript", "onnxsim", "nncf", "jax", "torchao", "exporters")
+BLOCKED = (
+    "torch",
+    "tensorflow",
+    "litert_torch",
+    "onnx",
+    "onnxscript",
+    "onnxsim",
+    "nncf",
+    "jax",
+    "torchao",
+    "exporters",
+)
 RUN = """
 import sys
 for name in {blocked!r}:

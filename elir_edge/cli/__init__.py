@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -12,6 +14,7 @@ import click
 from elir_edge.errors import ElirEdgeError, did_you_mean
 
 COMMANDS = {
+    "bench": "Time artifacts on this machine, beside PyTorch.",
     "devices": "What this machine can run artifacts on.",
     "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
     "inspect": "Say what an artifact is.",
@@ -22,6 +25,7 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
 }
 INTERRUPTED, TERMINATED = 130, 143
+NO_MEMORY = ("can't allocate memory", "bad_alloc")  # in the RuntimeErrors of torch and of the runtimes
 
 
 class LazyGroup(click.Group):
@@ -68,6 +72,7 @@ def run(arguments: list[str]) -> int:
         _say("interrupted; nothing was left half done")
         return INTERRUPTED
     except _Terminated:
+        _say("terminated; nothing was left half done")
         return TERMINATED
     except click.ClickException as error:
         error.show()
@@ -75,9 +80,13 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _close_stdout()
         return 0
+    except SystemExit as exit_:
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click's way of meeting a closed pipe
+            return 0
+        return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:
         if "--debug" in arguments:
-            raise
+            traceback.print_exc()
         return _report(error)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -95,12 +104,12 @@ def _report(error: Exception) -> int:
     if isinstance(error, ElirEdgeError):
         _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
         return error.exit_code
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         _say("not enough memory\n  -> use a smaller --size, or close other programs")
         return 71
     if isinstance(error, OSError):
         _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        return 74
+        return 66 if error.errno in (errno.ENOENT, errno.ENAMETOOLONG) else 74
     _say(f"a bug in elir-edge: {type(error).__name__}: {error}\n  -> run again with --debug first, and report it")
     return 70
 

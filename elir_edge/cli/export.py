@@ -32,9 +32,11 @@ def command(
     as_json: bool,
 ) -> None:
     """Write an artifact that restores as the PyTorch model does, proven on a photograph."""
+    from elir_edge.publish import DEFAULT_FOLDER, check_place
     from elir_edge.target import get_target
 
     chosen = get_target(target)
+    check_place(out or DEFAULT_FOLDER)
     shown = Shown()
     restorer = load_model(preset, weights, shown)
     if explain:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
+from elir_edge.signature import TensorSpec
 
 
 @click.command("inspect")
@@ -38,10 +40,10 @@ def command(artifact: Path, as_json: bool) -> None:
     echo_table((str(artifact), ""), rows)
 
 
-def _describe(tensor) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _describe(tensor: TensorSpec) -> str:
     return f"{tensor.dtype} {'x'.join(map(str, tensor.shape))} {tensor.layout}, {tensor.values}"
 
 
-def _parity(parity: dict) -> str:  # type: ignore[type-arg]
+def _parity(parity: dict[str, Any]) -> str:
     where = f"{parity['backend']} {parity['backend_version']} on {', '.join(parity['pictures'])}"
     return f"max abs {parity['max_abs']:.1e}, {parity['psnr_db']:.1f} dB to {parity['against']}, {where}"

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, default=True, hidden=True)
 @json_option
 def command(
-    preset: str, weights: tuple[str, ...], size: str | None, noise: str, io: str, norm: str, explain: bool, as_json: bool
+    preset: str,
+    weights: tuple[str, ...],
+    size: str | None,
+    noise: str,
+    io: str,
+    norm: str,
+    explain: bool,
+    as_json: bool,
 ) -> None:
     """Show what each rewrite of the lowering saves: ops, numbers stored, GFLOP."""
     restorer = load_model(preset, weights, Shown())

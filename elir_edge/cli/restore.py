@@ -9,6 +9,7 @@ import click
 
 from elir_edge.cli.shared import Shown, echo_json, json_option, load_model, model_options, open_artifact, size_option
 from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, OutputError, UsageError
+from elir_edge.noise import MAX_SEED
 
 if TYPE_CHECKING:
     from elir_edge.runtime.base import Session
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--backend", "-b", help="Runtime for the artifact. Default: the usual one of its format.")
 @model_options
 @size_option
-@click.option("--seed", default=0, show_default=True, help="Draws the flow's noise.")
+@click.option("--seed", default=0, type=click.IntRange(0, MAX_SEED), show_default=True, help="Draws the flow's noise.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the runtime's own choice.")
 @click.option("--force", is_flag=True, help="Replace pictures that are there.")
 @json_option
@@ -62,7 +63,9 @@ def command(
 def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path, Path]]:
     """Which picture goes where. Raises before any work where that cannot be done."""
     from elir_edge.images import picture_format, pictures_in
+    from elir_edge.publish import check_place
 
+    check_place(out)
     sources = [path for given in pictures for path in (pictures_in(given) if given.is_dir() else [given])]
     missing = [str(path) for path in sources if not path.is_file()]
     if missing:
@@ -93,14 +96,13 @@ def _session(
     threads: int | None,
     shown: Shown,
 ) -> Session:
-    from elir_edge.runtime import BACKENDS, TORCH, open_session
+    from elir_edge.runtime import open_session
 
     if artifact is not None:
         return open_session(open_artifact(artifact, shown).path, backend, threads)
-    BACKENDS[TORCH].load()
+    restorer = load_model(preset, weights, shown)
     from elir_edge.lowering.pipeline import lower
 
-    restorer = load_model(preset, weights, shown)
     return open_session(lower(restorer, size, noise=f"baked:{seed}"), threads=threads)
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from elir_edge.errors import UsageError
 from elir_edge.progress import Advance
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact
+    from elir_edge.artifact import Artifact, Manifest
     from elir_edge.model.restorer import Restorer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +56,7 @@ class Shown:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(file=os.fdopen(os.dup(2), "w"), highlight=False)
+        self._console = Console(file=os.fdopen(os.dup(2), "w", errors="backslashreplace"), highlight=False)
 
     @contextmanager
     def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:
@@ -76,6 +77,9 @@ class Shown:
 
 def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer:
     """The model of --preset and --weights, with a warning where its weights are stand-ins."""
+    from elir_edge.runtime import BACKENDS, TORCH
+
+    BACKENDS[TORCH].load()
     from elir_edge.weights import load_restorer
 
     with progress.stage("loading the model"):
@@ -83,6 +87,25 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer
     if restorer.source is not None and not restorer.source.trained:
         progress.note(f"note: the weights are random stand-ins ({restorer.source.name}); pictures will mean nothing")
     return restorer
+
+
+def at_hand(manifest: Manifest, weights: Sequence[str]) -> bool:
+    """Whether the weights that an artifact was made from can be had: given, or named by the manifest."""
+    return bool(weights) or manifest.weights["kind"] in ("random", "packaged", "published")
+
+
+def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Restorer:
+    """The PyTorch model that an artifact was made from. Raises UsageError where its weights are not at hand."""
+    from elir_edge.weights import load_restorer
+
+    stated = artifact.manifest.weights
+    if not at_hand(artifact.manifest, weights):
+        raise UsageError(
+            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), not at hand here",
+            hint="give that checkpoint with --weights",
+        )
+    with progress.stage("loading the model"):
+        return load_restorer(artifact.manifest.model_spec(), list(weights) or str(stated["name"]), progress)
 
 
 def open_artifact(path: Path, progress: Shown) -> Artifact:

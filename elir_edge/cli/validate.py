@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact, weights_option
-from elir_edge.errors import UsageError
+from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, model_of, open_artifact, weights_option
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact
-    from elir_edge.model.restorer import Restorer
     from elir_edge.validation import Validation
 
 
@@ -20,18 +17,23 @@ if TYPE_CHECKING:
 @click.argument("artifact", type=click.Path(path_type=Path))
 @weights_option
 @click.option("--backend", "-b", multiple=True, help="Runtime, or several. Default: every one installed that opens it.")
-@click.option("--images", type=click.Path(path_type=Path), help="Picture or folder. Default: four built-in photographs.")
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="Picture or folder. Default: four built-in photographs."
+)
 @click.option("--stages", is_flag=True, help="Say where the drift begins, also where the artifact passes.")
 @json_option
 def command(
     artifact: Path, weights: tuple[str, ...], backend: tuple[str, ...], images: Path | None, stages: bool, as_json: bool
 ) -> int:
     """Compare an artifact with the PyTorch model on real photographs. Exit 1 where they differ."""
-    from elir_edge.validation import check_same_weights, gather_pictures, validate
+    from elir_edge.runtime import BACKENDS, TORCH
 
     shown = Shown()
     opened = open_artifact(artifact, shown)
-    restorer = _model_of(opened, weights, shown)
+    BACKENDS[TORCH].load()
+    from elir_edge.validation import check_same_weights, gather_pictures, validate
+
+    restorer = model_of(opened, weights, shown)
     check_same_weights(opened.manifest, restorer)
     pictures = gather_pictures(images)
     results = [
@@ -62,20 +64,6 @@ def _backends(path: Path, wanted: tuple[str, ...], shown: Shown) -> list[str]:
     if not found:
         raise UnavailableError(f"{path}: no runtime that opens it is installed", hint="pip install 'elir-edge[all]'")
     return found
-
-
-def _model_of(artifact: Artifact, weights: tuple[str, ...], shown: Shown) -> Restorer:
-    from elir_edge.weights import load_restorer
-
-    stated = artifact.manifest.weights
-    if not weights and stated["kind"] not in ("random", "packaged", "published"):
-        raise UsageError(
-            f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), which is not at hand",
-            hint="give that checkpoint with --weights",
-        )
-    with shown.stage("loading the model"):
-        chosen = list(weights) or str(stated["name"])
-        return load_restorer(artifact.manifest.model_spec(), chosen, shown)
 
 
 def _show(result: Validation) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeGuard, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -19,14 +21,15 @@ def collapse(module: nn.Module) -> nn.Module:
     return module
 
 
-def merge(first: nn.Conv2d, pointwise: nn.Conv2d) -> nn.Conv2d:
-    """The one convolution equal to ``pointwise(first(x))``; computed in float64."""
+def merge(first: nn.Module, pointwise: nn.Module) -> nn.Conv2d:
+    """The one convolution equal to ``pointwise(first(x))``, computed in float64. Raises TypeError for other layers."""
+    if not isinstance(first, nn.Conv2d) or not isinstance(pointwise, nn.Conv2d):
+        raise TypeError(f"cannot merge {type(first).__name__} and {type(pointwise).__name__}")
     projection = pointwise.weight.detach().double()[:, :, 0, 0]
     weight = torch.einsum("om,mihw->oihw", projection, first.weight.detach().double())
     bias = projection @ _bias(first) + _bias(pointwise)
-    merged = nn.Conv2d(
-        first.in_channels, pointwise.out_channels, first.kernel_size, first.stride, first.padding  # type: ignore[arg-type]
-    )
+    geometry: dict[str, Any] = {"stride": first.stride, "padding": first.padding}
+    merged = nn.Conv2d(first.in_channels, pointwise.out_channels, cast(Any, first.kernel_size), **geometry)
     merged.weight = nn.Parameter(weight.to(first.weight.dtype), requires_grad=first.weight.requires_grad)
     merged.bias = nn.Parameter(bias.to(first.weight.dtype), requires_grad=first.weight.requires_grad)
     return merged
@@ -36,17 +39,22 @@ def _collapse_sequence(sequence: nn.Sequential) -> nn.Sequential:
     layers: list[nn.Module] = []
     for layer in sequence:
         if layers and _is_pair(layers[-1], layer):
-            layers[-1] = merge(layers[-1], layer)  # type: ignore[arg-type]
+            layers[-1] = merge(layers[-1], layer)
         else:
             layers.append(layer)
     return nn.Sequential(*layers) if len(layers) < len(sequence) else sequence
 
 
 def _is_pair(first: nn.Module, second: nn.Module) -> bool:
-    return _is_plain(first) and _is_plain(second) and second.kernel_size == second.stride == (1, 1) and second.padding == (0, 0)
+    return (
+        _is_plain(first)
+        and _is_plain(second)
+        and second.kernel_size == second.stride == (1, 1)
+        and second.padding == (0, 0)
+    )
 
 
-def _is_plain(layer: nn.Module) -> bool:
+def _is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     return isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.dilation == (1, 1)
 
 

@@ -17,13 +17,13 @@ def fold_latent_bound(graph: StaticRestorer) -> None:
     """
     bound = graph.dec.bound.gain
     update = SharedUpdate()
-    _write(update, graph.enc.layers[-1], 1 / bound)
+    _write(update, graph.enc.last_conv, 1 / bound)
     if graph.mmse is not None:
         _rescale_estimator(update, graph.mmse, graph.spec.autoencoder.latent_channels, 1 / bound)
-    for step in graph.steps:
+    for step in graph.fields():
         update(step.first_proj, "weight", lambda weight: weight * bound)
-        _write(update, step.final_block.block[-1], 1 / bound)
-    update(graph.dec.layers[0], "weight", lambda weight: weight * bound)
+        _write(update, step.final_block.conv, 1 / bound)
+    update(graph.dec.first_conv, "weight", lambda weight: weight * bound)
     graph.dec.bound.gain = 1.0
     graph.noise_gain /= bound
     graph.latent_gain /= bound
@@ -36,9 +36,9 @@ def _write(update: SharedUpdate, conv: nn.Module, gain: float) -> None:
 
 def _rescale_estimator(update: SharedUpdate, estimator: Estimator, channels: int, gain: float) -> None:
     """Hidden features stay as they are; the first ``channels`` inputs of every layer are the stream itself."""
-    for rrdb in estimator.lrm:
+    for rrdb in estimator.rrdbs():
         for block in rrdb.blocks():
-            *inner, last = (layer.block[0] for layer in block.layers())
+            *inner, last = (layer.conv for layer in block.layers())
             for conv in inner:
                 update(conv, "weight", lambda weight: _scale_inputs(weight, channels, 1 / gain))
             update(last, "weight", lambda weight: _scale_inputs(weight, channels, 1 / gain) * gain)

@@ -14,7 +14,7 @@ def fold_pixel_range(graph: StaticRestorer) -> None:
     if graph.form.io != "uint8":
         return
     update = SharedUpdate()
-    update(graph.enc.layers[0], "weight", lambda weight: weight / BYTE_RANGE)
+    update(graph.enc.first_conv, "weight", lambda weight: weight / BYTE_RANGE)
     for name in ("weight", "bias"):
-        update(graph.dec.layers[-1], name, lambda tensor: tensor * BYTE_RANGE)
+        update(graph.dec.last_conv, name, lambda tensor: tensor * BYTE_RANGE)
     graph.pixel_gain = BYTE_RANGE

@@ -17,12 +17,12 @@ def fold_projection(graph: StaticRestorer) -> None:
     """
     if not graph.steps:
         return
-    first = graph.steps[0]
-    merged = merge(first.final_block.block[-1], first.final_proj)
+    first = graph.fields()[0]
+    merged = merge(first.final_block.conv, first.final_proj)
     update = SharedUpdate()
     for name in ("weight", "bias"):
         update(merged, name, lambda tensor: tensor * graph.step_size)
-    for step in graph.steps:
+    for step in graph.fields():
         step.final_block.block[-1] = merged
         step.final_proj = nn.Identity()
     graph.step_size = 1.0

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
+
 from elir_edge.lowering.sharing import SharedUpdate
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.model.estimator import RRDB
@@ -10,10 +14,11 @@ from elir_edge.model.estimator import RRDB
 def fold_residual_scale(graph: StaticRestorer) -> None:
     """Of the four multiplications in an RRDB one is left.
 
-    Needs collapsed linear blocks. Guarantees the same function. The one left scales the last dense block's own input: it
-    could only go into a convolution as an identity kernel, whose large entries would cost int8 weights their resolution.
+    Needs collapsed linear blocks. Guarantees the same function. The one left scales the last dense block's own input:
+    it could only go into a convolution as an identity kernel, whose large entries would cost int8 weights their
+    resolution.
     """
-    for rrdb in graph.mmse.lrm if graph.mmse is not None else ():
+    for rrdb in graph.mmse.rrdbs() if graph.mmse is not None else ():
         _fold(rrdb)
 
 
@@ -22,9 +27,9 @@ def _fold(rrdb: RRDB) -> None:
     for block in rrdb.blocks():
         last_block = block is rrdb.RDB3
         scale = block.scale * (rrdb.scale if last_block else 1.0)
-        conv = block.conv5.block[-1]
+        conv = block.layers()[-1].conv
         for name in ("weight", "bias"):
-            update(conv, name, lambda tensor, scale=scale: tensor * scale)
+            update(conv, name, partial(torch.mul, scale))
         block.scale = 1.0
     rrdb.RDB3.skip_scale *= rrdb.scale
     rrdb.scale = 1.0

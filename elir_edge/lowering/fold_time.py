@@ -16,14 +16,15 @@ def fold_time(graph: StaticRestorer) -> None:
 
     Needs collapsed linear blocks. Guarantees the same function; weights stay shared, only biases differ by step.
     """
-    for step, t in zip(graph.steps, graph.times, strict=True):
-        _fold(step, t)  # type: ignore[arg-type]
+    for step, t in zip(graph.fields(), graph.times, strict=True):
+        _fold(step, t)
 
 
 def _fold(field: Field, t: float) -> None:
     embedding = _embed(field, t)
     for block in field.residual_blocks():
-        conv = block.block1.block[-1]
+        conv = block.block1.conv
+        assert conv.bias is not None
         bias = conv.bias.detach().double() + _shift(block, embedding)
         conv.bias = nn.Parameter(bias.to(conv.bias.dtype), requires_grad=False)
         block.mlp = None

@@ -7,6 +7,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from elir_edge.errors import UsageError
 from elir_edge.lowering.static import StaticRestorer
 
 
@@ -15,6 +16,13 @@ class NormForm(StrEnum):
 
     NATIVE = "native"
     POINTWISE = "pointwise"
+
+    @classmethod
+    def parse(cls, text: str) -> NormForm:
+        """The form called ``text``. Raises UsageError where there is none."""
+        if text not in list(cls):
+            raise UsageError(f"norm '{text}' is not one of {', '.join(cls)}")
+        return cls(text)
 
 
 class PointwiseGroupNorm(nn.Module):

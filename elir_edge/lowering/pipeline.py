@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -69,6 +70,7 @@ def lower(
     Raises:
         UsageError: an option that is none of the above. ConfigError: a size that the network cannot take.
     """
+    norm_form = NormForm.parse(norm)
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, NoiseContract.parse(noise), io, layout, latent_layout)
     tell = on_rewrite or (lambda name, graph: None)
@@ -80,7 +82,7 @@ def lower(
     for rewrite in REWRITES:
         rewrite(graph)
         tell(rewrite.__name__, graph)
-    set_norm_form(graph, NormForm(norm))
+    set_norm_form(graph, norm_form)
     tell(f"norm form: {norm}", graph)
     return graph.eval().requires_grad_(False)
 
@@ -101,7 +103,7 @@ class _OpCounter(TorchDispatchMode):
         super().__init__()
         self.count = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
         self.count += not func.is_view and "detach" not in func.name()
         return func(*args, **(kwargs or {}))
 
@@ -111,8 +113,7 @@ def _is_expanded(module: nn.Module) -> bool:
 
 
 def _has_pair(sequence: nn.Sequential) -> bool:
-    kinds = [isinstance(layer, nn.Conv2d) for layer in sequence]
-    return any(first and second for first, second in zip(kinds, kinds[1:], strict=False))
+    return any(isinstance(a, nn.Conv2d) and isinstance(b, nn.Conv2d) for a, b in pairwise(sequence))
 
 
 def _private_copy(restorer: Restorer) -> Restorer:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
+from elir_edge.errors import UsageError
 from elir_edge.lowering.sharing import unique_tensors
 from elir_edge.model.autoencoder import Decoder, Encoder
 from elir_edge.model.estimator import Estimator
@@ -45,7 +48,7 @@ class StaticRestorer(nn.Module):
         self.noise: nn.Parameter | None = None
         if form.noise.mode == "baked" and steps:
             shape = spec.latent_shape(form.height, form.width)
-            noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(dec.layers[0].weight)
+            noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(dec.first_conv.weight)
             self.noise = nn.Parameter(noise, requires_grad=False)
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -59,17 +62,21 @@ class StaticRestorer(nn.Module):
         """
         stages = {"encoded": self.enc(self._take_image(image))}
         z = stages["coarse"] = self.mmse(stages["encoded"]) if self.mmse is not None else stages["encoded"]
-        for k, step in enumerate(self.steps):
+        for k, step in enumerate(self.fields()):
             z = stages.setdefault("state_0", self._add_noise(z, noise)) if k == 0 else z
             z = stages[f"state_{k + 1}"] = self._euler(step, z, k)
         restored = self._give_image(self.dec(z))
         layout = self.form.latent_layout
         return {name: _to_layout(latent, layout) for name, latent in stages.items()} | {"restored": restored}
 
+    def fields(self) -> list[Field]:
+        """The steps' fields in order."""
+        return [cast(Field, step) for step in self.steps]
+
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Zeros of the right shapes and types, to trace with."""
-        device = self.dec.layers[0].weight.device
-        dtypes = {"uint8": torch.uint8, "float32": self.dec.layers[0].weight.dtype}
+        device = self.dec.first_conv.weight.device
+        dtypes = {"uint8": torch.uint8, "float32": self.dec.first_conv.weight.dtype}
         return tuple(
             torch.zeros(tensor.shape, dtype=dtypes[tensor.dtype], device=device)
             for tensor in self.form.inputs(self.spec)
@@ -79,7 +86,7 @@ class StaticRestorer(nn.Module):
         """Numbers stored, each shared tensor counted once."""
         return sum(tensor.numel() for tensor in unique_tensors(self))
 
-    def _euler(self, step: nn.Module, z: Tensor, k: int) -> Tensor:
+    def _euler(self, step: Field, z: Tensor, k: int) -> Tensor:
         if step.time_mlp is None:
             velocity = step(z)
         else:
@@ -89,12 +96,14 @@ class StaticRestorer(nn.Module):
     def _add_noise(self, coarse: Tensor, noise: Tensor | None) -> Tensor:
         if self.form.noise.mode == "zero":
             return coarse
-        scaled = _to_nchw(noise, self.form.latent_layout) if noise is not None else self.noise
-        return coarse + (scaled if self.noise_gain == 1.0 else scaled * self.noise_gain)
+        given = self.noise if noise is None else _to_nchw(noise, self.form.latent_layout)
+        if given is None:
+            raise UsageError("this graph takes the noise as a second input")
+        return coarse + (given if self.noise_gain == 1.0 else given * self.noise_gain)
 
     def _take_image(self, image: Tensor) -> Tensor:
         if self.form.io == "uint8":
-            image = image.to(self.dec.layers[0].weight.dtype)
+            image = image.to(self.dec.first_conv.weight.dtype)
             image = image if self.pixel_gain == BYTE_RANGE else image * (1 / BYTE_RANGE)
         return _to_nchw(image, self.form.layout)
 

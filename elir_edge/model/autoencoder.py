@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from elir_edge.model.layers import conv3x3
+from elir_edge.model.layers import conv3x3, conv_at
 from elir_edge.spec import AutoencoderSpec
 
 POOL_CHANNELS = 256
@@ -31,7 +31,23 @@ class ResidualBlock(nn.Module):
         return self.fuse(self.conv(x) + x)
 
 
-class Encoder(nn.Module):
+class ConvStack(nn.Module):
+    """A sequence of layers that begins and ends with a convolution."""
+
+    layers: nn.Sequential
+
+    @property
+    def first_conv(self) -> nn.Conv2d:
+        """What reads the input."""
+        return conv_at(self.layers, 0)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """What writes the output."""
+        return conv_at(self.layers, -1)
+
+
+class Encoder(ConvStack):
     """Image N x 3 x H x W in [0, 1] -> latent N x C x H/2^levels x W/2^levels."""
 
     def __init__(self, spec: AutoencoderSpec) -> None:
@@ -61,7 +77,7 @@ class SoftClamp(nn.Module):
         return torch.tanh(latent / self.gain) * self.gain
 
 
-class Decoder(nn.Module):
+class Decoder(ConvStack):
     """Latent N x C x h x w -> image N x 3 x H x W, about [0, 1], not yet clipped."""
 
     def __init__(self, spec: AutoencoderSpec) -> None:

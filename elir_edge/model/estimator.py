@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from elir_edge.model.layers import linear_block
+from elir_edge.model.layers import conv_at, linear_block
 from elir_edge.spec import EstimatorSpec
 
 RESIDUAL_SCALE = 0.2
@@ -19,6 +21,11 @@ class DenseLayer(nn.Module):
         layers = linear_block(cin, cout, expanded=expanded)
         self.block = nn.Sequential(*layers, nn.SiLU()) if activated else nn.Sequential(*layers)
 
+    @property
+    def conv(self) -> nn.Conv2d:
+        """The convolution, of a collapsed layer."""
+        return conv_at(self.block, 0)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.block(x)
 
@@ -31,9 +38,7 @@ class DenseBlock(nn.Module):
         self.scale = RESIDUAL_SCALE
         self.skip_scale = 1.0
         for i in range(5):
-            layer = DenseLayer(
-                channels + i * hidden, hidden if i < 4 else channels, activated=i < 4, expanded=expanded
-            )
+            layer = DenseLayer(channels + i * hidden, hidden if i < 4 else channels, activated=i < 4, expanded=expanded)
             setattr(self, f"conv{i + 1}", layer)
 
     def layers(self) -> list[DenseLayer]:
@@ -73,6 +78,10 @@ class Estimator(nn.Module):
     def __init__(self, spec: EstimatorSpec, channels: int, *, expanded: bool = False) -> None:
         super().__init__()
         self.lrm = nn.Sequential(*(RRDB(channels, spec.hidden, expanded=expanded) for _ in range(spec.blocks)))
+
+    def rrdbs(self) -> list[RRDB]:
+        """The RRDBs in order."""
+        return [cast(RRDB, module) for module in self.lrm]
 
     def forward(self, latent: Tensor) -> Tensor:
         return latent + self.lrm(latent)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from elir_edge.model.layers import conv3x3, linear_block
+from elir_edge.model.layers import conv3x3, conv_at, linear_block
 from elir_edge.spec import NORM_GROUPS, FieldSpec
 
 TIME_SCALE = 1000.0
@@ -46,6 +48,11 @@ class Block(nn.Module):
         self.block = nn.Sequential(
             nn.GroupNorm(NORM_GROUPS, cin), nn.SiLU(), *linear_block(cin, cout, expanded=expanded)
         )
+
+    @property
+    def conv(self) -> nn.Conv2d:
+        """The convolution, of a collapsed block."""
+        return conv_at(self.block, -1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block(x)
@@ -128,12 +135,16 @@ class Field(nn.Module):
         embedding = self.time_mlp(t) if self.time_mlp is not None else None
         x = self.first_proj(z)
         skips = []
-        for residual, down in self.down_blocks:
+        for residual, down in map(_pair, self.down_blocks):
             x = residual(x, embedding)
             skips.append(x)
             x = down(x)
         for residual in self.mid_blocks:
             x = residual(x, embedding)
-        for up, residual in self.up_blocks:
+        for up, residual in map(_pair, self.up_blocks):
             x = residual(torch.cat([up(x), skips.pop()], 1), embedding)
         return self.final_proj(self.final_block(x))
+
+
+def _pair(level: nn.Module) -> Iterable[nn.Module]:
+    return cast(nn.ModuleList, level)

@@ -12,6 +12,14 @@ def conv3x3(cin: int, cout: int, *, stride: int = 1, bias: bool = True) -> nn.Co
     return nn.Conv2d(cin, cout, 3, stride, padding=1, bias=bias)
 
 
+def conv_at(layers: nn.Sequential, index: int) -> nn.Conv2d:
+    """The convolution at ``index``. Raises TypeError where another layer is there."""
+    layer = layers[index]
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"layer {index} is a {type(layer).__name__}, not a convolution")
+    return layer
+
+
 def linear_block(cin: int, cout: int, *, expanded: bool) -> list[nn.Module]:
     """A 3x3 convolution; ``expanded``, as in training: 3x3 to 4x the channels, then 1x1, nothing in between."""
     if not expanded:

@@ -85,5 +85,7 @@ class Restorer(nn.Module):
 
     def _check(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
-            raise UsageError(f"image is {image.dtype} {tuple(image.shape)}, expected floating point N x 3 x H x W in [0, 1]")
+            raise UsageError(
+                f"image is {image.dtype} {tuple(image.shape)}, expected floating point N x 3 x H x W in [0, 1]"
+            )
         self.spec.check_size(*image.shape[2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,10 @@ class Backend:
     suffixes: tuple[str, ...]
     package: str
     extra: str
+
+    def installed(self) -> bool:
+        """Whether ``load`` would work, found out without importing anything."""
+        return importlib.util.find_spec(self.package) is not None
 
     def load(self) -> Any:
         """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
@@ -68,7 +72,7 @@ def open_session(
 ) -> Session:
     """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
 
-    ``threads`` None leaves the number to the runtime. ``stages`` are names of stages to give as outputs too.
+    ``threads`` None means all cores. ``stages`` are names of stages to give as outputs too.
 
     Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed),
     DataError (the file is damaged).

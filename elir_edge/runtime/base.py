@@ -60,7 +60,9 @@ class Session(ABC):
     def _check(self, feeds: Mapping[str, np.ndarray]) -> None:
         names = [tensor.name for tensor in self.inputs]
         if sorted(feeds) != sorted(names):
-            raise UsageError(f"inputs given: {', '.join(sorted(feeds)) or 'none'}; the artifact takes {', '.join(names)}")
+            raise UsageError(
+                f"inputs given: {', '.join(sorted(feeds)) or 'none'}; the artifact takes {', '.join(names)}"
+            )
         for tensor in self.inputs:
             given = feeds[tensor.name]
             if given.shape != tensor.shape or given.dtype != np.dtype(tensor.dtype):

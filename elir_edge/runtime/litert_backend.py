@@ -9,7 +9,6 @@ from ai_edge_litert.interpreter import Interpreter
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.tflite_interpreter import InterpreterSession, read_manifest
 
-
 __all__ = ["open_session", "read_manifest"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,6 +16,7 @@ from elir_edge.runtime.described import Reported, describe
 
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(int8)": "int8"}
 QUIET = 3
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class OnnxRuntimeSession(Session):
@@ -24,15 +26,11 @@ class OnnxRuntimeSession(Session):
 
     def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = QUIET
         options.intra_op_num_threads = threads or 0
-        source = _with_outputs(path, stages) if stages else str(path)
-        try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a class of its own for each status code
-            raise DataError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        self._session = _load(path, options, stages)
         text = self._session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
-        super().__init__(*describe(path, text, _reported(self._session.get_inputs()), _reported(self._session.get_outputs())))
+        inputs, outputs = _reported(self._session.get_inputs()), _reported(self._session.get_outputs())
+        super().__init__(*describe(path, text, inputs, outputs))
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [tensor.name for tensor in self.outputs]
@@ -50,16 +48,24 @@ def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Se
 def read_manifest(path: Path) -> str | None:
     """The manifest inside, or None."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _load(path, options).get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
+
+
+def _load(path: Path, options: Any, stages: tuple[str, ...] = ()) -> Any:
+    """The runtime's own session. Given bytes and a folder that is not there, it reads no file that the graph names."""
+    options.log_severity_level = QUIET
+    options.add_session_config_entry(EXTERNAL_FOLDER, str(path.absolute() / "none"))
+    source = _with_outputs(path, stages) if stages else path.read_bytes()
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a class of its own for each status code
+        if "External data" in str(error):
+            raise DataError(f"{path}: keeps its weights in other files", hint="artifacts are single files") from error
         raise DataError(f"{path}: ONNX Runtime cannot load it: {error}") from error
-    return session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
 
 
-def _reported(nodes: list) -> list[Reported]:  # type: ignore[type-arg]
+def _reported(nodes: list[Any]) -> list[Reported]:
     return [(node.name, tuple(node.shape), DTYPES.get(node.type, node.type)) for node in nodes]
 
 

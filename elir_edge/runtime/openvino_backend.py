@@ -15,6 +15,8 @@ from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+BLANKS = b"\xef\xbb\xbf \t\r\n"
+IR_START_WITHIN = 64
 
 
 class OpenVinoSession(Session):
@@ -56,6 +58,11 @@ def read_manifest(path: Path) -> str | None:
 
 
 def _read(core: Any, path: Path) -> Any:
+    """OpenVINO goes by content, whatever the ending says; an artifact is what its ending says."""
+    with path.open("rb") as file:
+        is_ir = file.read(IR_START_WITHIN).lstrip(BLANKS).startswith(b"<")
+    if is_ir != (path.suffix == ".xml"):
+        raise DataError(f"{path}: its content is not what a '{path.suffix}' file holds")
     try:
         return core.read_model(path)
     except RuntimeError as error:
@@ -78,7 +85,7 @@ def _add_output(model: Any, name: str, path: Path) -> None:
         raise DataError(f"{path}: the graph has no tensor called {name}") from error
 
 
-def _reported(ports: list) -> list[Reported]:  # type: ignore[type-arg]
+def _reported(ports: list[Any]) -> list[Reported]:
     return [(min(port.get_names(), key=len), _shape(port), _dtype(port)) for port in ports]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from elir_edge.signature import RESTORED
 
 
 class InterpreterSession(Session):
-    """Runs the first signature of a .tflite file."""
+    """Runs the first signature of a .tflite file. ``threads`` None means all cores, where the interpreter's is one."""
 
     def __init__(
         self, backend: str, interpreter: Callable[..., Any], path: Path, threads: int | None, stages: tuple[str, ...]
@@ -31,7 +32,7 @@ class InterpreterSession(Session):
             source = {"model_content": pack_model(model)}
         try:
             with captured_output():
-                self._interpreter = interpreter(**source, num_threads=threads)
+                self._interpreter = interpreter(**source, num_threads=threads or len(os.sched_getaffinity(0)))
                 self._interpreter.allocate_tensors()
                 self._runner = self._interpreter.get_signature_runner()
         except (RuntimeError, ValueError) as error:

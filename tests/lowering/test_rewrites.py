@@ -26,7 +26,9 @@ SPECS = {
     "no estimator": ModelSpec(size=32, steps=2, autoencoder=SMALL, estimator=None, field=FIELD),
     "no field": ModelSpec(size=32, steps=0, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=None),
     "autoencoder alone": ModelSpec(size=32, steps=0, autoencoder=SMALL, estimator=None, field=None),
-    "one step": ModelSpec(size=32, steps=1, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD),
+    "one step": ModelSpec(
+        size=32, steps=1, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD
+    ),
     "three levels, pooled": ModelSpec(
         size=64,
         steps=2,

@@ -34,7 +34,10 @@ def model_for(name):
 def test_eager_model_reproduces_every_stage(name):
     expected = golden(name)
     restorer = model_for(name)
-    assert (restorer.spec.steps, restorer.spec.sigma_s) == (int(expected["k_steps"]), pytest.approx(expected["noise_std"]))
+    assert (restorer.spec.steps, restorer.spec.sigma_s) == (
+        int(expected["k_steps"]),
+        pytest.approx(expected["noise_std"]),
+    )
     actual = restorer.trajectory(torch.from_numpy(expected["image"]), torch.from_numpy(expected["noise"]))
     for stage in ("encoded", "coarse", "decoded", "restored"):
         assert_close(getattr(actual, stage), expected[stage], stage)

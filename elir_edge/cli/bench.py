@@ -1,0 +1,165 @@
+"""elir-edge bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from elir_edge.cli.shared import (
+    Shown,
+    at_hand,
+    echo_json,
+    echo_table,
+    json_option,
+    load_model,
+    model_of,
+    model_options,
+    open_artifact,
+)
+from elir_edge.errors import ElirEdgeError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from elir_edge.artifact import Artifact
+    from elir_edge.bench.measure import Contestant, Row
+
+EAGER = "PyTorch eager"
+HEAD = ("what runs", "FPS", "p50 ms", "p90", "p99", "spread", "times as fast", "cold s", "peak MB", "MB", "GFLOP/s")
+
+
+@click.command("bench")
+@click.argument("artifacts", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--backend", "-b", multiple=True, help="Runtime, or several. Default: every one installed that fits.")
+@model_options
+@click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores.")
+@click.option("--rounds", type=click.IntRange(2, 1000), default=10, show_default=True, help="Half a second each.")
+@json_option
+def command(
+    artifacts: tuple[Path, ...],
+    backend: tuple[str, ...],
+    preset: str,
+    weights: tuple[str, ...],
+    threads: int | None,
+    rounds: int,
+    as_json: bool,
+) -> int:
+    """Time ARTIFACTS (or, without any, those of the preset, exported to build/) on the CPU, beside PyTorch.
+
+    Each runs in a process of its own, taking turns. Exit 1 where a picture is wrong or a row failed.
+    """
+    from elir_edge.bench.measure import measure
+
+    shown = Shown()
+    if artifacts and weights:
+        raise UsageError("--weights are for a preset; an artifact brings its own")
+    opened = [open_artifact(path, shown) for path in artifacts] or _export_all(preset, weights, backend, shown)
+    pairs = [(artifact, name) for artifact in opened for name in _backends(artifact, backend)]
+    if not pairs:
+        raise UnavailableError("no runtime that opens these is installed", hint="pip install 'elir-edge[all]'")
+    parity = {_label(artifact, name): _parity(artifact, name, weights, shown) for artifact, name in pairs}
+    rows = measure([*_eager(opened[0], weights, threads), *_contestants(pairs, threads)], rounds, shown)
+    if as_json:
+        echo_json([row.to_dict() | {"parity": parity.get(row.label)} for row in rows])
+    else:
+        _show(rows, parity)
+    return int(any(row.error for row in rows) or "WRONG" in parity.values())
+
+
+def _export_all(preset: str, weights: tuple[str, ...], backends: tuple[str, ...], shown: Shown) -> list[Artifact]:
+    """The preset's artifact of every target that one of ``backends`` runs."""
+    from elir_edge.exporting import export
+    from elir_edge.runtime import get_backend
+    from elir_edge.target import targets
+
+    wanted = {get_backend(name).name for name in backends}
+    restorer = load_model(preset, weights, shown)
+    return [
+        export(restorer, target.name, progress=shown)
+        for target in targets().values()
+        if not wanted or wanted & set(target.backends)
+    ]
+
+
+def _backends(artifact: Artifact, wanted: tuple[str, ...]) -> list[str]:
+    from elir_edge.runtime import backends_for, get_backend
+
+    fitting = [backend.name for backend in backends_for(artifact.path) if backend.installed()]
+    chosen = {get_backend(name).name for name in wanted} or set(fitting)
+    return [name for name in fitting if name in chosen]
+
+
+def _label(artifact: Artifact, backend: str) -> str:
+    return f"{artifact.path.name} in {backend}"
+
+
+def _contestants(pairs: list[tuple[Artifact, str]], threads: int | None) -> list[Contestant]:
+    from elir_edge.bench.measure import Contestant
+
+    return [
+        Contestant(
+            _label(artifact, name),
+            {"path": str(artifact.path), "backend": name, "threads": threads},
+            artifact.manifest.graph["gflop"],
+            artifact.size_bytes,
+        )
+        for artifact, name in pairs
+    ]
+
+
+def _eager(artifact: Artifact, weights: tuple[str, ...], threads: int | None) -> list[Contestant]:
+    """The reference row, where PyTorch and the weights are at hand."""
+    from elir_edge.bench.measure import Contestant
+    from elir_edge.runtime import BACKENDS, TORCH
+
+    manifest = artifact.manifest
+    if not BACKENDS[TORCH].installed() or not at_hand(manifest, weights):
+        return []
+    request = {
+        "backend": TORCH,
+        "spec": manifest.spec,
+        "weights": list(weights) or manifest.weights["name"],
+        "size": manifest.size,
+        "threads": threads,
+    }
+    return [Contestant(EAGER, request, manifest.graph["gflop"])]
+
+
+def _parity(artifact: Artifact, backend: str, weights: tuple[str, ...], shown: Shown) -> str:
+    """``equal`` or ``WRONG`` against PyTorch on a photograph; else why nobody knows."""
+    from elir_edge.images import builtin_photograph
+    from elir_edge.runtime import BACKENDS, TORCH
+
+    if not BACKENDS[TORCH].installed():
+        return "not checked: no torch"
+    if not at_hand(artifact.manifest, weights):
+        return "not checked: weights not at hand"
+    from elir_edge.validation import validate
+
+    restorer = model_of(artifact, weights, shown)
+    picture = {"astronaut": builtin_photograph("astronaut")}
+    try:
+        result = validate(artifact.path, artifact.manifest, restorer, picture, backend, progress=shown)
+    except ElirEdgeError as error:
+        return f"failed: {error}"
+    return "equal" if result.passed else "WRONG"
+
+
+def _show(rows: list[Row], parity: dict[str, str]) -> None:
+    echo_table((*HEAD, "picture"), [(*_cells(row), parity.get(row.label, "the reference")) for row in rows])
+    for row in rows:
+        if row.error:
+            click.echo(f"failed: {row.error}", err=True)
+    if any(row.latency and row.latency.noisy for row in rows):
+        click.echo("the machine is noisy: some samples spread over more than 10 %; trust ratios more than figures")
+
+
+def _cells(row: Row) -> tuple[Any, ...]:
+    latency = row.latency
+    if latency is None or row.cold_s is None or row.peak_bytes is None:
+        return (row.label, "failed", *[""] * (len(HEAD) - 2))
+    ratio = "{1:.2f} [{0:.2f}, {2:.2f}]".format(*row.ratio) if row.ratio else ""
+    size = f"{row.size_bytes / 1e6:.1f}" if row.size_bytes else ""
+    times = [f"{1000 * value:.1f}" for value in (latency.p50, latency.p90, latency.p99)]
+    figures = (f"{latency.spread:.0%}", ratio, f"{row.cold_s:.2f}", f"{row.peak_bytes / 1e6:.0f}", size)
+    return (row.label, f"{latency.fps:.2f}", *times, *figures, f"{row.gflop * latency.fps:.0f}")

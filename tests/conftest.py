@@ -1,0 +1,41 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> ModelSpec:
+    """The smallest model that has every part."""
+    return ModelSpec(
+        name="tiny",
+        size=64,
+        steps=2,
+        autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=2, blocks=1),
+        estimator=EstimatorSpec(hidden=8, blocks=1),
+        field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
+        weights="random:0",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_restorer(tiny_spec):
+    """Its stand-in weights, loaded."""
+    from elir_edge.weights import load_restorer
+
+    return load_restorer(tiny_spec)
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory, monkeypatch):
+    """Downloads and locks of a test stay its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
+    return folder
