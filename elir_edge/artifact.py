@@ -21,7 +21,7 @@ FACTS: dict[str, Any] = {
     "target": str,
     "precision": str,
     "spec": {"name": str, "task": str, "steps": int},
-    "weights": {"name": str, "kind": str, "sha256": str},
+    "weights": {"name": str, "kind": str, "sha256": str, "tensors_sha256": str},
     "noise": {"mode": str, "seed": (int, type(None)), "sigma_s": NUMBER},
     "stages": list,
     "graph": {"parameters": int, "gflop": NUMBER},

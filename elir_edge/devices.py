@@ -11,6 +11,8 @@ from elir_edge.errors import UnavailableError
 from elir_edge.native import captured_output
 from elir_edge.runtime import BACKENDS, TORCH, Backend
 
+UNUSED = ": found, but sessions run on the CPU so far"
+
 
 @dataclass(frozen=True)
 class Device:
@@ -51,10 +53,7 @@ def _openvino_devices(release: str) -> list[Device]:
     core = openvino.Core()
     with captured_output():
         names = core.available_devices
-        found = [
-            Device("openvino", name, True, f"openvino {release}, {core.get_property(name, 'FULL_DEVICE_NAME')}")
-            for name in names
-        ]
+        found = [Device("openvino", name, name == "CPU", _openvino_detail(release, name, core)) for name in names]
     kinds = {name.partition(".")[0] for name in names}
     return found + [
         Device("openvino", name, False, "no such device, or its driver is missing")
@@ -63,11 +62,16 @@ def _openvino_devices(release: str) -> list[Device]:
     ]
 
 
+def _openvino_detail(release: str, name: str, core: Any) -> str:
+    unused = "" if name == "CPU" else UNUSED
+    return f"openvino {release}, {core.get_property(name, 'FULL_DEVICE_NAME')}{unused}"
+
+
 def _cuda() -> Device:
     import torch
 
     if torch.cuda.is_available():
-        return Device(TORCH, "CUDA", True, torch.cuda.get_device_name())
+        return Device(TORCH, "CUDA", False, torch.cuda.get_device_name() + UNUSED)
     return Device(TORCH, "CUDA", False, "no CUDA device, or a CPU build of torch")
 
 

@@ -42,7 +42,7 @@ def download(url: str, progress: Progress) -> Path:
     digest = sha256_of(path)
     if expected and digest != expected:
         path.unlink()
-        raise DataError(f"{address}: its sha256 is {digest}, expected {expected}")
+        raise DataError(f"{_without_user(address)}: its sha256 is {digest}, expected {expected}")
     blob = cache_folder("blobs") / digest
     path.replace(blob)
     _index(address).write_text(json.dumps({"url": _without_user(address), "sha256": digest}), encoding="utf-8")

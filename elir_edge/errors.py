@@ -79,6 +79,14 @@ class ConfigError(ElirEdgeError):
     exit_code = 78
 
 
+NO_MEMORY = ("can't allocate memory", "Failed to allocate memory", "bad_alloc", "bad allocation", "out of memory")
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether a library's error means that memory ran out: most have no class of their own for it."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The nearest of ``known`` names as a sentence, else the whole list of them."""
     known = sorted(known)

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.artifact import Artifact, Manifest, load_artifact, sha256_of, sidecar
-from elir_edge.errors import ElirEdgeError, GateError, OutputError, ResourceError, UsageError
+from elir_edge.errors import (
+    ElirEdgeError,
+    GateError,
+    OutputError,
+    ResourceError,
+    StorageError,
+    UsageError,
+    is_memory_error,
+)
 from elir_edge.images import builtin_photograph
 from elir_edge.lowering.pipeline import lower, measure
 from elir_edge.lowering.staged import StagedRestorer
@@ -97,8 +105,8 @@ def export(
     if existing is not None:
         progress.note(f"{path} is already exactly this: nothing to do")
         return existing
-    _refuse_existing(path, request.target, force)
     with staging(path) as staged, tempfile.TemporaryDirectory(prefix="elir-edge-") as scratch:
+        _refuse_existing(path, request.target, force)
         manifest = _build(restorer, request, identity, Path(scratch), path.stem, progress)
         return _publish(manifest, request.target, Path(scratch), staged, path)
 
@@ -139,13 +147,13 @@ def _build(
     )
     path = folder / f"{stem}{target.suffixes[0]}"
     target.embed(path, manifest.to_json())
-    validation = validate(
-        path, manifest, restorer, {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, progress=progress
-    )
+    backend = target.backends[0]
+    pictures = {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}
+    validation = validate(path, manifest, restorer, pictures, backend, progress=progress)
     _gate(validation)
     manifest = dataclasses.replace(manifest, parity=_parity(validation))
     target.embed(path, manifest.to_json())
-    open_session(path).close()
+    open_session(path, backend).close()
     return manifest
 
 
@@ -154,9 +162,9 @@ def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversi
         return request.target.convert(graph, conversion)
     except ElirEdgeError:
         raise
-    except MemoryError as error:
-        raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
     except Exception as error:  # converters raise anything
+        if is_memory_error(error):
+            raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise storage_error(conversion.folder, error) from error
         raise ElirEdgeError(f"the {request.target.name} converter failed: {type(error).__name__}: {error}") from error
@@ -191,8 +199,11 @@ def _parity(validation: Validation) -> dict[str, Any]:
 
 def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, path: Path) -> Artifact:
     sources = [scratch / f"{path.stem}{suffix}" for suffix in target.suffixes]
+    manifest = dataclasses.replace(manifest, files={source.name: sha256_of(source) for source in sources})
     files = [copy_in(source, staged) for source in sources]
-    manifest = dataclasses.replace(manifest, files={file.name: sha256_of(file) for file in files})
+    for file in files:
+        if sha256_of(file) != manifest.files[file.name]:
+            raise StorageError(f"{file.name}: what was written is not what was validated", hint="check the disk")
     beside = write_in(staged, sidecar(path).name, manifest.to_json().encode())
     publish([*files, beside], path.parent)
     return Artifact(path, manifest)

@@ -28,7 +28,7 @@ WRITE_FORMATS = {
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: str | Path) -> np.ndarray:
     """The picture at ``path`` as uint8 H x W x 3, RGB 0..255.
 
     Stated conversions: EXIF rotation is applied; transparency is blended onto white; palette and CMYK become RGB; grey
@@ -39,6 +39,7 @@ def read_picture(path: Path) -> np.ndarray:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    path = Path(path)
     if not path.is_file():
         raise MissingInputError(f"{path}: no such picture")
     try:
@@ -58,7 +59,7 @@ def read_picture(path: Path) -> np.ndarray:
         raise DataError(f"{path}: damaged or cut short ({error})") from error
 
 
-def write_picture(path: Path, pixels: np.ndarray) -> None:
+def write_picture(path: str | Path, pixels: np.ndarray) -> None:
     """Write uint8 H x W x 3 as the format that ``path``'s ending names, in one step.
 
     Raises UsageError for an unknown ending, OutputError where the format cannot hold the picture, OutputError or
@@ -66,6 +67,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """
     from PIL import Image
 
+    path = Path(path)
     encoded = io.BytesIO()
     options = {"quality": 95} if picture_format(path) in ("JPEG", "WEBP") else {}
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import IO
 
 TAIL_CHARACTERS = 2000
+_ONE_AT_A_TIME = threading.RLock()  # the descriptors belong to the whole process
 
 
 class NativeLog:
@@ -27,7 +29,7 @@ def captured_output() -> Iterator[NativeLog]:
     The log's ``text`` holds the last 2000 characters once the block has ended, also where it raised.
     """
     log = NativeLog()
-    with ExitStack() as stack:
+    with _ONE_AT_A_TIME, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         stack.callback(lambda: setattr(log, "text", _tail(file)))
         stack.enter_context(warnings.catch_warnings())
@@ -43,15 +45,24 @@ def captured_output() -> Iterator[NativeLog]:
 @contextmanager
 def _diverted(descriptor: int, target: int) -> Iterator[None]:
     stream = sys.stdout if descriptor == 1 else sys.stderr
-    stream.flush()
-    original = os.dup(descriptor)
+    try:
+        original = os.dup(descriptor)
+    except OSError:  # closed by whoever started this process
+        yield
+        return
+    _flush(stream)
     os.dup2(target, descriptor)
     try:
         yield
     finally:
-        stream.flush()
+        _flush(stream)
         os.dup2(original, descriptor)
         os.close(original)
+
+
+def _flush(stream: IO[str] | None) -> None:
+    if stream is not None:
+        stream.flush()
 
 
 def _tail(file: IO[bytes]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import elir_edge
 from elir_edge.artifact import Manifest
 from elir_edge.errors import DataError, ElirEdgeError
-from elir_edge.runtime import backends_for
+from elir_edge.runtime import get_backend, usual_backend
 
 TIMEOUT_SECONDS = 60
 MAX_REASON = 500
@@ -22,19 +22,19 @@ os.dup2(2, 1)
 sys.path.append(sys.argv[2])
 from elir_edge.probe import load_and_tell
 with answer:
-    json.dump(load_and_tell(sys.argv[1]), answer)
+    json.dump(load_and_tell(sys.argv[1], sys.argv[3]), answer)
 """
 
 
-def probe(path: Path) -> Manifest:
-    """Load the artifact at ``path`` in a child process; the manifest inside it.
+def probe(path: Path, backend: str | None = None) -> Manifest:
+    """Load the artifact at ``path`` in a child process, in ``backend`` or the usual one; the manifest inside it.
 
     Raises UsageError for a file of another kind, UnavailableError where its runtime is not installed, DataError where
     loading fails, crashes or takes longer than 60 s, or there is no manifest inside.
     """
-    backends_for(path)
+    chosen = get_backend(backend) if backend else usual_backend(path)
     root = str(Path(elir_edge.__file__).absolute().parents[1])
-    command = [sys.executable, "-P", "-c", CODE, str(path.absolute()), root]
+    command = [sys.executable, "-P", "-c", CODE, str(path.absolute()), root, chosen.name]
     try:
         child = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -54,10 +54,10 @@ def probe(path: Path) -> Manifest:
     return Manifest.from_json(told["manifest"], f"{path} (manifest inside)")
 
 
-def load_and_tell(path: str) -> dict[str, Any]:
+def load_and_tell(path: str, backend: str) -> dict[str, Any]:
     """In the child: the manifest inside the artifact, or the error that loading it raised."""
     try:
-        return {"manifest": _load(Path(path))}
+        return {"manifest": _load(Path(path), backend)}
     except ElirEdgeError as error:
         return {"error": str(error)[:MAX_REASON], "hint": error.hint, "code": error.exit_code}
     except Exception as error:  # damage leads a runtime to raise anything
@@ -65,9 +65,9 @@ def load_and_tell(path: str) -> dict[str, Any]:
         return {"error": f"{path}: damaged; loading it failed ({reason})", "hint": None, "code": DataError.exit_code}
 
 
-def _load(path: Path) -> str | None:
+def _load(path: Path, backend: str) -> str | None:
     """Open a session, which runs the runtime's own checks, and read the manifest."""
-    module = backends_for(path)[0].load()
+    module = get_backend(backend).load()
     module.open_session(path, None, ()).close()
     text: str | None = module.read_manifest(path)
     return text

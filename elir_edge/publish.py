@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from elir_edge.cache import cache_folder
 from elir_edge.errors import ElirEdgeError, LockedError, OutputError, StorageError
@@ -135,14 +136,35 @@ def _lock(destination: Path) -> Iterator[None]:
     place = os.path.realpath(destination.parent)  # two spellings of one place are one lock
     name = hashlib.sha256(os.fsencode(Path(place) / destination.name)).hexdigest()[:32]
     path = cache_folder("locks") / f"{name}.lock"
-    with path.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LockedError(f"{destination}: another run is writing it", hint="wait for it to end") from error
-        yield
+    while True:
+        with _open_lock(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LockedError(f"{destination}: another run is writing it", hint="wait for it to end") from error
+            if not _is_still_there(file, path):  # its last holder removed it between our two calls
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb")
+
+
+def _is_still_there(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync(handle: int) -> None:
-    with contextlib.suppress(OSError):
+    try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what cannot be synced, a pipe or some network disks
+            raise

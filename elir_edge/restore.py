@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elir_edge.errors import UsageError
+from elir_edge.errors import DataError, UsageError
 from elir_edge.noise import draw_noise
 from elir_edge.progress import Progress, Silent
 from elir_edge.runtime.base import Session
@@ -75,6 +75,8 @@ def to_graph(pixels: np.ndarray, image: TensorSpec) -> np.ndarray:
 
 
 def from_graph(restored: np.ndarray, image: TensorSpec) -> np.ndarray:
-    """The graph's restored image -> float32 H x W x 3, 0..255."""
+    """The graph's restored image -> float32 H x W x 3, 0..255. Raises DataError for NaN and infinity."""
+    if not np.isfinite(restored).all():
+        raise DataError("the artifact gave NaN or infinite values for this picture")
     values = restored[0] if image.layout == "NHWC" else restored[0].transpose(1, 2, 0)
     return values.astype(np.float32) * np.float32(1 if image.dtype == "uint8" else 255)

@@ -69,4 +69,4 @@ def _blend(result: np.ndarray, part: np.ndarray, start: int, filled: int) -> int
 def _pad(pixels: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
     """Reflect at the bottom and right up to the tile's size, as often as that takes."""
     missing = [max(0, part - side) for part, side in zip(tile, pixels.shape[:2], strict=True)]
-    return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from elir_edge.artifact import MANIFEST_KEY
 from elir_edge.errors import missing_package
@@ -35,8 +36,9 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     for result, name in zip(list(model.get_results()), StagedRestorer(graph).output_names(), strict=True):
         _name_stage(model, result, name)
     _rename_nodes(model)
-    _save(model, conversion.folder / f"{conversion.stem}.xml")
-    return {"ir": 11}
+    path = conversion.folder / f"{conversion.stem}.xml"
+    _save(model, path)
+    return {"ir": int(ElementTree.parse(path).getroot().attrib["version"])}
 
 
 def embed(path: Path, text: str) -> None:

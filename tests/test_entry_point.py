@@ -5,6 +5,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from tests.test_target_contract import SPEC
+
 TARGET = """
 from pathlib import Path
 from elir_edge.target import Target
@@ -29,15 +33,14 @@ def install(folder, name="their_package", target=TARGET):
     (info / "entry_points.txt").write_text(f"[elir_edge.targets]\ntheirs = {name}:TARGET\n")
 
 
-def targets_seen_with(folder):
+def run(folder, arguments):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.run(
-        [sys.executable, "-m", "elir_edge", "targets", "--json"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=folder,
-    )
+    command = [sys.executable, "-m", "elir_edge", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+def targets_seen_with(folder):
+    return run(folder, ["targets", "--json"])
 
 
 def test_a_target_of_another_package_is_listed(tmp_path):
@@ -45,6 +48,24 @@ def test_a_target_of_another_package_is_listed(tmp_path):
     result = targets_seen_with(tmp_path)
     assert result.returncode == 0, result.stderr
     assert [item["target"] for item in json.loads(result.stdout)] == ["onnx", "openvino", "tflite", "theirs"]
+
+
+EXPORTING = """
+import dataclasses
+from exporters.onnx import TARGET as ONNX
+
+TARGET = dataclasses.replace(ONNX, name="theirs", backends=("openvino",))
+"""
+
+
+@pytest.mark.slow
+def test_a_target_of_another_package_exports_and_is_proven(tmp_path):
+    install(tmp_path, target=EXPORTING)
+    (tmp_path / "tiny.yaml").write_text(SPEC.to_yaml())
+    arguments = ["export", "-t", "theirs", "-p", "tiny.yaml", "-o", "theirs.onnx", "--json"]
+    result = run(tmp_path, arguments)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["parity"]["backend"] == "openvino"
 
 
 def test_a_name_taken_twice_is_an_error(tmp_path):

@@ -14,7 +14,7 @@ from tests.stand_in_weights import stand_in_state
 pytestmark = pytest.mark.slow
 
 SIZE_FACTOR = 1.03
-# What the README states of OpenVINO's nano: its XML describes 700 small layers, which weighs 6 % of 6 MB of weights.
+# Stated in README.md: the XML of OpenVINO's nano describes 700 small layers, which weighs 6 % of 6 MB of weights.
 NANO_FACTOR = {"openvino": 1.08}
 MODELS = {"nano": None, "sr": "sr", "bfr": "bfr"}
 

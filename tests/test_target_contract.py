@@ -136,6 +136,14 @@ def test_other_weights_are_told_apart_and_the_drift_located(float_artifact):
     assert result.drift_began == "coarse"
 
 
+def test_a_drift_of_the_decoder_is_called_so(float_artifact):
+    other = load_restorer(SPEC)
+    other.dec.last_conv.bias.add_(0.01)
+    result = validate(float_artifact.path, float_artifact.manifest, other, gather_pictures(None))
+    assert not result.passed
+    assert result.drift_began == "decoder"
+
+
 def test_an_artifact_restores_a_photograph_of_any_size(artifact):
     pixels = builtin_photograph("coffee")[:101, :150]
     with open_session(artifact.path) as session:

@@ -66,7 +66,7 @@ class Worker:
 
     def __init__(self, contestant: Contestant) -> None:
         self.contestant = contestant
-        command = [sys.executable, "-m", "elir_edge.bench.worker", json.dumps(contestant.request)]
+        command = [sys.executable, "-P", "-m", "elir_edge.bench.worker", json.dumps(contestant.request)]
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -77,8 +77,11 @@ class Worker:
     def round(self) -> list[float]:
         """Seconds of each picture of one round. Raises DataError where the worker fails or dies."""
         assert self._child.stdin is not None
-        self._child.stdin.write(f"{self.count}\n")
-        self._child.stdin.flush()
+        try:
+            self._child.stdin.write(f"{self.count}\n")
+            self._child.stdin.flush()
+        except OSError as error:
+            raise DataError(f"{self.contestant.label}: its process died (status {self._child.wait()})") from error
         answer = self._answer()
         self.peak_bytes = answer["peak_bytes"]
         return list(answer["samples"])
@@ -112,51 +115,57 @@ def measure(
     """Time all ``contestants``, taking turns; a failing one becomes a row with its error, and the others go on."""
     progress = progress or Silent()
     with ExitStack() as stack:
-        workers, failed = _start(contestants, stack, progress)
-        times: dict[str, list[list[float]]] = {label: [] for label in workers}
+        entries = [_enter(contestant, stack, progress) for contestant in contestants]
         with progress.stage("measuring", rounds) as advance:
             for _ in range(rounds):
-                for label, worker in list(workers.items()):
-                    try:
-                        times[label].append(worker.round())
-                    except DataError as error:
-                        failed[label] = str(error)
-                        del workers[label]
+                for entry in entries:
+                    entry.take_turn()
                 advance(1)
-        return [_row(contestant, workers, times, failed, contestants[0].label) for contestant in contestants]
+        return [entry.row(entries[0]) for entry in entries]
 
 
-def _start(
-    contestants: Sequence[Contestant], stack: ExitStack, progress: Progress
-) -> tuple[dict[str, Worker], dict[str, str]]:
-    workers, failed = {}, {}
-    for contestant in contestants:
-        with progress.stage(f"loading and warming up {contestant.label}"):
-            try:
-                worker = Worker(contestant)
-                stack.callback(worker.close)
-                worker.warm_up()
-                workers[contestant.label] = worker
-            except DataError as error:
-                failed[contestant.label] = str(error)
-    return workers, failed
+class Entry:
+    """One contestant in the running, or the reason why it is out."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        self.contestant = contestant
+        self.worker: Worker | None = None
+        self.rounds: list[list[float]] = []
+        self.error: str | None = None
+
+    def take_turn(self) -> None:
+        """Add a round, unless it is out; a failure puts it out."""
+        if self.worker is None:
+            return
+        try:
+            self.rounds.append(self.worker.round())
+        except DataError as error:
+            self.worker, self.error = None, str(error)
+
+    def row(self, base: Entry) -> Row:
+        """What was measured, in relation to ``base``."""
+        contestant = self.contestant
+        row = Row(contestant.label, contestant.gflop, contestant.size_bytes, error=self.error)
+        if self.worker is None:
+            return row
+        ratio = ratio_of(base.medians(), self.medians()) if base.worker is not None else None
+        cold = self.worker.greeting["load_s"] + self.worker.greeting["first_s"]
+        peak = self.worker.peak_bytes
+        return dataclasses.replace(row, cold_s=cold, peak_bytes=peak, rounds=self.rounds, ratio=ratio)
+
+    def medians(self) -> list[float]:
+        """The median of each round, in seconds."""
+        return [statistics.median(samples) for samples in self.rounds]
 
 
-def _row(
-    contestant: Contestant,
-    workers: dict[str, Worker],
-    times: dict[str, list[list[float]]],
-    failed: dict[str, str],
-    base: str,
-) -> Row:
-    row = Row(contestant.label, contestant.gflop, contestant.size_bytes)
-    if contestant.label in failed:
-        return dataclasses.replace(row, error=failed[contestant.label])
-    worker, rounds = workers[contestant.label], times[contestant.label]
-    greeting = worker.greeting
-    ratio = None
-    if base in workers:
-        medians = ([statistics.median(samples) for samples in times[name]] for name in (base, contestant.label))
-        ratio = ratio_of(*medians)
-    cold = greeting["load_s"] + greeting["first_s"]
-    return dataclasses.replace(row, cold_s=cold, peak_bytes=worker.peak_bytes, rounds=rounds, ratio=ratio)
+def _enter(contestant: Contestant, stack: ExitStack, progress: Progress) -> Entry:
+    entry = Entry(contestant)
+    with progress.stage(f"loading and warming up {contestant.label}"):
+        try:
+            worker = Worker(contestant)
+            stack.callback(worker.close)
+            worker.warm_up()
+            entry.worker = worker
+        except DataError as error:
+            entry.error = str(error)
+    return entry

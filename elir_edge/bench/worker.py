@@ -28,7 +28,7 @@ def main(request: dict[str, Any], answers: Any) -> None:
 
 
 def serve(request: dict[str, Any], counts: Iterator[int]) -> Iterator[dict[str, Any]]:
-    """The messages of one worker; an ``error`` with its exit ``code`` where loading or running fails."""
+    """The messages of one worker; the last is an ``error`` where loading or running fails."""
     try:
         start = time.perf_counter()
         run = _open(request)
@@ -37,7 +37,9 @@ def serve(request: dict[str, Any], counts: Iterator[int]) -> Iterator[dict[str, 
         for count in counts:
             yield {"samples": [_seconds(run) for _ in range(count)], "peak_bytes": peak_bytes()}
     except ElirEdgeError as error:
-        yield {"error": str(error), "hint": error.hint, "code": error.exit_code}
+        yield {"error": str(error)}
+    except Exception as error:  # a runtime raises anything; the reason must reach the table
+        yield {"error": f"{type(error).__name__}: {error}"}
 
 
 def peak_bytes() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from elir_edge.errors import ElirEdgeError, did_you_mean
+from elir_edge.errors import ElirEdgeError, did_you_mean, is_memory_error
 
 COMMANDS = {
     "bench": "Time artifacts on this machine, beside PyTorch.",
@@ -28,7 +28,6 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
 }
 INTERRUPTED, TERMINATED = 130, 143
-NO_MEMORY = ("can't allocate memory", "bad_alloc")  # in the RuntimeErrors of torch and of the runtimes
 
 
 class LazyGroup(click.Group):
@@ -107,7 +106,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, ElirEdgeError):
         _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
         return error.exit_code
-    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+    if is_memory_error(error):
         _say("not enough memory\n  -> use a smaller --size, or close other programs")
         return 71
     if isinstance(error, OSError):

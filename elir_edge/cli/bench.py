@@ -12,6 +12,7 @@ from elir_edge.cli.shared import (
     at_hand,
     echo_json,
     echo_table,
+    given,
     json_option,
     load_model,
     model_of,
@@ -44,15 +45,15 @@ def command(
     rounds: int,
     as_json: bool,
 ) -> int:
-    """Time ARTIFACTS (or, without any, those of the preset, exported to build/) on the CPU, beside PyTorch.
+    """Time ARTIFACTS (or, without any, those of the preset, exported to build/bench/) on the CPU, beside PyTorch.
 
     Each runs in a process of its own, taking turns. Exit 1 where a picture is wrong or a row failed.
     """
     from elir_edge.bench.measure import measure
 
     shown = Shown()
-    if artifacts and weights:
-        raise UsageError("--weights are for a preset; an artifact brings its own")
+    if artifacts and given("preset"):
+        raise UsageError("--preset is for timing without artifacts: these bring their own model")
     opened = [open_artifact(path, shown) for path in artifacts] or _export_all(preset, weights, backend, shown)
     pairs = [(artifact, name) for artifact in opened for name in _backends(artifact, backend)]
     if not pairs:
@@ -63,7 +64,7 @@ def command(
         echo_json([row.to_dict() | {"parity": parity.get(row.label)} for row in rows])
     else:
         _show(rows, parity)
-    return int(any(row.error for row in rows) or "WRONG" in parity.values())
+    return int(any(row.error for row in rows) or any(told.startswith(("WRONG", "failed")) for told in parity.values()))
 
 
 def _export_all(preset: str, weights: tuple[str, ...], backends: tuple[str, ...], shown: Shown) -> list[Artifact]:
@@ -75,10 +76,19 @@ def _export_all(preset: str, weights: tuple[str, ...], backends: tuple[str, ...]
     wanted = {get_backend(name).name for name in backends}
     restorer = load_model(preset, weights, shown)
     return [
-        export(restorer, target.name, progress=shown)
+        export(restorer, target.name, out=_bench_folder(), force=True, progress=shown)
         for target in targets().values()
         if not wanted or wanted & set(target.backends)
     ]
+
+
+def _bench_folder() -> Path:
+    """Apart from what the user exported himself: these are replaced without asking."""
+    from elir_edge.publish import DEFAULT_FOLDER
+
+    folder = DEFAULT_FOLDER / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _backends(artifact: Artifact, wanted: tuple[str, ...]) -> list[str]:
@@ -90,7 +100,7 @@ def _backends(artifact: Artifact, wanted: tuple[str, ...]) -> list[str]:
 
 
 def _label(artifact: Artifact, backend: str) -> str:
-    return f"{artifact.path.name} in {backend}"
+    return f"{artifact.path} in {backend}"
 
 
 def _contestants(pairs: list[tuple[Artifact, str]], threads: int | None) -> list[Contestant]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
+from elir_edge.cli.lower import explain_lowering, lowering_costs
 from elir_edge.cli.shared import Shown, echo_json, form_options, json_option, load_model, model_options
 
 
@@ -39,16 +41,18 @@ def command(
     check_place(out or DEFAULT_FOLDER)
     shown = Shown()
     restorer = load_model(preset, weights, shown)
-    if explain:
-        from elir_edge.cli.lower import explain_lowering
-
+    if explain and not as_json:
         explain_lowering(restorer, size, noise, io, chosen.norm)
     from elir_edge.exporting import export
 
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
     if as_json:
-        echo_json({"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity})
+        report = {"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity}
+        if explain:
+            costs = lowering_costs(restorer, size, noise, io, chosen.norm)
+            report["rewrites"] = [dataclasses.asdict(cost) for cost in costs]
+        echo_json(report)
         return
     click.echo(f"{artifact.path}  {artifact.size_bytes / 1e6:.1f} MB, {manifest.graph['gflop']:.1f} GFLOP a picture")
     click.echo(

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, json_option, load_model, model_options, open_artifact, size_option
+from elir_edge.cli.shared import (
+    Shown,
+    echo_json,
+    given,
+    json_option,
+    load_model,
+    model_options,
+    open_artifact,
+    size_option,
+)
 from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, OutputError, UsageError
 from elir_edge.noise import MAX_SEED
 
@@ -40,13 +49,17 @@ def command(
     as_json: bool,
 ) -> int:
     """Restore PICTURES, files or folders, each at its own size."""
-    if artifact is not None and (weights or size):
-        raise UsageError("--artifact brings its own weights and size; leave out --weights and --size")
+    if artifact is not None and (given("preset") or weights or size):
+        raise UsageError("--artifact brings its own model; leave out --preset, --weights and --size")
     if artifact is None and backend not in (None, "torch"):
         raise UsageError(f"--backend {backend} runs an artifact", hint="give one with --artifact, or export it first")
+    from elir_edge.restore import noise_feeds
+
     jobs = _plan(pictures, out, force)
     shown = Shown()
     with _session(artifact, backend, preset, weights, size, seed, threads, shown) as session:
+        if artifact is not None and given("seed") and not noise_feeds(session, seed):
+            raise UsageError("--seed has no effect: the artifact's noise is baked in", hint="leave it out")
         failed = [_attempt(session, source, target, seed, shown) for source, target in jobs]
     report = [
         {"picture": str(source), "restored": None if error else str(target), "error": error}
@@ -99,7 +112,7 @@ def _session(
     from elir_edge.runtime import open_session
 
     if artifact is not None:
-        return open_session(open_artifact(artifact, shown).path, backend, threads)
+        return open_session(open_artifact(artifact, shown, backend).path, backend, threads)
     restorer = load_model(preset, weights, shown)
     from elir_edge.lowering.pipeline import lower
 

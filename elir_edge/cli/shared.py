@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from elir_edge.artifact import Artifact, Manifest
     from elir_edge.model.restorer import Restorer
 
+NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 preset_option = click.option(
@@ -89,9 +91,17 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer
     return restorer
 
 
+def given(option: str) -> bool:
+    """Whether the user gave ``option`` himself, rather than leaving it at its default."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
 def at_hand(manifest: Manifest, weights: Sequence[str]) -> bool:
     """Whether the weights that an artifact was made from can be had: given, or named by the manifest."""
-    return bool(weights) or manifest.weights["kind"] in ("random", "packaged", "published")
+    stated = manifest.weights
+    prefix = NAMED_WEIGHTS.get(stated["kind"])
+    return bool(weights) or (prefix is not None and str(stated["name"]).startswith(prefix))
 
 
 def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Restorer:
@@ -108,7 +118,7 @@ def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Res
         return load_restorer(artifact.manifest.model_spec(), list(weights) or str(stated["name"]), progress)
 
 
-def open_artifact(path: Path, progress: Shown) -> Artifact:
+def open_artifact(path: Path, progress: Shown, backend: str | None = None) -> Artifact:
     """An artifact whose files match the manifest beside it; without one, its own manifest, after a trial load.
 
     A damaged file can crash a runtime: what no hash vouches for is first loaded in a process of its own.
@@ -119,12 +129,21 @@ def open_artifact(path: Path, progress: Shown) -> Artifact:
     if sidecar(path).is_file() or not path.is_file():
         return load_artifact(path)
     progress.note(f"note: no manifest beside {path}; its content is not vouched for")
-    return Artifact(path, probe(path), fresh=False)
+    return Artifact(path, probe(path, backend), fresh=False)
 
 
 def echo_json(data: Any) -> None:
     """``data`` as indented JSON on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    """JSON knows no infinity: what could not be compared is null."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def echo_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

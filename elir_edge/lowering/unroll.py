@@ -15,21 +15,21 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def unroll(restorer: Restorer, form: GraphForm) -> StaticRestorer:
-    """The static graph of ``restorer``, whose modules it copies and whose Parameters it shares.
+    """The static graph of ``restorer``, whose modules it copies and whose numbers it shares.
 
     Needs nothing. Guarantees the same function; rewrites may replace parameters without touching ``restorer``.
     """
     count = restorer.spec.steps if restorer.fmir is not None else 0
+    frozen = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in restorer.parameters()}
+
+    def structure(module: M) -> M:
+        return copy.deepcopy(module, memo=dict(frozen))
+
     return StaticRestorer(
         restorer.spec,
         form,
-        _copy_structure(restorer.enc),
-        _copy_structure(restorer.mmse) if restorer.mmse is not None else None,
-        [_copy_structure(restorer.fmir) for _ in range(count) if restorer.fmir is not None],
-        _copy_structure(restorer.dec),
+        structure(restorer.enc),
+        structure(restorer.mmse) if restorer.mmse is not None else None,
+        [structure(restorer.fmir) for _ in range(count) if restorer.fmir is not None],
+        structure(restorer.dec),
     )
-
-
-def _copy_structure(module: M) -> M:
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, memo=shared)

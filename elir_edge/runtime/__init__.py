@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.errors import MissingInputError, UsageError, did_you_mean, missing_package
+from elir_edge.errors import MissingInputError, UnavailableError, UsageError, did_you_mean, missing_package
 from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
 
@@ -28,14 +29,22 @@ class Backend:
 
     def installed(self) -> bool:
         """Whether ``load`` would work, found out without importing anything."""
-        return importlib.util.find_spec(self.package) is not None
+        try:
+            return importlib.util.find_spec(self.package) is not None
+        except ValueError:  # a module that was blocked on purpose
+            return False
 
     def load(self) -> Any:
         """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
+        name = f"elir_edge.runtime.{self.name}_backend"
+        if name in sys.modules:
+            return sys.modules[name]
         try:
             with captured_output():
-                return importlib.import_module(f"elir_edge.runtime.{self.name}_backend")
+                return importlib.import_module(name)
         except ImportError as error:
+            if self.installed():
+                raise UnavailableError(f"the package '{self.package}' cannot be loaded: {error}") from error
             raise missing_package(self.package, self.extra) from error
 
 
@@ -67,12 +76,19 @@ def backends_for(path: Path) -> list[Backend]:
     return found
 
 
+def usual_backend(path: Path) -> Backend:
+    """The first backend for files of this kind that is installed, else the first of all."""
+    found = backends_for(path)
+    return next((backend for backend in found if backend.installed()), found[0])
+
+
 def open_session(
     model: str | Path | nn.Module, backend: str | None = None, threads: int | None = None, stages: tuple[str, ...] = ()
 ) -> Session:
     """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
 
-    ``threads`` None means all cores. ``stages`` are names of stages to give as outputs too.
+    ``threads`` None leaves their number to the runtime; LiteRT then takes all cores. ``stages`` are names of
+    stages to give as outputs too.
 
     Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed),
     DataError (the file is damaged).
@@ -85,7 +101,7 @@ def open_session(
         if path.suffix not in chosen.suffixes:
             raise UsageError(f"{path}: the backend '{backend}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
     else:
-        chosen = backends_for(path)[0]
+        chosen = usual_backend(path)
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file")
     return chosen.load().open_session(path, threads, stages)

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from elir_edge.errors import DataError, UsageError
+from elir_edge.errors import DataError, ResourceError, UsageError, is_memory_error
 from elir_edge.signature import TensorSpec
 
 
@@ -29,14 +29,17 @@ class Session(ABC):
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once. ``feeds`` has exactly the inputs, of their shape and dtype; gives every output by name.
 
-        Raises UsageError where the feeds do not fit, or the session is closed; DataError where the runtime fails.
+        Raises UsageError where the feeds do not fit, or the session is closed; ResourceError where memory runs out;
+        DataError where the runtime fails otherwise.
         """
         if not self._open:
             raise UsageError(f"this {self.backend} session is closed")
         self._check(feeds)
         try:
             return self._run(feeds)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if is_memory_error(error):
+                raise ResourceError(f"{self.backend} ran out of memory", hint="use a smaller size") from error
             raise DataError(f"{self.backend} failed to run the artifact: {error}") from error
 
     def close(self) -> None:
@@ -64,7 +67,7 @@ class Session(ABC):
                 f"inputs given: {', '.join(sorted(feeds)) or 'none'}; the artifact takes {', '.join(names)}"
             )
         for tensor in self.inputs:
-            given = feeds[tensor.name]
+            given = np.asarray(feeds[tensor.name])
             if given.shape != tensor.shape or given.dtype != np.dtype(tensor.dtype):
                 raise UsageError(
                     f"input '{tensor.name}' is {given.dtype} {given.shape}; "

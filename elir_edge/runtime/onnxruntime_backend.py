@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from elir_edge.artifact import MANIFEST_KEY
-from elir_edge.errors import DataError
+from elir_edge.errors import DataError, missing_package
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
 
@@ -71,7 +71,10 @@ def _reported(nodes: list[Any]) -> list[Reported]:
 
 def _with_outputs(path: Path, stages: tuple[str, ...]) -> bytes:
     """The model with the named tensors as outputs too; this needs the onnx package."""
-    import onnx
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_package("onnx", "onnx") from error
 
     model = onnx.load_model(path, load_external_data=False)
     known = {name for node in model.graph.node for name in node.output}

@@ -32,7 +32,7 @@ class InterpreterSession(Session):
             source = {"model_content": pack_model(model)}
         try:
             with captured_output():
-                self._interpreter = interpreter(**source, num_threads=threads or len(os.sched_getaffinity(0)))
+                self._interpreter = interpreter(**source, num_threads=threads or _cores())
                 self._interpreter.allocate_tensors()
                 self._runner = self._interpreter.get_signature_runner()
         except (RuntimeError, ValueError) as error:
@@ -53,6 +53,10 @@ class InterpreterSession(Session):
 def read_manifest(path: Path) -> str | None:
     """The manifest inside a .tflite file, or None."""
     return get_metadata(read_file(path), MANIFEST_KEY)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reported(details: dict[str, Any]) -> list[Reported]:

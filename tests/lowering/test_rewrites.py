@@ -100,7 +100,15 @@ def test_only_biases_differ_by_step(norm):
 def test_unroll_copies_no_weight():
     restorer = load_restorer(FULL, "random:1")
     graph = unroll(restorer, GraphForm(32, 32, NoiseContract.parse("zero")))
-    assert {id(t) for t in unique_tensors(graph)} == {id(t) for t in unique_tensors(restorer)}
+    assert {t.data_ptr() for t in unique_tensors(graph)} == {t.data_ptr() for t in unique_tensors(restorer)}
+    assert len(list(unique_tensors(graph))) == len(list(unique_tensors(restorer)))
+
+
+def test_lowering_does_not_freeze_the_model_it_is_given():
+    restorer = Restorer(FULL)
+    lower(restorer)
+    assert restorer.training
+    assert all(parameter.requires_grad for parameter in restorer.parameters())
 
 
 def test_fold_time_drops_the_time_network():

@@ -1,0 +1,55 @@
+"""Comparing numbers: what is no comparison at all, and what each figure is on hand-made differences."""
+
+import numpy as np
+import pytest
+
+from elir_edge.parity import IDENTICAL_DB, Comparison, compare
+from elir_edge.validation import Validation
+
+GREY = np.full((8, 8, 3), 0.5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "problem"),
+    [
+        (GREY[:4], GREY, "shape"),
+        (GREY.transpose(2, 0, 1), GREY, "shape"),
+        (GREY.astype(np.float64), GREY, "type"),
+        (GREY * np.nan, GREY, "NaN"),
+        (GREY * np.nan, GREY * np.nan, "NaN"),
+        (GREY, GREY * np.inf, "infinite"),
+    ],
+)
+def test_what_cannot_be_compared_never_passes(actual, expected, problem):
+    comparison = compare(actual, expected)
+    assert problem in comparison.problem
+    assert not Validation("x", 1e9, {"it": comparison}).passed
+
+
+def test_figures_of_a_known_difference():
+    other = GREY.copy()
+    other[..., 1] += 0.1
+    comparison = compare(other, GREY)
+    assert comparison.max_abs == pytest.approx(0.1, rel=1e-5)
+    assert comparison.mean_shift == (0, pytest.approx(0.1, rel=1e-5), 0)
+    assert comparison.psnr_db == pytest.approx(10 * np.log10(3 / 0.01), rel=1e-5)
+    assert compare(GREY, GREY).psnr_db == IDENTICAL_DB
+
+
+def test_bytes_count_as_levels_of_255():
+    first, second = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 1, np.uint8)
+    assert compare(first, second).max_abs == pytest.approx(1 / 255)
+    assert compare(second, first).mean_shift[0] == pytest.approx(1 / 255)
+
+
+def test_bytes_cut_off_instead_of_rounded_do_not_pass():
+    values = np.random.default_rng(0).uniform(0, 255, (64, 64, 3))
+    cut, rounded = values.astype(np.uint8), np.rint(values).astype(np.uint8)
+    assert compare(cut, rounded).max_abs <= 1 / 255 + 1e-9
+    assert not Validation("x", 1 / 255 + 1e-9, {"it": compare(cut, rounded)}).passed
+
+
+def test_the_worst_picture_is_the_one_that_differs_most():
+    items = {name: Comparison(value, 0, 60, (0, 0, 0)) for name, value in (("a", 1e-6), ("b", 1e-5), ("c", 1e-7))}
+    validation = Validation("x", 1e-4, items)
+    assert (validation.worst, validation.passed) == ("b", True)
