@@ -162,9 +162,7 @@ def frames_per_second(models: Sequence[Restorer], repeats: int = 15) -> list[flo
     return [1.0 / statistics.median(taken[1:]) for taken in times]
 
 
-def report(
-    model: Restorer, compared: list[Row], ablated: list[Row], pictures: Pictures, threads: int
-) -> str:
+def report(model: Restorer, compared: list[Row], ablated: list[Row], pictures: Pictures, threads: int) -> str:
     """Both tables as Markdown, with what is needed to read them."""
     sizes = ", ".join(f"{name} {image.shape[1]} x {image.shape[0]}" for name, image in pictures.items())
     head = " | ".join(f"sigma {sigma:g}: PSNR | SSIM" for sigma in SIGMAS)
@@ -209,9 +207,7 @@ def _non_local_means(sigma: float, strength: float) -> Restore:
 
     def restore(image: np.ndarray) -> np.ndarray:
         level = sigma / 255.0
-        smooth = denoise_nl_means(
-            image / 255.0, 5, 6, strength * level, sigma=level, fast_mode=True, channel_axis=2
-        )
+        smooth = denoise_nl_means(image / 255.0, 5, 6, strength * level, sigma=level, fast_mode=True, channel_axis=2)
         return np.clip(np.rint(smooth * 255.0), 0, 255).astype(np.uint8)
 
     return restore

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.errors import DataError, MissingInputError
-from elir_edge.signature import TensorSpec
+from elir_edge.signature import StageSpec, TensorSpec
 from elir_edge.spec import ModelSpec
 
 MANIFEST_SCHEMA = 1
@@ -23,7 +23,7 @@ FACTS: dict[str, Any] = {
     "spec": {"name": str, "task": str, "steps": int},
     "weights": {"name": str, "kind": str, "sha256": str},
     "noise": {"mode": str, "seed": (int, type(None)), "sigma_s": NUMBER},
-    "stages": dict,
+    "stages": list,
     "graph": {"parameters": int, "gflop": NUMBER},
     "format": dict,
     "versions": dict,
@@ -43,10 +43,10 @@ PARITY_FACTS = {
 class Manifest:
     """Everything a receiver of an artifact needs to know about it. Holds no time, path or user name.
 
-    ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` maps the names of
-    intermediate tensors kept inside the graph to their shape and to the gain they carry relative to the reference
-    model's; ``parity`` is what was measured against PyTorch; ``request`` identifies what was asked for;
-    ``files`` maps file names to sha256, in the manifest beside the artifact only.
+    ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
+    findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
+    ``request`` identifies what was asked for; ``files`` maps file names to sha256, in the manifest beside the artifact
+    only.
     """
 
     target: str
@@ -59,7 +59,7 @@ class Manifest:
     noise: dict[str, Any]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    stages: dict[str, dict[str, Any]]
+    stages: tuple[StageSpec, ...]
     graph: dict[str, Any]
     format: dict[str, Any]
     versions: dict[str, str]
@@ -85,6 +85,7 @@ class Manifest:
             _require(data, FACTS, "")
             for key in ("inputs", "outputs"):
                 data[key] = tuple(TensorSpec.from_dict(item) for item in data[key])
+            data["stages"] = tuple(StageSpec.from_dict(item) for item in data["stages"])
             height, width = data["size"]
             return cls(**data | {"size": (int(height), int(width))})
         except KeyError as error:

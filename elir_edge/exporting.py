@@ -24,7 +24,7 @@ from elir_edge.noise import NoiseContract
 from elir_edge.progress import Progress, Silent
 from elir_edge.publish import DEFAULT_FOLDER, copy_in, publish, staging, storage_error, write_in
 from elir_edge.runtime import get_backend, open_session
-from elir_edge.signature import RESTORED, GraphForm, parse_size
+from elir_edge.signature import RESTORED, GraphForm, StageSpec, parse_size
 from elir_edge.target import Conversion, Target, get_target
 from elir_edge.validation import Validation, validate
 from elir_edge.weights import tensors_sha256
@@ -198,13 +198,13 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
     return Artifact(path, manifest)
 
 
-def _stages(graph: StaticRestorer) -> dict[str, dict[str, Any]]:
-    facts = {
-        "shape": graph.form.latent_shape(graph.spec),
-        "layout": graph.form.latent_layout,
-        "gain": graph.latent_gain,
-    }
-    return {name: dict(facts) for name in StagedRestorer(graph).output_names() if name != RESTORED}
+def _stages(graph: StaticRestorer) -> tuple[StageSpec, ...]:
+    form = graph.form
+    return tuple(
+        StageSpec(name, form.latent_shape(graph.spec), form.latent_layout, graph.latent_gain)
+        for name in StagedRestorer(graph).output_names()
+        if name != RESTORED
+    )
 
 
 def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequest) -> Path:

@@ -31,6 +31,21 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class StageSpec:
+    """A latent kept findable inside a graph, by ``name``: its values are ``gain`` times the reference model's."""
+
+    name: str
+    shape: tuple[int, ...]
+    layout: str
+    gain: float
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StageSpec:
+        """The inverse of ``dataclasses.asdict``."""
+        return cls(data["name"], tuple(data["shape"]), data["layout"], float(data["gain"]))
+
+
+@dataclass(frozen=True)
 class GraphForm:
     """The form of a static graph: image size in pixels, noise contract, ``io`` float or uint8.
 

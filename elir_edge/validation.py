@@ -21,7 +21,7 @@ from elir_edge.reference import picture_of, reference_trajectory, stages_of
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import open_session
 from elir_edge.runtime.base import Session
-from elir_edge.signature import IMAGE, RESTORED
+from elir_edge.signature import IMAGE, RESTORED, StageSpec
 
 STAGE_TOLERANCE = 1e-4
 
@@ -144,15 +144,16 @@ def _stage_drift(
     path: Path, manifest: Manifest, restorer: Restorer, pixels: np.ndarray, noise: NoiseContract, backend: str | None
 ) -> tuple[StageDrift, ...]:
     expected = stages_of(reference_trajectory(restorer, pixels, noise))
-    with open_session(path, backend, stages=tuple(manifest.stages)) as session:
+    names = tuple(stage.name for stage in manifest.stages)
+    with open_session(path, backend, stages=names) as session:
         actual = _run(session, pixels)
-    return tuple(_drift(name, actual[name], expected[name], manifest) for name in manifest.stages)
+    return tuple(_drift(stage, actual[stage.name], expected[stage.name]) for stage in manifest.stages)
 
 
-def _drift(name: str, actual: np.ndarray, expected: np.ndarray, manifest: Manifest) -> StageDrift:
-    latent = actual.transpose(0, 3, 1, 2) if manifest.stages[name]["layout"] == "NHWC" else actual
+def _drift(stage: StageSpec, actual: np.ndarray, expected: np.ndarray) -> StageDrift:
+    latent = actual.transpose(0, 3, 1, 2) if stage.layout == "NHWC" else actual
     if latent.shape != expected.shape or not np.isfinite(latent).all():
-        return StageDrift(name, float("inf"), True)
-    difference = np.abs(latent / manifest.stages[name]["gain"] - expected).max()
+        return StageDrift(stage.name, float("inf"), True)
+    difference = np.abs(latent / stage.gain - expected).max()
     relative = float(difference / np.abs(expected).max())
-    return StageDrift(name, relative, relative > STAGE_TOLERANCE)
+    return StageDrift(stage.name, relative, relative > STAGE_TOLERANCE)

@@ -205,7 +205,7 @@ def manifest(**changes: object) -> Manifest:
         "target": "openvino", "precision": "fp32", "spec": {"name": "tiny", "task": "none", "steps": 1},
         "weights": {"name": "random:0", "kind": "random", "sha256": "", "trained": False}, "size": (8, 8),
         "io": "float", "layout": "NCHW", "noise": {"mode": "zero", "seed": None, "sigma_s": 0.1}, "inputs": (),
-        "outputs": (), "stages": {}, "graph": {"parameters": 1, "gflop": 0.1}, "format": {}, "versions": {},
+        "outputs": (), "stages": (), "graph": {"parameters": 1, "gflop": 0.1}, "format": {}, "versions": {},
         "request": "",
     }  # fmt: skip
     return Manifest(**facts | changes)

@@ -119,9 +119,9 @@ def test_nothing_inside_tells_of_this_machine(artifact):
 
 
 def test_equal_to_pytorch_in_every_backend_down_to_the_stages(artifact, restorer):
-    pictures = gather_pictures(None)
+    pictures, manifest = gather_pictures(None), load_artifact(artifact.path).manifest
     for backend in backends_of(artifact):
-        result = validate(artifact.path, artifact.manifest, restorer, pictures, backend, stages=True)
+        result = validate(artifact.path, manifest, restorer, pictures, backend, stages=True)
         assert result.passed, (backend, result)
         assert result.drift_began is None, (backend, result.stages)
         names = [stage.stage for stage in result.stages]
@@ -163,8 +163,9 @@ def test_models_without_some_parts(target, without, tmp_path):
     artifact = export(model, target.name, out=tmp_path)
     result = validate(artifact.path, artifact.manifest, model, gather_pictures(None), stages=True)
     assert result.passed
-    assert ("coarse" in artifact.manifest.stages) == ("estimator" not in parts)
-    assert ("state_1" in artifact.manifest.stages) == ("field" not in parts)
+    names = [stage.name for stage in artifact.manifest.stages]
+    assert ("coarse" in names) == ("estimator" not in parts)
+    assert ("state_1" in names) == ("field" not in parts)
     assert result.drift_began is None
 
 

@@ -15,13 +15,16 @@ from elir_edge.errors import ElirEdgeError, did_you_mean
 
 COMMANDS = {
     "bench": "Time artifacts on this machine, beside PyTorch.",
+    "degrade": "Show what a task does to a picture.",
     "devices": "What this machine can run artifacts on.",
+    "evaluate": "Measure a model on photographs: PSNR, SSIM, a contact sheet.",
     "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
     "inspect": "Say what an artifact is.",
     "lower": "Show what each rewrite of the lowering saves.",
     "presets": "List the models that come with the package.",
     "restore": "Restore pictures.",
     "targets": "List the formats to export to.",
+    "train": "Train a model by a recipe.",
     "validate": "Compare an artifact with the PyTorch model.",
 }
 INTERRUPTED, TERMINATED = 130, 143

@@ -33,7 +33,7 @@ def command(artifact: Path, as_json: bool) -> None:
         ("noise", f"{noise['mode']}{seed}, sigma_s {noise['sigma_s']}"),
         *((f"input {tensor.name}", _describe(tensor)) for tensor in manifest.inputs),
         *((f"output {tensor.name}", _describe(tensor)) for tensor in manifest.outputs),
-        ("stages inside", ", ".join(manifest.stages)),
+        ("stages inside", ", ".join(stage.name for stage in manifest.stages)),
         ("parity", _parity(parity) if parity else "not measured"),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]

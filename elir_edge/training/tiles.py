@@ -112,9 +112,7 @@ def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] 
     return store
 
 
-def _draw_store(
-    path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], drawn: Callable[[], None]
-) -> None:
+def _draw_store(path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], drawn: Callable[[], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec.folder))
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
