@@ -291,7 +291,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             kind = "whole numbers" if item_hint is int else "mappings"
             raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}")
-        return tuple(_convert(item_hint, item, f"{where}[{i}]") for i, item in enumerate(value))
+        places = [where if item_hint is int else f"{where}[{i}]" for i in range(len(value))]
+        return tuple(_convert(item_hint, item, place) for item, place in zip(value, places, strict=True))
     if hint is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
         return float(value)
     if type(value) is int and abs(value) >= 2**63:

@@ -30,7 +30,12 @@ def _skimage(file: str, licence: str) -> Photograph:
 
 TRAINING: tuple[Photograph, ...] = (
     Photograph("china", "sklearn", "datasets/images/china.jpg", "CC BY 2.0, danielbuechele"),
-    Photograph("grace_hopper", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain, US Navy"),
+    Photograph(
+        "grace_hopper",
+        "matplotlib",
+        "mpl-data/sample_data/grace_hopper.jpg",
+        "public domain, US Navy portrait; the package states none",
+    ),
     _skimage("retina.jpg", "CC0, Häggström 2014"),
     _skimage("ihc.png", "no known copyright restrictions"),
     _skimage("hubble_deep_field.jpg", "public domain, NASA"),

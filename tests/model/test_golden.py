@@ -93,14 +93,15 @@ def test_nano_is_small():
     restorer = load_restorer("nano")
     cost = measure("lowered", lower(restorer, 256))
     assert cost.parameters <= 2.5e6
-    assert cost.gflop <= 21.5
+    assert cost.gflop <= 20.0
 
 
 def test_noise_defaults_to_a_fixed_seed_and_scales_with_sigma():
     restorer = load_restorer(ModelSpec(**TINY), "random:3")
     image = torch.rand(1, 3, 64, 32)
     assert torch.equal(restorer(image), restorer(image))
-    zero, one = torch.zeros(1, 16, 16, 8), torch.ones(1, 16, 16, 8)
+    shape = restorer.spec.latent_shape(64, 32)
+    zero, one = torch.zeros(shape), torch.ones(shape)
     states = [restorer.trajectory(image, noise).states[0] for noise in (zero, one)]
     assert torch.allclose(states[1] - states[0], torch.full_like(one, restorer.spec.sigma_s), atol=1e-6)
 
