@@ -13,7 +13,10 @@ from elir_edge.images import builtin_photograph, read_picture, write_picture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-NOT_RUN_HERE = {"make test": "it is what runs this test"}
+NOT_RUN_HERE = {
+    "make test": "it is what runs this test",
+    "elir-edge train --preset nano -o runs/nano": "an hour; tests/cli/test_train.py runs a recipe of a few steps",
+}
 
 pytestmark = pytest.mark.slow
 
