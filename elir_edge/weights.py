@@ -53,7 +53,7 @@ def load_restorer(
     if isinstance(weights, str) and weights.startswith("random:"):
         return _stand_in(spec, weights)
     tensors, source = _gather(weights, progress or Silent())
-    restorer = Restorer(spec, expanded=_is_expanded(tensors))
+    restorer = Restorer(spec, expanded=_is_as_trained(tensors))
     load_into(restorer, tensors, source.name)
     collapse(restorer)
     restorer.source = source
@@ -104,7 +104,7 @@ def _packaged(name: str) -> Path:
     return path
 
 
-def _is_expanded(tensors: Mapping[str, Tensor]) -> bool:
+def _is_as_trained(tensors: Mapping[str, Tensor]) -> bool:
     return any(name.endswith((".conv1.block.1.weight", ".final_block.block.3.weight")) for name in tensors)
 
 

@@ -116,3 +116,38 @@ def test_the_command_times_artifacts_beside_pytorch(artifact):
     assert (ours["parity"], ours["size_bytes"]) == ("equal", artifact.size_bytes)
     assert len(ours["rounds"]) == 2
     assert min(ours["fps"], eager["fps"], ours["peak_bytes"], ours["cold_s"]) > 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_a_row_with_an_error(artifact, monkeypatch):
+    whole = Worker.warm_up
+
+    def warm_up_and_die(worker):
+        whole(worker)
+        worker._child.kill()
+        worker._child.wait()
+
+    monkeypatch.setattr(Worker, "warm_up", warm_up_and_die)
+    (row,) = measure([contestant(artifact.path)], rounds=2)
+    assert "died" in row.error
+
+
+def test_equal_labels_are_kept_apart(monkeypatch):
+    class Fake:
+        peak_bytes = 1
+
+        def __init__(self, contestant):
+            self.seconds = contestant.request["seconds"]
+            self.greeting = {"load_s": 0, "first_s": self.seconds}
+
+        def warm_up(self): ...
+
+        def close(self): ...
+
+        def round(self):
+            return [self.seconds]
+
+    monkeypatch.setattr("elir_edge.bench.measure.Worker", Fake)
+    rows = measure([Contestant("same", {"seconds": s}, 1.0) for s in (0.4, 0.1)], rounds=2)
+    assert [row.latency.p50 for row in rows] == [0.4, 0.1]
+    assert rows[1].ratio == pytest.approx((4, 4, 4))

@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "Measure a model on photographs: PSNR, SSIM, a contact sheet.",
     "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
     "inspect": "Say what an artifact is.",
-    "lower": "Show what each rewrite of the lowering saves.",
+    "lower": "Show what the lowered graph costs, and what each rewrite saves.",
     "presets": "List the models that come with the package.",
     "restore": "Restore pictures.",
     "targets": "List the formats to export to.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from elir_edge.cli.lower import explain_lowering, lowering_costs
+from elir_edge.cli.lower import echo_costs, lowering_costs
 from elir_edge.cli.shared import Shown, echo_json, form_options, json_option, load_model, model_options
 
 
@@ -42,7 +42,7 @@ def command(
     shown = Shown()
     restorer = load_model(preset, weights, shown)
     if explain and not as_json:
-        explain_lowering(restorer, size, noise, io, chosen.norm)
+        echo_costs(lowering_costs(restorer, size, noise, io, chosen.norm))
     from elir_edge.exporting import export
 
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @model_options
 @form_options
 @click.option("--norm", default="native", show_default=True, help="Form of GroupNorm: native or pointwise (TFLite's).")
-@click.option("--explain", is_flag=True, default=True, hidden=True)
+@click.option("--explain", is_flag=True, help="Show the graph after each rewrite, not only at the end.")
 @json_option
 def command(
     preset: str,
@@ -30,12 +30,14 @@ def command(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Show what each rewrite of the lowering saves: ops, numbers stored, GFLOP."""
+    """Show what the lowered graph costs, and what each rewrite saves: ops, numbers stored, GFLOP."""
     restorer = load_model(preset, weights, Shown())
+    costs = lowering_costs(restorer, size, noise, io, norm)
+    shown = costs if explain else costs[-1:]
     if as_json:
-        echo_json([dataclasses.asdict(cost) for cost in lowering_costs(restorer, size, noise, io, norm)])
+        echo_json([dataclasses.asdict(cost) for cost in shown])
     else:
-        explain_lowering(restorer, size, noise, io, norm)
+        echo_costs(shown)
 
 
 def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str, norm: str) -> list[GraphCost]:
@@ -47,9 +49,8 @@ def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str, no
     return costs
 
 
-def explain_lowering(restorer: Restorer, size: str | None, noise: str, io: str, norm: str) -> None:
-    """Print the table."""
-    costs = lowering_costs(restorer, size, noise, io, norm)
+def echo_costs(costs: list[GraphCost]) -> None:
+    """Print the table: after each rewrite what there is, and what that rewrite saved."""
     rows = []
     for before, cost in zip([costs[0], *costs], costs, strict=False):
         saved = f"{before.ops - cost.ops:+d}", f"{before.parameters - cost.parameters:+,d}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeGuard, cast
 
 import torch
@@ -19,6 +20,12 @@ def collapse(module: nn.Module) -> nn.Module:
             setattr(module, name, _collapse_sequence(child))
         collapse(getattr(module, name))
     return module
+
+
+def has_linear_blocks(module: nn.Module) -> bool:
+    """Whether ``collapse`` would change anything in ``module``."""
+    sequences = (child for child in module.modules() if isinstance(child, nn.Sequential))
+    return any(_is_pair(first, second) for sequence in sequences for first, second in pairwise(sequence))
 
 
 def merge(first: nn.Module, pointwise: nn.Module) -> nn.Conv2d:

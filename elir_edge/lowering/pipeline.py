@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from elir_edge.lowering.collapse import collapse
+from elir_edge.lowering.collapse import collapse, has_linear_blocks
 from elir_edge.lowering.fold_latent_bound import fold_latent_bound
 from elir_edge.lowering.fold_noise import fold_noise
 from elir_edge.lowering.fold_pixel_range import fold_pixel_range
@@ -76,7 +74,7 @@ def lower(
     tell = on_rewrite or (lambda name, graph: None)
     graph = unroll(restorer, form)
     tell("unroll", graph)
-    if any(_is_expanded(step) for step in (graph.mmse, *graph.steps) if step is not None):
+    if has_linear_blocks(graph):
         graph = unroll(collapse(_private_copy(restorer)), form)  # type: ignore[arg-type]
         tell("collapse", graph)
     for rewrite in REWRITES:
@@ -106,14 +104,6 @@ class _OpCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
         self.count += not func.is_view and "detach" not in func.name()
         return func(*args, **(kwargs or {}))
-
-
-def _is_expanded(module: nn.Module) -> bool:
-    return any(isinstance(child, nn.Sequential) and _has_pair(child) for child in module.modules())
-
-
-def _has_pair(sequence: nn.Sequential) -> bool:
-    return any(isinstance(a, nn.Conv2d) and isinstance(b, nn.Conv2d) for a, b in pairwise(sequence))
 
 
 def _private_copy(restorer: Restorer) -> Restorer:
