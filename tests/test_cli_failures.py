@@ -98,6 +98,7 @@ def assert_fails(outcome: Outcome, code: int, *named: str) -> None:
 
 EXPORT = ("export", "-p", "tiny.yaml", "-o", "new.onnx")
 RESTORE = ("restore", "-p", "tiny.yaml", "a.png", "-o", "new.png")
+RUN = ("restore", "a.png", "-o", "new.png")
 
 FAILURES = {
     "no command": ([], 2, "Usage"),
@@ -146,9 +147,10 @@ FAILURES = {
     "a seed below zero": ([*RESTORE, "--seed", "-1"], 2, "--seed"),
     "no threads": ([*RESTORE, "--threads", "0"], 2, "--threads"),
     "a backend without an artifact": ([*RESTORE, "-b", "onnxruntime"], 2, "onnxruntime", "--artifact"),
-    "an artifact and weights": ([*RESTORE, "-a", "text.onnx", "-w", "a.pth"], 2, "--weights"),
-    "restoring with a missing artifact": ([*RESTORE, "-a", "no.onnx"], 66, "no.onnx"),
-    "restoring with a picture as artifact": ([*RESTORE, "-a", "b.png"], 2, "b.png", ".onnx, .tflite, .xml"),
+    "an artifact and weights": ([*RUN, "-a", "text.onnx", "-w", "a.pth"], 2, "--weights"),
+    "an artifact and a preset": ([*RESTORE, "-a", "text.onnx"], 2, "--preset"),
+    "restoring with a missing artifact": ([*RUN, "-a", "no.onnx"], 66, "no.onnx"),
+    "restoring with a picture as artifact": ([*RUN, "-a", "b.png"], 2, "b.png", ".onnx, .tflite, .xml"),
     "inspecting nothing": (["inspect", "no.onnx"], 66, "no.onnx"),
     "inspecting a folder": (["inspect", "empty"], 66, "empty"),
     "inspecting a picture": (["inspect", "a.png"], 2, "a.png", ".onnx, .tflite, .xml"),
@@ -331,9 +333,17 @@ WITHOUT = {
     "torch, export": ("torch", EXPORT, "'torch'", "pip install 'elir-edge[torch]'"),
     "torch, lower": ("torch", ("lower", "-p", "tiny.yaml"), "'torch'", "pip install 'elir-edge[torch]'"),
     "torch, restore": ("torch", RESTORE, "'torch'", "pip install 'elir-edge[torch]'"),
-    "onnxruntime, inspect": ("onnxruntime", ("inspect", "text.onnx"), "pip install 'elir-edge[run-onnxruntime]'"),
+    "onnxruntime and openvino, inspect": (
+        "onnxruntime openvino",
+        ("inspect", "text.onnx"),
+        "pip install 'elir-edge[run-onnxruntime]'",
+    ),
     "openvino, inspect": ("openvino", ("inspect", "text.xml"), "pip install 'elir-edge[run-openvino]'"),
-    "litert, inspect": ("ai_edge_litert", ("inspect", "text.tflite"), "pip install 'elir-edge[run-litert]'"),
+    "litert and tensorflow, inspect": (
+        "ai_edge_litert tensorflow",
+        ("inspect", "text.tflite"),
+        "pip install 'elir-edge[run-litert]'",
+    ),
 }
 
 

@@ -203,7 +203,8 @@ def test_what_the_system_says_decides(number, kind):
 def manifest(**changes: object) -> Manifest:
     facts = {
         "target": "openvino", "precision": "fp32", "spec": {"name": "tiny", "task": "none", "steps": 1},
-        "weights": {"name": "random:0", "kind": "random", "sha256": "", "trained": False}, "size": (8, 8),
+        "weights": {"name": "random:0", "kind": "random", "sha256": "", "tensors_sha256": "", "trained": False},
+        "size": (8, 8),
         "io": "float", "layout": "NCHW", "noise": {"mode": "zero", "seed": None, "sigma_s": 0.1}, "inputs": (),
         "outputs": (), "stages": (), "graph": {"parameters": 1, "gflop": 0.1}, "format": {}, "versions": {},
         "request": "",
