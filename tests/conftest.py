@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
+
+
+# Chance finds new cases while one works on the code; what decides about a change is the same each time.
+settings.register_profile("work", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "work")
 
 
 @pytest.fixture(scope="session")

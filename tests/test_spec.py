@@ -23,7 +23,7 @@ AUTOENCODERS = st.builds(
 ESTIMATORS = st.builds(EstimatorSpec, hidden=st.integers(1, 1024), blocks=st.integers(1, 32))
 FIELDS = st.builds(
     FieldSpec,
-    hidden=st.integers(1, 8).map(lambda groups: 32 * groups),
+    hidden=st.integers(1, 4).map(lambda groups: 32 * groups),
     multipliers=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
     mid_blocks=st.integers(1, 32),
     time_features=st.integers(2, 2048).map(lambda half: 2 * half),
