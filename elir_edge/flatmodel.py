@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,12 @@ def op_names(model: Any) -> list[str]:
 def _op_name(model: Any, op: Any) -> str:
     code = model.operatorCodes[op.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    names = {value: name for name, value in vars(_schema().BuiltinOperator).items() if isinstance(value, int)}
-    return names.get(number, f"op{number}").lower()
+    return _builtin_names().get(number, f"op{number}").lower()
+
+
+@cache
+def _builtin_names() -> dict[int, str]:
+    return {value: name for name, value in vars(_schema().BuiltinOperator).items() if isinstance(value, int)}
 
 
 def _tensor_map(name: str, tensor: int) -> Any:

@@ -1,4 +1,4 @@
-"""Keeping native libraries' chatter off the user's terminal, and at hand for the error when they fail."""
+"""Keeping native libraries' chatter off the user's terminal."""
 
 from __future__ import annotations
 
@@ -11,27 +11,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import IO
 
-TAIL_CHARACTERS = 2000
 _ONE_AT_A_TIME = threading.RLock()  # the descriptors belong to the whole process
 
 
-class NativeLog:
-    """What was said on stdout and stderr meanwhile."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-
 @contextmanager
-def captured_output() -> Iterator[NativeLog]:
-    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs.
-
-    The log's ``text`` holds the last 2000 characters once the block has ended, also where it raised.
-    """
-    log = NativeLog()
+def captured_output() -> Iterator[None]:
+    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs."""
     with _ONE_AT_A_TIME, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
-        stack.callback(lambda: setattr(log, "text", _tail(file)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         for descriptor in (1, 2):
@@ -39,7 +26,7 @@ def captured_output() -> Iterator[NativeLog]:
         stream = stack.enter_context(open(os.dup(file.fileno()), "w", errors="replace"))  # noqa: PTH123
         stack.enter_context(redirect_stdout(stream))
         stack.enter_context(redirect_stderr(stream))
-        yield log
+        yield
 
 
 @contextmanager
@@ -63,8 +50,3 @@ def _diverted(descriptor: int, target: int) -> Iterator[None]:
 def _flush(stream: IO[str] | None) -> None:
     if stream is not None:
         stream.flush()
-
-
-def _tail(file: IO[bytes]) -> str:
-    file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_CHARACTERS))
-    return file.read().decode(errors="replace")

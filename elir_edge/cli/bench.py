@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from elir_edge.errors import ElirEdgeError, UnavailableError, UsageError
 if TYPE_CHECKING:
     from elir_edge.artifact import Artifact
     from elir_edge.bench.measure import Contestant, Row
+    from elir_edge.model.restorer import Restorer
 
 EAGER = "PyTorch eager"
 HEAD = ("what runs", "FPS", "p50 ms", "p90", "p99", "spread", "times as fast", "cold s", "peak MB", "MB", "GFLOP/s")
@@ -58,7 +60,7 @@ def command(
     pairs = [(artifact, name) for artifact in opened for name in _backends(artifact, backend)]
     if not pairs:
         raise UnavailableError("no runtime that opens these is installed", hint="pip install 'elir-edge[all]'")
-    parity = {_label(artifact, name): _parity(artifact, name, weights, shown) for artifact, name in pairs}
+    parity = _parities(pairs, weights, shown)
     rows = measure([*_eager(opened[0], weights, threads), *_contestants(pairs, threads)], rounds, shown)
     if as_json:
         echo_json([row.to_dict() | {"parity": parity.get(row.label)} for row in rows])
@@ -135,18 +137,30 @@ def _eager(artifact: Artifact, weights: tuple[str, ...], threads: int | None) ->
     return [Contestant(EAGER, request, manifest.graph["gflop"])]
 
 
-def _parity(artifact: Artifact, backend: str, weights: tuple[str, ...], shown: Shown) -> str:
-    """``equal`` or ``WRONG`` against PyTorch on a photograph; else why nobody knows."""
-    from elir_edge.images import builtin_photograph
+def _parities(pairs: list[tuple[Artifact, str]], weights: tuple[str, ...], shown: Shown) -> dict[str, str]:
+    """By label, ``equal`` or ``WRONG`` against PyTorch on a photograph, else why nobody knows; loads a model once."""
     from elir_edge.runtime import BACKENDS, TORCH
 
-    if not BACKENDS[TORCH].installed():
-        return "not checked: no torch"
-    if not at_hand(artifact.manifest, weights):
-        return "not checked: weights not at hand"
+    models: dict[str, Restorer] = {}
+    told = {}
+    for artifact, name in pairs:
+        label = _label(artifact, name)
+        if not BACKENDS[TORCH].installed():
+            told[label] = "not checked: no torch"
+        elif not at_hand(artifact.manifest, weights):
+            told[label] = "not checked: weights not at hand"
+        else:
+            key = json.dumps([artifact.manifest.spec, artifact.manifest.weights], sort_keys=True)
+            if key not in models:
+                models[key] = model_of(artifact, weights, shown)
+            told[label] = _parity(artifact, name, models[key], shown)
+    return told
+
+
+def _parity(artifact: Artifact, backend: str, restorer: Restorer, shown: Shown) -> str:
+    from elir_edge.images import builtin_photograph
     from elir_edge.validation import validate
 
-    restorer = model_of(artifact, weights, shown)
     picture = {"astronaut": builtin_photograph("astronaut")}
     try:
         result = validate(artifact.path, artifact.manifest, restorer, picture, backend, progress=shown)
