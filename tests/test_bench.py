@@ -113,6 +113,7 @@ def test_the_command_times_artifacts_beside_pytorch(artifact):
     assert result.returncode == 0, result.stderr
     eager, ours = json.loads(result.stdout)
     assert eager["label"] == "PyTorch eager"
+    assert ours["label"] == f"{artifact.path} in onnxruntime"
     assert (ours["parity"], ours["size_bytes"]) == ("equal", artifact.size_bytes)
     assert len(ours["rounds"]) == 2
     assert min(ours["fps"], eager["fps"], ours["peak_bytes"], ours["cold_s"]) > 0
