@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
-PHASES_SUFFIX = "/phases"
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
@@ -94,15 +93,16 @@ def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     return exposed
 
 
-def split_transposed(model: ModelProto, keep: frozenset[str]) -> None:
+def split_transposed(model: ModelProto, keep: frozenset[str], sizes: Mapping[str, tuple[int, ...]]) -> None:
     """Write 4x4 transposed convolutions of stride 2 as four 2x2 convolutions, one for each phase of the output.
 
-    ONNX Runtime has no integer transposed convolution. Needs padding 1 on each side; others, and the nodes in
-    ``keep``, stay. Guarantees the same function and as many weights.
+    ONNX Runtime has no integer transposed convolution. Needs padding 1 on each side, and the height and width of their
+    inputs in ``sizes``; others, and the nodes in ``keep``, stay. Guarantees the same function and as many weights.
     """
     nodes: list[NodeProto] = []
     for node in model.graph.node:
-        nodes += _phases(model, node) if node.name not in keep and _is_doubling(node) else [node]
+        splits = node.name not in keep and _is_doubling(node)
+        nodes += _phases(model, node, sizes[node.input[0]]) if splits else [node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     drop_unused(model)
@@ -116,7 +116,7 @@ def _is_doubling(node: NodeProto) -> bool:
     return all(given.get(name) == value for name, value in expected.items())
 
 
-def _phases(model: ModelProto, node: NodeProto) -> list[NodeProto]:
+def _phases(model: ModelProto, node: NodeProto, size: tuple[int, ...]) -> list[NodeProto]:
     """Row 2m + a of the output sees rows m - 1 + a and m + a of the input, through rows 3 - a and 1 - a of the kernel."""
     stored = initializers(model)
     weight = numpy_helper.to_array(stored[node.input[1]]).transpose(1, 0, 2, 3)
@@ -132,10 +132,21 @@ def _phases(model: ModelProto, node: NodeProto) -> list[NodeProto]:
                 "Conv", [node.input[0], name, *node.input[2:]], parts[-1:], f"{node.name}/{a}{b}", pads=pads
             )
         )
-    whole = f"{node.output[0]}{PHASES_SUFFIX}"
-    nodes.append(helper.make_node("Concat", parts, [whole], f"{node.name}{PHASES_SUFFIX}", axis=1))
-    nodes.append(helper.make_node("DepthToSpace", [whole], node.output, f"{node.name}/spread", blocksize=2))
-    return nodes
+    return nodes + _interleaved(model, node, parts, (1, weight.shape[0], *size))
+
+
+def _interleaved(model: ModelProto, node: NodeProto, parts: list[str], shape: tuple[int, ...]) -> list[NodeProto]:
+    """What DepthToSpace does, in three nodes: with that one OpenVINO fails to load an int8 graph."""
+    _, channels, height, width = shape
+    names = [f"{node.output[0]}/{step}" for step in ("whole", "apart", "spread")]
+    split = add_initializer(model, f"{names[0]}.shape", np.array([1, 2, 2, channels, height, width]))
+    joined = add_initializer(model, f"{names[2]}.shape", np.array([1, channels, 2 * height, 2 * width]))
+    return [
+        helper.make_node("Concat", parts, names[:1], f"{node.name}/whole", axis=1),
+        helper.make_node("Reshape", [names[0], split], names[1:2], f"{node.name}/apart"),
+        helper.make_node("Transpose", names[1:2], names[2:], f"{node.name}/spread", perm=[0, 3, 4, 1, 5, 2]),
+        helper.make_node("Reshape", [names[2], joined], node.output, f"{node.name}/joined"),
+    ]
 
 
 def open_model(model: ModelProto, *, optimized: bool = True) -> onnxruntime.InferenceSession:
@@ -145,3 +156,19 @@ def open_model(model: ModelProto, *, optimized: bool = True) -> onnxruntime.Infe
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def nodes_by_stage(model: ModelProto, stages: Iterable[str]) -> dict[str, set[str]]:
+    """Names of the nodes by the first of ``stages``, tensors in the order in which they run, that needs them."""
+    made, taken = producers(model), set()
+    found: dict[str, set[str]] = {}
+    for stage in stages:
+        found[stage] = set()
+        waiting = [stage]
+        while waiting:
+            node = made.get(waiting.pop())
+            if node is not None and node.name not in taken:
+                taken.add(node.name)
+                found[stage].add(node.name)
+                waiting += node.input
+    return found

@@ -17,7 +17,6 @@ from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_graph import (
     consumers,
     convolutions,
-    PHASES_SUFFIX,
     copy_of,
     drop_unused,
     initializers,
@@ -33,7 +32,7 @@ from elir_edge.signature import RESTORED
 
 QUANTIZED = (
     *("Conv", "ConvTranspose", "Add", "Mul", "Sigmoid", "Relu", "Concat", "Resize", "AveragePool"),
-    *("DepthToSpace", "Transpose"),
+    *("Reshape", "Transpose"),
 )
 RANGE_METHOD = "mse"
 AT_ONCE = 256
@@ -61,10 +60,10 @@ def quantize_onnx(
     are uint8, with a range for each tensor of each step. GroupNormalization, and SiLU right after it, stay float. The
     final clip is left to the last quantizer. Raises DataError where a sample leads to NaN or infinity.
     """
-    prepared = _prepared(model, float_ops)
+    prepared = _prepared(model, feeds[0], float_ops)
     with progress.stage("measuring activations", len(feeds)) as advance:
         seen = _observe(prepared, feeds, advance)
-    ranges = _shared(prepared, seen.ranges.estimate(method) | _picture_range(prepared))
+    ranges = seen.ranges.estimate(method) | _picture_range(prepared)
     with progress.stage("quantizing"):
         quantized = _quantize(prepared, ranges, float_ops | _float_activations(prepared))
     with progress.stage("correcting biases") as advance:
@@ -96,12 +95,21 @@ class Observation:
     means: dict[str, np.ndarray]
 
 
-def _prepared(model: ModelProto, float_ops: frozenset[str]) -> ModelProto:
+def _prepared(model: ModelProto, sample: Mapping[str, np.ndarray], float_ops: frozenset[str]) -> ModelProto:
     prepared = copy_of(model)
-    split_transposed(prepared, float_ops)
+    split_transposed(prepared, float_ops, _sizes(model, sample))
     own_tensors(prepared)
     _drop_clip(prepared, float_ops)
     return prepared
+
+
+def _sizes(model: ModelProto, sample: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Height and width of what each transposed convolution reads; inference of shapes ends at GroupNormalization."""
+    names = [node.input[0] for node in model.graph.node if node.op_type == "ConvTranspose"]
+    if not names:
+        return {}
+    arrays = open_model(with_outputs(model, names)).run(names, dict(sample))
+    return {name: array.shape[2:] for name, array in zip(names, arrays, strict=True)}
 
 
 def _drop_clip(model: ModelProto, float_ops: frozenset[str]) -> None:
@@ -154,15 +162,6 @@ def _quantizable(model: ModelProto) -> list[str]:
         if node.op_type in QUANTIZED:
             names += [name for name in (*node.input, *node.output) if name in made]
     return [name for name in dict.fromkeys(names) if made[name].op_type != "Cast" or name != RESTORED]
-
-
-def _shared(model: ModelProto, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """The phases of a split convolution get the range of the whole: they are only put in another order."""
-    shared = dict(ranges)
-    for node in reversed(model.graph.node):
-        if node.op_type == "DepthToSpace" or node.name.endswith(PHASES_SUFFIX):
-            shared |= dict.fromkeys(node.input, shared[node.output[0]])
-    return shared
 
 
 def _float_activations(model: ModelProto) -> frozenset[str]:
