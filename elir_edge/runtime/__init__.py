@@ -55,6 +55,7 @@ BACKENDS = {
         Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino"),
         Backend("litert", (".tflite",), "ai_edge_litert", "run-litert"),
         Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend("executorch", (".pte",), "executorch", "executorch"),
         Backend(TORCH, (), "torch", "torch"),
     )
 }
