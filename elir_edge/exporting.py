@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from elir_edge.artifact import Artifact, Manifest, load_artifact, sha256_of, sidecar
+from elir_edge.artifact import NOT_COMPARED, Artifact, Manifest, load_artifact, sha256_of, sidecar
 from elir_edge.errors import (
     ElirEdgeError,
     GateError,
@@ -147,14 +147,23 @@ def _build(
     )
     path = folder / f"{stem}{target.suffixes[0]}"
     target.embed(path, manifest.to_json())
-    backend = target.backends[0]
+    manifest = dataclasses.replace(manifest, parity=_compare(path, manifest, restorer, target.backends[0], progress))
+    target.embed(path, manifest.to_json())
+    if NOT_COMPARED not in (manifest.parity or {}):
+        open_session(path, target.backends[0]).close()
+    return manifest
+
+
+def _compare(path: Path, manifest: Manifest, restorer: Restorer, backend: str, progress: Progress) -> dict[str, Any]:
+    """What was measured, held to the gate; or, where no machine of this kind can run the format, that it was not."""
+    reason = get_backend(backend).why_not_here()
+    if reason is not None:
+        progress.note(f"note: not compared with PyTorch: {reason}")
+        return {NOT_COMPARED: reason}
     pictures = {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}
     validation = validate(path, manifest, restorer, pictures, backend, progress=progress)
     _gate(validation)
-    manifest = dataclasses.replace(manifest, parity=_parity(validation))
-    target.embed(path, manifest.to_json())
-    open_session(path, backend).close()
-    return manifest
+    return _parity(validation)
 
 
 def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversion) -> dict[str, Any]:
@@ -225,7 +234,7 @@ def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequ
     noise = "" if str(form.noise) == "baked:0" else "-noise_" + str(form.noise).replace(":", "")
     name = f"{restorer.spec.name}-{side}-{request.precision}{byte}{noise}{suffix}"
     path = DEFAULT_FOLDER / name if out is None else Path(out)
-    if path.is_dir():
+    if path.is_dir() and path.suffix != suffix:
         return path / name
     if path.suffix != suffix:
         raise UsageError(
