@@ -39,9 +39,11 @@ def write_spec(path: Path, spec: Any) -> None:
 
 def block_of(spec: Any) -> Any:
     """The operations of the ML program. Raises KeyError where there are none."""
-    function = spec.mlProgram.functions[MAIN] if MAIN in spec.mlProgram.functions else None
-    if function is None or function.opset not in function.block_specializations:
+    if MAIN not in spec.mlProgram.functions:  # asking for it would make an empty one
         raise KeyError("no ML program inside")
+    function = spec.mlProgram.functions[MAIN]
+    if function.opset not in function.block_specializations:
+        raise KeyError(f"no program for {function.opset} inside")
     return function.block_specializations[function.opset]
 
 

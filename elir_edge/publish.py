@@ -104,7 +104,7 @@ def publish(files: list[Path], folder: Path) -> None:
     So is a folder by a folder: the old one goes into the staging folder, and away with it.
     """
     targets = {file: folder / file.name for file in files}
-    for target in targets.values():
+    for file, target in targets.items():
         if target.is_dir() and not target.is_symlink() and not file.is_dir():
             raise OutputError(f"{target}: is a folder", hint="give the name of a file")
     for file, target in targets.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,6 +14,8 @@ from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
 from elir_edge.progress import Progress
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from elir_edge.lowering.static import StaticRestorer
 
 ENTRY_POINTS = "elir_edge.targets"
@@ -21,12 +23,16 @@ ENTRY_POINTS = "elir_edge.targets"
 
 @dataclass(frozen=True)
 class Conversion:
-    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``."""
+    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
+
+    ``calibration`` holds the graph's inputs, by name, for each sample that int8 ranges are measured on.
+    """
 
     folder: Path
     stem: str
     precision: str
     progress: Progress
+    calibration: tuple[Mapping[str, np.ndarray], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Target:
     manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8,
     ``latent_layout`` that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open
     first; ``backends`` what runs it, the default first; ``packages`` whose versions belong into the manifest;
-    ``extra`` what to install.
+    ``extra`` what to install; ``try_it`` the command that shows an artifact at work.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Target:
     extra: str
     convert: Callable[[StaticRestorer, Conversion], dict[str, Any]]
     embed: Callable[[Path, str], None]
+    try_it: str = "elir-edge restore PICTURE -o restored.png --artifact {path}"
 
 
 def targets() -> dict[str, Target]:

@@ -129,4 +129,5 @@ TARGET = Target(
     extra="coreml",
     convert=convert,
     embed=embed,
+    try_it="drag {path} into Xcode",
 )

@@ -115,7 +115,7 @@ def _part(module: GraphModule, node: Node) -> GraphModule | None:
     """The graph inside the delegate that ``node`` calls, or None where it calls something else."""
     if node.op != "call_function" or str(node.target) != DELEGATE_CALL:
         return None
-    return getattr(module, str(node.args[0])).original_module.graph_module  # type: ignore[no-any-return]
+    return getattr(module, str(node.args[0])).original_module.graph_module
 
 
 def _op_name(node: Node) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
+from elir_edge.artifact import NOT_COMPARED
 from elir_edge.cli.lower import echo_costs, lowering_costs
 from elir_edge.cli.shared import Shown, echo_json, form_options, json_option, load_model, model_options
 
@@ -55,8 +57,14 @@ def command(
         echo_json(report)
         return
     click.echo(f"{artifact.path}  {artifact.size_bytes / 1e6:.1f} MB, {manifest.graph['gflop']:.1f} GFLOP a picture")
-    click.echo(
-        f"  differs from PyTorch by at most {parity.get('max_abs', 0):.1e} ({parity.get('psnr_db', 0):.0f} dB) "
+    click.echo(f"  {_told(parity)}")
+    click.echo(f"  try it: {chosen.try_it.format(path=artifact.path)}")
+
+
+def _told(parity: dict[str, Any]) -> str:
+    if NOT_COMPARED in parity:
+        return f"not compared with PyTorch: {parity[NOT_COMPARED]}"
+    return (
+        f"differs from PyTorch by at most {parity.get('max_abs', 0):.1e} ({parity.get('psnr_db', 0):.0f} dB) "
         f"in {parity.get('backend')} on {', '.join(parity.get('pictures', []))}"
     )
-    click.echo(f"  try it: elir-edge restore PICTURE -o restored.png --artifact {artifact.path}")

@@ -64,7 +64,7 @@ def reported(spec: Any) -> tuple[list[Reported], list[Reported]]:
 
 
 def _manifest(spec: Any) -> str | None:
-    return spec.description.metadata.userDefined.get(MANIFEST_KEY)  # type: ignore[no-any-return]
+    return spec.description.metadata.userDefined.get(MANIFEST_KEY)
 
 
 def _feature(feature: Any) -> Reported:
