@@ -65,8 +65,9 @@ def test_each_precision_has_its_gate():
     assert not gate_for("int8").passes(compare(far, picture))
     assert not gate_for("int8").passes(compare(picture * np.float32(np.nan), picture))
     bytes_ = np.full((8, 8, 3), 100, np.uint8)
-    assert gate_for("fp32", "uint8").passes(compare(bytes_ + np.uint8(1), bytes_))
-    assert not gate_for("fp32", "uint8").passes(compare(bytes_ + np.uint8(2), bytes_))
+    step = (sign > 0).astype(np.uint8) * np.uint8(1) - (sign < 0).astype(np.uint8) * np.uint8(1)
+    assert gate_for("fp32", "uint8").passes(compare(bytes_ + step, bytes_))
+    assert not gate_for("fp32", "uint8").passes(compare(bytes_ + 2 * step, bytes_))
 
 
 def test_what_is_lost_against_the_originals_is_held_to_the_gate():
