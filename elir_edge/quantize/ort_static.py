@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from elir_edge.errors import missing_package
 from elir_edge.progress import Progress
@@ -45,6 +45,7 @@ def quantize_onnx(
     feeds: Feeds,
     progress: Progress,
     float_ops: frozenset[str] = frozenset(),
+    latents: frozenset[str] = frozenset(),
     method: str = RANGE_METHOD,
 ) -> ModelProto:
     """The int8 graph of ``model``, which is not changed.
@@ -54,6 +55,8 @@ def quantize_onnx(
         feeds: the graph's inputs by name, one mapping for each calibration sample, at least one.
         progress: told of the stages.
         float_ops: names of nodes that stay fp32. A node keeps its name.
+        latents: tensors that are sums to be kept unrounded, however they are quantized for the convolutions that read
+            them: an error in the latent stream passes every step unchanged.
         method: of the activation ranges, see ``Ranges.estimate``.
 
     Weights are symmetric, -127 to 127, one scale for each output channel, and stored once for all steps; activations
@@ -65,7 +68,11 @@ def quantize_onnx(
         seen = _observe(prepared, feeds, advance)
     ranges = seen.ranges.estimate(method) | _picture_range(prepared)
     with progress.stage("quantizing"):
-        quantized = _quantize(prepared, ranges, float_ops | _float_activations(prepared))
+        adds = (node for node in prepared.graph.node if node.op_type == "Add")
+        sums = frozenset(node.name for node in adds if latents & set(node.output))
+        excluded = float_ops | sums | _float_activations(prepared)
+        quantized = _quantize(prepared, ranges, excluded)
+        _pass_floats_on(quantized, excluded)
     with progress.stage("correcting biases") as advance:
         correct_biases(quantized, feeds, seen.means, advance)
     merge_identical(quantized)
@@ -201,6 +208,24 @@ def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], floa
     quantized.producer_name, quantized.producer_version = model.producer_name, model.producer_version
     del quantized.graph.value_info[:], quantized.metadata_props[:]
     return quantized
+
+
+def _pass_floats_on(model: ModelProto, excluded: frozenset[str]) -> None:
+    """Let float nodes read what float nodes made as it is, not as it was rounded for others."""
+    made = producers(model)
+    floats = {node.name for node in model.graph.node if node.name in excluded or node.op_type not in QUANTIZED}
+    for node in model.graph.node:
+        if node.name in floats and node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            node.input[:] = [_unrounded(name, made, floats) for name in node.input]
+
+
+def _unrounded(name: str, made: Mapping[str, NodeProto], floats: set[str]) -> str:
+    dequantize = made.get(name)
+    quantize = made.get(dequantize.input[0]) if dequantize is not None else None
+    if dequantize is None or dequantize.op_type != "DequantizeLinear" or quantize is None:
+        return name
+    source = made.get(quantize.input[0])
+    return quantize.input[0] if source is None or source.name in floats else name
 
 
 def _state_types(model: ModelProto, floats: Mapping[str, Any]) -> None:
