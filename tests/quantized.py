@@ -34,13 +34,9 @@ def lowered(restorer: Restorer, target: str, io: str = "float") -> StaticRestore
 def converted(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:
     """The file to open, written by the target itself."""
     chosen = get_target(target)
+    folder.mkdir(exist_ok=True)
     chosen.convert(graph, Conversion(folder, precision, precision, Silent(), **more))
     return folder / f"{precision}{chosen.suffixes[0]}"
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file and what belongs to it."""
-    return sum(file.stat().st_size for file in path.parent.glob(f"{path.stem}.*"))
 
 
 def psnr_db(actual: np.ndarray, expected: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from elir_edge.errors import missing_package
 from elir_edge.native import captured_output
 from elir_edge.progress import Progress
+from elir_edge.quantize.half import LARGEST
 
+NO_TELEMETRY = "NNCF_CI"
 BIAS_SAMPLES = 8
 BIAS_SHARE = 0.2  # of NNCF's subset, fixed inside it
 
@@ -49,15 +52,23 @@ def quantize_ir(
                 ignored_scope=nncf.IgnoredScope(names=sorted(sums | float_ops), validate=False),
                 advanced_parameters=_true_extremes(),
             )
+    _halve(quantized)
     _tidy(quantized, {node.get_friendly_name() for node in model.get_ops()})
     return quantized
 
 
 def _nncf() -> Any:
+    """The library, without its reports to its vendor: where this variable is set when it is loaded, it has none."""
+    before = os.environ.get(NO_TELEMETRY)
+    os.environ[NO_TELEMETRY] = "1"
     try:
         import nncf
     except ImportError as error:
         raise missing_package("nncf", "openvino") from error
+    finally:
+        del os.environ[NO_TELEMETRY]
+        if before is not None:
+            os.environ[NO_TELEMETRY] = before
     return nncf
 
 
@@ -80,6 +91,19 @@ def _is_sum(node: Any, latents: frozenset[str]) -> bool:
     return node.get_type_name() == "Add" and bool(node.output(0).get_names() & latents)
 
 
+def _halve(model: Any) -> None:
+    """Store float kernels and constant pictures in half precision."""
+    from openvino import opset13 as ops
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() == "f32":
+            values = node.data
+            if sum(side > 1 for side in values.shape) > 1 and np.abs(values).max() < LARGEST:
+                half = ops.convert(ops.constant(values.astype(np.float16)), "f32")
+                for reader in node.output(0).get_target_inputs():
+                    reader.replace_source_output(half.output(0))
+
+
 def _tidy(model: Any, known: set[str]) -> None:
     """Quantizers use one constant for what they take and give; new nodes get short names in the order of execution."""
     ordered = model.get_ordered_ops()
@@ -94,7 +118,7 @@ def _tidy(model: Any, known: set[str]) -> None:
 
 
 def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
-    """Friendly names of the nodes by the first of ``stages``, tensors in the order in which they run, that needs them."""
+    """Friendly names of the nodes by the first of ``stages``, in the order in which they run, that needs them."""
     made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
     taken: set[str] = set()
     found: dict[str, set[str]] = {}

@@ -85,6 +85,26 @@ def drop_unused(model: ModelProto) -> None:
     model.graph.initializer.extend(kept)
 
 
+def shorten_names(model: ModelProto) -> None:
+    """Give quantizers, what they make and their parameters short names: of the long ones, a small model has more than
+    a tenth of its size. Kernels, nodes that compute and what those make keep theirs.
+    """
+    stored, names = initializers(model), {}
+    quantizers = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    for i, node in enumerate(quantizers):
+        node.name = f"{node.op_type[0]}{i}"
+        names[node.output[0]] = f"{node.op_type[0].lower()}{i}"
+        parameters = [name for name in node.input if name in stored and len(stored[name].dims) < 2]
+        names |= {name: names.get(name, f"p{i}.{k}") for k, name in enumerate(parameters)}
+    for output in model.graph.output:
+        names.pop(output.name, None)
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+
+
 def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     """A copy whose outputs are the float tensors called ``names``, and nothing else."""
     exposed = copy_of(model)
@@ -117,7 +137,7 @@ def _is_doubling(node: NodeProto) -> bool:
 
 
 def _phases(model: ModelProto, node: NodeProto, size: tuple[int, ...]) -> list[NodeProto]:
-    """Row 2m + a of the output sees rows m - 1 + a and m + a of the input, through rows 3 - a and 1 - a of the kernel."""
+    """Row 2m + a of the output sees rows m - 1 + a and m + a of the input, through the kernel's 3 - a and 1 - a."""
     stored = initializers(model)
     weight = numpy_helper.to_array(stored[node.input[1]]).transpose(1, 0, 2, 3)
     nodes, parts = [], []

@@ -13,17 +13,18 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from elir_edge.errors import missing_package
 from elir_edge.progress import Progress
+from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_graph import (
     consumers,
     convolutions,
     copy_of,
     drop_unused,
-    initializers,
     merge_identical,
     open_model,
     own_tensors,
     producers,
+    shorten_names,
     split_transposed,
     with_outputs,
 )
@@ -76,6 +77,8 @@ def quantize_onnx(
     with progress.stage("correcting biases") as advance:
         correct_biases(quantized, feeds, seen.means, advance)
     merge_identical(quantized)
+    halve_weights(quantized)
+    shorten_names(quantized)
     return quantized
 
 
@@ -168,7 +171,7 @@ def _quantizable(model: ModelProto) -> list[str]:
     for node in model.graph.node:
         if node.op_type in QUANTIZED:
             names += [name for name in (*node.input, *node.output) if name in made]
-    return [name for name in dict.fromkeys(names) if made[name].op_type != "Cast" or name != RESTORED]
+    return list(dict.fromkeys(names))
 
 
 def _float_activations(model: ModelProto) -> frozenset[str]:
