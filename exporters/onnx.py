@@ -126,4 +126,5 @@ TARGET = Target(
     extra="onnx",
     convert=convert,
     embed=embed,
+    quantizers=("onnxruntime",),
 )

@@ -141,4 +141,5 @@ TARGET = Target(
     extra="openvino",
     convert=convert,
     embed=embed,
+    quantizers=("nncf",),
 )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elir_edge.artifact import is_there
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError, did_you_mean, missing_package
 from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
@@ -20,12 +23,18 @@ TORCH = "torch"
 
 @dataclass(frozen=True)
 class Backend:
-    """A runtime: what it is called, which files it opens, the module it needs, and the extra that brings that."""
+    """A runtime: what it is called, which files it opens, the module it needs, and the extra that brings that.
+
+    ``platform`` is the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
+    others; None for those that exist on all.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     package: str
     extra: str
+    platform: str | None = None
+    elsewhere: str = ""
 
     def installed(self) -> bool:
         """Whether ``load`` would work, found out without importing anything."""
@@ -33,6 +42,17 @@ class Backend:
             return importlib.util.find_spec(self.package) is not None
         except ValueError:  # a module that was blocked on purpose
             return False
+
+    def release(self) -> str:
+        """The version of its package that is installed."""
+        try:
+            return version(self.package.replace("_", "-"))
+        except PackageNotFoundError:
+            return "of unknown version"
+
+    def why_not_here(self) -> str | None:
+        """Why no machine of this kind can run it, in words; None where it can."""
+        return None if self.platform in (None, sys.platform) else self.elsewhere
 
     def load(self) -> Any:
         """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
@@ -51,10 +71,12 @@ class Backend:
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("onnxruntime", (".onnx",), "onnxruntime", "run-onnxruntime"),
+        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime"),
         Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino"),
         Backend("litert", (".tflite",), "ai_edge_litert", "run-litert"),
         Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend("executorch", (".pte",), "executorch", "executorch"),
+        Backend("coreml", (".mlpackage",), "coremltools", "coreml", "darwin", "Core ML runs only on macOS"),
         Backend(TORCH, (), "torch", "torch"),
     )
 }
@@ -82,6 +104,43 @@ def usual_backend(path: Path) -> Backend:
     return next((backend for backend in found if backend.installed()), found[0])
 
 
+def choose_backends(
+    paths: Sequence[Path], wanted: Sequence[str] = (), note: Callable[[str], None] = lambda text: None
+) -> list[tuple[Path, str]]:
+    """Each of ``paths`` with each backend that is to run it: those ``wanted``, else every one that opens it.
+
+    Of backends nobody asked for, those that cannot be loaded are left out, and ``note`` is told.
+
+    Raises UsageError for a wanted backend that opens none of ``paths``; UnavailableError for a wanted one that is not
+    installed, and where none is left.
+    """
+    fitting = {path: [backend.name for backend in backends_for(path)] for path in paths}
+    for name in wanted:
+        suffixes = get_backend(name).suffixes
+        if not any(name in names for names in fitting.values()):
+            raise UsageError(f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}")
+    candidates = list(dict.fromkeys(wanted or (name for names in fitting.values() for name in names)))
+    loadable = [name for name in candidates if _loads(name, bool(wanted), note)]
+    pairs = [(path, name) for path, names in fitting.items() for name in names if name in loadable]
+    if not pairs:
+        raise UnavailableError(
+            f"{', '.join(map(str, paths))}: no runtime that opens it is installed",
+            hint="pip install 'elir-edge[all]'",
+        )
+    return pairs
+
+
+def _loads(name: str, required: bool, note: Callable[[str], None]) -> bool:
+    try:
+        BACKENDS[name].load()
+    except UnavailableError as error:
+        if required:
+            raise
+        note(f"note: {name} left out: {error}")
+        return False
+    return True
+
+
 def open_session(
     model: str | Path | nn.Module, backend: str | None = None, threads: int | None = None, stages: tuple[str, ...] = ()
 ) -> Session:
@@ -102,6 +161,6 @@ def open_session(
             raise UsageError(f"{path}: the backend '{backend}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
     else:
         chosen = usual_backend(path)
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
     return chosen.load().open_session(path, threads, stages)
