@@ -113,19 +113,29 @@ def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     return exposed
 
 
-def split_transposed(model: ModelProto, keep: frozenset[str], sizes: Mapping[str, tuple[int, ...]]) -> None:
+def split_transposed(
+    model: ModelProto, keep: frozenset[str], sizes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
     """Write 4x4 transposed convolutions of stride 2 as four 2x2 convolutions, one for each phase of the output.
 
     ONNX Runtime has no integer transposed convolution. Needs padding 1 on each side, and the height and width of their
     inputs in ``sizes``; others, and the nodes in ``keep``, stay. Guarantees the same function and as many weights.
+    Gives the largest magnitude of each output channel over all four, by the name of each one's kernel: weights that
+    lie on the grid of the whole are to stay on it.
     """
     nodes: list[NodeProto] = []
+    largest: dict[str, np.ndarray] = {}
     for node in model.graph.node:
         splits = node.name not in keep and _is_doubling(node)
+        if splits:
+            weight = numpy_helper.to_array(initializers(model)[node.input[1]])
+            names = [f"{node.input[1]}/{a}{b}" for a, b in PHASES]
+            largest |= dict.fromkeys(names, np.abs(weight).max((0, 2, 3)))
         nodes += _phases(model, node, sizes[node.input[0]]) if splits else [node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     drop_unused(model)
+    return largest
 
 
 def _is_doubling(node: NodeProto) -> bool:

@@ -64,7 +64,7 @@ def quantize_onnx(
     are uint8, with a range for each tensor of each step. GroupNormalization, and SiLU right after it, stay float. The
     final clip is left to the last quantizer. Raises DataError where a sample leads to NaN or infinity.
     """
-    prepared = _prepared(model, feeds[0], float_ops)
+    prepared, largest = _prepared(model, feeds[0], float_ops)
     with progress.stage("measuring activations", len(feeds)) as advance:
         seen = _observe(prepared, feeds, advance)
     ranges = seen.ranges.estimate(method) | _picture_range(prepared)
@@ -72,7 +72,7 @@ def quantize_onnx(
         adds = (node for node in prepared.graph.node if node.op_type == "Add")
         sums = frozenset(node.name for node in adds if latents & set(node.output))
         excluded = float_ops | sums | _float_activations(prepared)
-        quantized = _quantize(prepared, ranges, excluded)
+        quantized = _quantize(prepared, ranges, excluded, largest)
         _pass_floats_on(quantized, excluded)
     with progress.stage("correcting biases") as advance:
         correct_biases(quantized, feeds, seen.means, advance)
@@ -105,12 +105,14 @@ class Observation:
     means: dict[str, np.ndarray]
 
 
-def _prepared(model: ModelProto, sample: Mapping[str, np.ndarray], float_ops: frozenset[str]) -> ModelProto:
+def _prepared(
+    model: ModelProto, sample: Mapping[str, np.ndarray], float_ops: frozenset[str]
+) -> tuple[ModelProto, dict[str, np.ndarray]]:
     prepared = copy_of(model)
-    split_transposed(prepared, float_ops, _sizes(model, sample))
+    largest = split_transposed(prepared, float_ops, _sizes(model, sample))
     own_tensors(prepared)
     _drop_clip(prepared, float_ops)
-    return prepared
+    return prepared, largest
 
 
 def _sizes(model: ModelProto, sample: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
@@ -184,7 +186,12 @@ def _float_activations(model: ModelProto) -> frozenset[str]:
     return frozenset(names)
 
 
-def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], float_ops: frozenset[str]) -> ModelProto:
+def _quantize(
+    model: ModelProto,
+    ranges: Mapping[str, tuple[float, float]],
+    float_ops: frozenset[str],
+    largest: Mapping[str, np.ndarray],
+) -> ModelProto:
     try:
         from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
     except ImportError as error:
@@ -203,7 +210,10 @@ def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], floa
         nodes_to_quantize=[],
         nodes_to_exclude=sorted(float_ops),
         op_types_to_quantize=list(QUANTIZED),
-        extra_options={"QDQDisableWeightAdjustForInt32Bias": True},
+        extra_options={
+            "QDQDisableWeightAdjustForInt32Bias": True,
+            "TensorQuantOverrides": _given_scales(model, largest),
+        },
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
@@ -211,6 +221,19 @@ def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], floa
     quantized.producer_name, quantized.producer_version = model.producer_name, model.producer_version
     del quantized.graph.value_info[:], quantized.metadata_props[:]
     return quantized
+
+
+def _given_scales(model: ModelProto, largest: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+    """The scales of kernels whose ``largest`` magnitudes are stated, by the name of each copy of a kernel."""
+    zero = np.int8(0)
+    return {
+        tensor.name: [
+            {"axis": 0, "scale": np.float32(magnitude / 127 if magnitude else 1.0), "zero_point": zero}
+            for magnitude in largest[original].astype(np.float64)
+        ]
+        for tensor in model.graph.initializer
+        if (original := tensor.name.partition("@")[0]) in largest
+    }
 
 
 def _pass_floats_on(model: ModelProto, excluded: frozenset[str]) -> None:
