@@ -201,5 +201,3 @@ def _biases(graph: nn.Module) -> list[tuple[Tensor, float]]:
 
 def _decibels(errors: Sequence[float]) -> float:
     return float(-10 * np.log10(np.mean(errors))) if errors else float("nan")
-
-
