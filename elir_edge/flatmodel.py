@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,40 @@ def rename_tensors(model: Any) -> None:
 def op_names(model: Any) -> list[str]:
     """The ops of the main graph, in order, as the schema names them."""
     return [_op_name(model, op).upper() for op in model.subgraphs[0].operators]
+
+
+def quantization(model: Any, name: str) -> tuple[float, int] | None:
+    """Scale and zero point of the main graph's tensor ``name``: real = scale * (stored - zero point); None without."""
+    tensor = next(tensor for tensor in model.subgraphs[0].tensors if tensor.name.decode() == name)
+    stated = tensor.quantization
+    if stated is None or stated.scale is None or len(stated.scale) != 1:
+        return None
+    return float(stated.scale[0]), int(stated.zeroPoint[0])
+
+
+def peak_activation_bytes(model: Any) -> int:
+    """The most bytes of values, constants aside, that the main graph needs at one time when run op by op in order."""
+    graph = model.subgraphs[0]
+    last = {index: step for step, op in enumerate(graph.operators) for index in op.inputs if index >= 0}
+    last |= dict.fromkeys(graph.outputs, len(graph.operators))
+    alive = sum(_tensor_bytes(graph.tensors[index]) for index in graph.inputs)
+    peak = alive
+    for step, op in enumerate(graph.operators):
+        alive += sum(_tensor_bytes(graph.tensors[index]) for index in op.outputs)
+        peak = max(peak, alive)
+        done = {index for index in (*op.inputs, *op.outputs) if index >= 0 and last.get(index, step) == step}
+        alive -= sum(_tensor_bytes(graph.tensors[index]) for index in done if not _is_constant(model, index))
+    return peak
+
+
+def _is_constant(model: Any, index: int) -> bool:
+    data = model.buffers[model.subgraphs[0].tensors[index].buffer].data
+    return data is not None and len(data) > 0
+
+
+def _tensor_bytes(tensor: Any) -> int:
+    names = {value: name.lower() for name, value in vars(_schema().TensorType).items() if isinstance(value, int)}
+    return math.prod(int(side) for side in tensor.shape) * np.dtype(names[tensor.type]).itemsize
 
 
 def _op_name(model: Any, op: Any) -> str:

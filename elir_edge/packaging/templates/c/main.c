@@ -1,0 +1,197 @@
+/* Restores a PPM picture of the model's size, or runs the package's self-test. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "@{id}_model.h"
+#include "elir_restorer.h"
+#include "ppm.h"
+
+#define PATH_BYTES 1024
+#define CHANNELS 3
+#define NS_PER_MS 1e6
+#define MS_PER_S 1e3
+
+enum exit_code { DONE = 0, TEST_FAILED = 1, WRONG_USAGE = 2, BAD_PICTURE = 65, FAILED = 70, CANNOT_WRITE = 73 };
+
+typedef struct arguments {
+    const char *model, *self_test, *image, *restored;
+    int threads, repeat;
+} arguments;
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: restore [--model FILE] [--threads N] [--repeat N] IMAGE.ppm RESTORED.ppm\n"
+                          "       restore [--model FILE] [--threads N] --self-test FOLDER\n");
+    return WRONG_USAGE;
+}
+
+static int fail(const char *what, elir_status status)
+{
+    (void)fprintf(stderr, "restore: %s: %s\n", what, elir_message(status));
+    return FAILED;
+}
+
+static double now_ms(void)
+{
+    struct timespec time;
+    (void)timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec * MS_PER_S + (double)time.tv_nsec / NS_PER_MS;
+}
+
+static long peak_memory_kb(void)
+{
+    struct rusage used;
+    return getrusage(RUSAGE_SELF, &used) == 0 ? used.ru_maxrss : 0;
+}
+
+static bool read_frame(const char *path, ppm_picture *picture)
+{
+    if (!ppm_read(path, picture)) {
+        (void)fprintf(stderr, "restore: %s: not a binary PPM picture of 8 bits a channel\n", path);
+        return false;
+    }
+    if (picture->width != @{symbol}_WIDTH || picture->height != @{symbol}_HEIGHT) {
+        (void)fprintf(stderr, "restore: %s: %d x %d pixels, the model takes %d x %d\n", path, (int)picture->width,
+                      (int)picture->height, @{symbol}_WIDTH, @{symbol}_HEIGHT);
+        ppm_free(picture);
+        return false;
+    }
+    return true;
+}
+
+/* Restores a frame in place. */
+static elir_status restore_in_place(elir_restorer *restorer, ppm_picture *picture)
+{
+    const size_t stride = (size_t)picture->width * CHANNELS;
+    return elir_restore(restorer, picture->width, picture->height, picture->pixels, stride, picture->pixels, stride);
+}
+
+static int compare(const ppm_picture *restored, const ppm_picture *golden)
+{
+    const size_t bytes = (size_t)golden->width * (size_t)golden->height * CHANNELS;
+    int largest = 0;
+    size_t differing = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        const int difference = abs((int)restored->pixels[i] - (int)golden->pixels[i]);
+        largest = difference > largest ? difference : largest;
+        differing += difference != 0;
+    }
+    const bool passed = largest <= @{symbol}_TEST_LEVELS;
+    (void)printf("self-test %s: %zu of %zu values differ, by at most %d levels of 255; allowed are %d\n",
+                 passed ? "passed" : "FAILED", differing, bytes, largest, @{symbol}_TEST_LEVELS);
+    return passed ? DONE : TEST_FAILED;
+}
+
+static int self_test(elir_restorer *restorer, const char *folder)
+{
+    char path[PATH_BYTES];
+    ppm_picture image, golden;
+    int code = BAD_PICTURE;
+    (void)snprintf(path, sizeof path, "%s/image.ppm", folder);
+    if (!read_frame(path, &image)) {
+        return code;
+    }
+    (void)snprintf(path, sizeof path, "%s/restored.ppm", folder);
+    if (read_frame(path, &golden)) {
+        const elir_status status = restore_in_place(restorer, &image);
+        code = status == ELIR_OK ? compare(&image, &golden) : fail("self-test", status);
+        ppm_free(&golden);
+    }
+    ppm_free(&image);
+    return code;
+}
+
+static int restore_repeatedly(elir_restorer *restorer, const arguments *given, const ppm_picture *picture,
+                              uint8_t *restored)
+{
+    const size_t stride = (size_t)picture->width * CHANNELS;
+    double fastest = 0;
+    for (int i = 0; i < given->repeat; i++) {
+        const double start = now_ms();
+        const elir_status status =
+            elir_restore(restorer, picture->width, picture->height, picture->pixels, stride, restored, stride);
+        const double taken = now_ms() - start;
+        if (status != ELIR_OK) {
+            return fail(given->image, status);
+        }
+        fastest = i == 0 || taken < fastest ? taken : fastest;
+    }
+    if (!ppm_write(given->restored, picture->width, picture->height, restored)) {
+        (void)fprintf(stderr, "restore: %s: cannot be written\n", given->restored);
+        return CANNOT_WRITE;
+    }
+    (void)printf("restored in %.1f ms (fastest of %d), peak memory %ld KiB\n", fastest, given->repeat,
+                 peak_memory_kb());
+    return DONE;
+}
+
+static int restore_picture(elir_restorer *restorer, const arguments *given)
+{
+    ppm_picture picture;
+    if (!read_frame(given->image, &picture)) {
+        return BAD_PICTURE;
+    }
+    int code = FAILED;
+    uint8_t *restored = malloc((size_t)picture.width * (size_t)picture.height * CHANNELS);
+    if (restored == NULL) {
+        code = fail(given->image, ELIR_ERROR_MEMORY);
+    } else {
+        code = restore_repeatedly(restorer, given, &picture, restored);
+    }
+    free(restored);
+    ppm_free(&picture);
+    return code;
+}
+
+/* A whole number from 0 or more, else -1. */
+static int whole_number(const char *text)
+{
+    char *end = NULL;
+    const long number = strtol(text, &end, 10);
+    return *text == '\0' || *end != '\0' || number < 0 || number > INT16_MAX ? -1 : (int)number;
+}
+
+static bool parse(int count, char **words, arguments *given)
+{
+    int i = 1;
+    for (; i + 1 < count && strncmp(words[i], "--", 2) == 0; i += 2) {
+        if (strcmp(words[i], "--model") == 0) {
+            given->model = words[i + 1];
+        } else if (strcmp(words[i], "--self-test") == 0) {
+            given->self_test = words[i + 1];
+        } else if (strcmp(words[i], "--threads") == 0) {
+            given->threads = whole_number(words[i + 1]);
+        } else if (strcmp(words[i], "--repeat") == 0) {
+            given->repeat = whole_number(words[i + 1]);
+        } else {
+            return false;
+        }
+    }
+    if (given->self_test == NULL && count - i == 2) {
+        given->image = words[i];
+        given->restored = words[i + 1];
+        i += 2;
+    }
+    return i == count && given->threads >= 0 && given->repeat >= 1 && (given->self_test || given->image);
+}
+
+int main(int count, char **words)
+{
+    arguments given = {.model = @{default_model}, .repeat = 1};
+    elir_restorer *restorer = NULL;
+    if (!parse(count, words, &given)) {
+        return usage();
+    }
+    const elir_status status = elir_open(&@{variable}, given.model, given.threads, &restorer);
+    if (status != ELIR_OK) {
+        return fail(given.model != NULL ? given.model : "the model inside", status);
+    }
+    const int code =
+        given.self_test != NULL ? self_test(restorer, given.self_test) : restore_picture(restorer, &given);
+    elir_close(restorer);
+    return code;
+}
