@@ -6,7 +6,7 @@ import numpy as np
 
 from elir_edge.packaging.facts import Facts, PackagedTensor
 from elir_edge.packaging.prose import model_card
-from elir_edge.packaging.render import c_string, one_line, render
+from elir_edge.packaging.render import c_string, float_digits, one_line, render
 
 TYPES = {"float32": "ELIR_FLOAT32", "uint8": "ELIR_UINT8"}
 LIBRARY = ("elir_restorer.h", "elir_restorer.c", "elir_litert.h", "ppm.h", "ppm.c")
@@ -27,7 +27,8 @@ CPP_EXAMPLE = """elir::Restorer restorer({variable}, {path});
 restorer.restore(width, height, image, image_stride, restored, restored_stride);"""
 COMPILE = {
     "C": "cc -std=c11 -O2 {sources} main.c ppm.c libLiteRt.so -lm -Wl,-rpath,$PWD -o restore",
-    "C++": "cc -std=c11 -O2 -c {sources} ppm.c\nc++ -std=c++17 -O2 main.cpp *.o libLiteRt.so -Wl,-rpath,$PWD -o restore",
+    "C++": "cc -std=c11 -O2 -c {sources} ppm.c\n"
+    "c++ -std=c++17 -O2 main.cpp *.o libLiteRt.so -Wl,-rpath,$PWD -o restore",
 }
 
 
@@ -100,6 +101,7 @@ def _values(facts: Facts, embed: bool) -> dict[str, object]:
         "model_bytes": len(facts.content),
         "activation_bytes": facts.activation_bytes,
         "test_levels": facts.test_levels,
+        "test_db": float_digits(facts.test_db),
         "model_line": one_line(f"{manifest.spec['name']}: {manifest.spec['task']}, {manifest.precision}"),
         "weights_line": one_line(f"{manifest.weights['name']}, sha256 {manifest.weights['sha256']}"),
         **_tensor_values("input", facts.input),
@@ -114,7 +116,7 @@ def _tensor_values(role: str, tensor: PackagedTensor) -> dict[str, object]:
         f"{role}_name": c_string(spec.name),
         f"{role}_type": TYPES[spec.dtype],
         f"{role}_shape": ", ".join(map(str, spec.shape)),
-        f"{role}_scale": _float_literal(tensor.scale),
+        f"{role}_scale": f"{float_digits(tensor.scale)}f",
         f"{role}_zero_point": tensor.zero_point,
         f"{role}_line": one_line(f"{spec.name}: {spec.dtype} {'x'.join(map(str, spec.shape))}, {spec.values}"),
     }
@@ -141,12 +143,6 @@ def _sources(facts: Facts, embed: bool) -> str:
 
 def _variable(facts: Facts) -> str:
     return f"elir_{facts.identifier}"
-
-
-def _float_literal(value: float) -> str:
-    """As many digits as a float needs, written as C writes floats."""
-    digits = f"{float(np.float32(value)):.9g}"
-    return digits + ("f" if "." in digits or "e" in digits else ".0f")
 
 
 def _ppm(pixels: np.ndarray) -> bytes:

@@ -21,9 +21,8 @@ from elir_edge.signature import IMAGE, RESTORED, TensorSpec
 
 TARGET = "tflite"
 TEST_PICTURE = "astronaut"
-# Another processor's float kernels round otherwise; what is far beyond that is another model, or a broken one.
-TEST_LEVELS = {"fp32": 1}
-OTHER_TEST_LEVELS = 4
+TEST_LEVELS = 1
+TEST_DB = {"fp16": 50.0, "int8": 40.0}  # kernels of other processors round otherwise, and coarse numbers carry it on
 BYTE_SCALE = 1 / 255
 
 
@@ -40,7 +39,8 @@ class PackagedTensor:
 class Facts:
     """``identifier`` names the model in file names and sources; ``content`` is the model file.
 
-    ``image`` and ``restored``, uint8 H x W x 3, are what the self-test compares, to ``test_levels`` of 255.
+    ``image`` and ``restored``, uint8 H x W x 3, are what the self-test compares: it passes where no value differs by more
+    than ``test_levels`` of 255, or, with ``test_db`` above 0, where the PSNR is at least that.
     ``activation_bytes`` is the least memory for values between the model's operations.
     """
 
@@ -53,6 +53,7 @@ class Facts:
     image: np.ndarray
     restored: np.ndarray
     test_levels: int
+    test_db: float
 
     @property
     def model_file(self) -> str:
@@ -94,7 +95,8 @@ def gather_facts(artifact: Artifact) -> Facts:
         activation_bytes=peak_activation_bytes(model),
         image=image,
         restored=restored,
-        test_levels=TEST_LEVELS.get(manifest.precision, OTHER_TEST_LEVELS),
+        test_levels=TEST_LEVELS,
+        test_db=TEST_DB.get(manifest.precision, 0.0),
     )
 
 

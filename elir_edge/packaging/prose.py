@@ -37,8 +37,14 @@ def model_card(facts: Facts) -> dict[str, object]:
         "card": "\n".join(f"| {key} | {one_line(value)} |" for key, value in rows),
         "litert_version": one_line(manifest.versions.get(LITERT, DEFAULT_LITERT)),
         "elir_edge_version": one_line(manifest.versions.get("elir-edge", "")),
+        "test_rule": _test_rule(facts),
         "stand_in": "" if manifest.trained else "\nThe weights are random stand-ins: restored pictures mean nothing.\n",
     }
+
+
+def _test_rule(facts: Facts) -> str:
+    rule = f"no value differs by more than {facts.test_levels} of 255 levels"
+    return f"{rule}, or the PSNR is at least {facts.test_db:g} dB" if facts.test_db else rule
 
 
 def _weights(facts: Facts) -> str:

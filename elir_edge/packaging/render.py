@@ -3,46 +3,41 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping
 from importlib import resources
 
+import numpy as np
 
-class _Template(string.Template):
-    """Only @{name} is special: C, CMake, Kotlin and shell have their own uses for everything else."""
-
-    pattern = r"@\{(?P<braced>[a-z0-9_]+)\}|(?P<escaped>(?!))|(?P<named>(?!))|(?P<invalid>(?!))"
+PLACE = re.compile(r"@\{([a-z0-9_]+)\}")  # C, CMake, Kotlin and shell have their own uses for $, % and a plain @
+PLAIN = re.compile(r"[A-Za-z0-9 .,:;()+=_/-]")
 
 
 def render(template: str, values: Mapping[str, object]) -> bytes:
     """The file ``templates/<template>`` with every @{name} replaced. Raises KeyError for a name without a value."""
     text = (resources.files("elir_edge.packaging") / "templates" / template).read_text(encoding="utf-8")
-    return _Template(text).substitute(values).encode()
+    return PLACE.sub(lambda place: str(values[place[1]]), text).encode()
 
 
 def c_string(text: str) -> str:
     """``text`` as a C string literal: ASCII, nothing in it can end the literal or begin a trigraph."""
-    return '"' + "".join(_c_character(byte) for byte in text.encode()) + '"'
+    characters = (chr(byte) if PLAIN.match(chr(byte)) else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(characters)}"'
 
 
 def kotlin_string(text: str) -> str:
     """``text`` as a Kotlin string literal: ASCII, without templates."""
-    units = text.encode("utf-16-be")
-    pairs = (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
-    return '"' + "".join(_kotlin_character(unit) for unit in pairs) + '"'
+    units = np.frombuffer(text.encode("utf-16-le"), "<u2")
+    characters = (chr(unit) if PLAIN.match(chr(unit)) else f"\\u{unit:04x}" for unit in units)
+    return f'"{"".join(characters)}"'
+
+
+def float_digits(value: float) -> str:
+    """As many digits as a 32-bit float needs, with a point or an exponent as C and Kotlin ask."""
+    digits = f"{float(np.float32(value)):.9g}"
+    return digits if "." in digits or "e" in digits else f"{digits}.0"
 
 
 def one_line(text: object) -> str:
-    """``text`` for a comment or a table: one line of printable characters that ends neither."""
+    """``text`` for a comment or a table: one line of plain characters, which ends neither."""
     line = " ".join(str(text).split())
-    return re.sub(r"[^\w .,:;()+=\[\]{}/'-]", "_", line).replace("*/", "_").replace("//", "_")
-
-
-def _c_character(byte: int) -> str:
-    plain = chr(byte).isalnum() and byte < 128 or chr(byte) in " .,:;()+=-_/"
-    return chr(byte) if plain else f"\\{byte:03o}"
-
-
-def _kotlin_character(unit: int) -> str:
-    plain = unit < 128 and (chr(unit).isalnum() or chr(unit) in " .,:;()+=-_/")
-    return chr(unit) if plain else f"\\u{unit:04x}"
+    return re.sub(r"[^\w .,:;()+=\[\]{}/'-]", "_", line)

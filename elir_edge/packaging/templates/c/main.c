@@ -1,4 +1,5 @@
 /* Restores a PPM picture of the model's size, or runs the package's self-test. */
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #define PATH_BYTES 1024
 #define CHANNELS 3
+#define FULL_SCALE 255.0
 #define NS_PER_MS 1e6
 #define MS_PER_S 1e3
 
@@ -74,15 +76,18 @@ static int compare(const ppm_picture *restored, const ppm_picture *golden)
 {
     const size_t bytes = (size_t)golden->width * (size_t)golden->height * CHANNELS;
     int largest = 0;
+    double squares = 0;
     size_t differing = 0;
     for (size_t i = 0; i < bytes; i++) {
         const int difference = abs((int)restored->pixels[i] - (int)golden->pixels[i]);
         largest = difference > largest ? difference : largest;
         differing += difference != 0;
+        squares += (double)difference * difference;
     }
-    const bool passed = largest <= @{symbol}_TEST_LEVELS;
-    (void)printf("self-test %s: %zu of %zu values differ, by at most %d levels of 255; allowed are %d\n",
-                 passed ? "passed" : "FAILED", differing, bytes, largest, @{symbol}_TEST_LEVELS);
+    const double db = differing == 0 ? INFINITY : 10 * log10(FULL_SCALE * FULL_SCALE * (double)bytes / squares);
+    const bool passed = largest <= @{symbol}_TEST_LEVELS || (@{symbol}_TEST_DB > 0 && db >= @{symbol}_TEST_DB);
+    (void)printf("self-test %s: %zu of %zu values differ, by at most %d levels of 255, PSNR %.1f dB\n",
+                 passed ? "passed" : "FAILED", differing, bytes, largest, db);
     return passed ? DONE : TEST_FAILED;
 }
 

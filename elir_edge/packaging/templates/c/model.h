@@ -25,8 +25,10 @@ extern "C" {
 #define @{symbol}_MODEL_BYTES @{model_bytes}
 #define @{symbol}_ACTIVATION_BYTES @{activation_bytes}
 
-/* Levels of 255 by which a restored value may differ from the golden picture's in the self-test. */
+/* The self-test passes where no value differs from the golden picture's by more than so many levels of 255, or, with
+ * TEST_DB above 0, where the PSNR is at least that: other processors round otherwise. */
 #define @{symbol}_TEST_LEVELS @{test_levels}
+#define @{symbol}_TEST_DB @{test_db}
 
 extern const elir_model @{variable};
 
