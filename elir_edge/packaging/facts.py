@@ -14,16 +14,14 @@ import numpy as np
 from elir_edge.artifact import Artifact, Manifest
 from elir_edge.errors import DataError, UsageError
 from elir_edge.flatmodel import peak_activation_bytes, quantization, read_model
+from elir_edge.golden import PICTURE, load_golden, tolerance_for
 from elir_edge.images import builtin_photograph, fit_picture
 from elir_edge.restore import restore_picture
 from elir_edge.runtime import open_session
 from elir_edge.signature import IMAGE, RESTORED, TensorSpec
 
-TARGET = "tflite"
-TEST_PICTURE = "astronaut"
-TEST_LEVELS = 1
-TEST_DB = {"fp16": 50.0, "int8": 40.0}  # kernels of other processors round otherwise, and coarse numbers carry it on
-BYTE_SCALE = 1 / 255
+TARGET, BACKEND = "tflite", "litert"
+LEVELS = 255
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class PackagedTensor:
 class Facts:
     """``identifier`` names the model in file names and sources; ``content`` is the model file.
 
-    ``image`` and ``restored``, uint8 H x W x 3, are what the self-test compares: it passes where no value differs by more
-    than ``test_levels`` of 255, or, with ``test_db`` above 0, where the PSNR is at least that.
+    ``image`` and ``restored``, uint8 H x W x 3, are what the self-test compares: it passes where no value differs by
+    more than ``test_levels`` of 255, or, with ``test_db`` above 0, where the PSNR is at least that.
     ``activation_bytes`` is the least memory for values between the model's operations.
     """
 
@@ -66,15 +64,17 @@ class Facts:
         return zlib.crc32(self.content)
 
     def packaged_manifest(self) -> Manifest:
-        """The manifest to lie beside the model file, under its name in the package."""
-        return dataclasses.replace(self.manifest, files={self.model_file: hashlib.sha256(self.content).hexdigest()})
+        """The manifest to lie beside the model file, under its name there; the package has a self-test of its own."""
+        files = {self.model_file: hashlib.sha256(self.content).hexdigest()}
+        return dataclasses.replace(self.manifest, files=files, golden=None)
 
 
 def gather_facts(artifact: Artifact) -> Facts:
-    """Everything that a package of ``artifact`` states; runs it once, with LiteRT.
+    """Everything that a package of ``artifact`` states.
 
     Raises UsageError for artifacts that cannot be packaged: another format than TFLite, noise as an input, or values
-    that are neither float32 nor bytes; DataError where the file is damaged.
+    that are neither float32 nor bytes; DataError where the file or its golden file is damaged; MissingInputError where
+    the golden file that its manifest names is missing; UnavailableError where there is none, and no LiteRT either.
     """
     manifest = artifact.manifest
     _check(artifact)
@@ -83,9 +83,8 @@ def gather_facts(artifact: Artifact) -> Facts:
     if stated is not None and hashlib.sha256(content).hexdigest() != stated:
         raise DataError(f"{artifact.path}: its content is not what the manifest states (sha256 differs)")
     model = read_model(content, str(artifact.path))
-    image = fit_picture(builtin_photograph(TEST_PICTURE), *manifest.size)
-    with open_session(artifact.path, "litert") as session:
-        restored = restore_picture(session, image)
+    image, restored = _golden_pair(artifact)
+    tolerance = tolerance_for(manifest)
     return Facts(
         identifier=identifier_of(str(manifest.spec["name"])),
         manifest=manifest,
@@ -95,8 +94,8 @@ def gather_facts(artifact: Artifact) -> Facts:
         activation_bytes=peak_activation_bytes(model),
         image=image,
         restored=restored,
-        test_levels=TEST_LEVELS,
-        test_db=TEST_DB.get(manifest.precision, 0.0),
+        test_levels=max(1, round(tolerance.max_abs * LEVELS)),
+        test_db=tolerance.elsewhere_db or 0.0,
     )
 
 
@@ -128,7 +127,18 @@ def _check(artifact: Artifact) -> None:
             )
 
 
+def _golden_pair(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
+    """The picture of the artifact's golden file and what came out, as bytes; run now where it was exported without."""
+    if artifact.manifest.golden is None:
+        image = fit_picture(builtin_photograph(PICTURE), *artifact.manifest.size)
+        with open_session(artifact.path, BACKEND) as session:
+            return image, restore_picture(session, image)
+    golden = load_golden(artifact)
+    levels = golden.restored if golden.restored.dtype == np.uint8 else np.rint(golden.restored * np.float32(LEVELS))
+    return golden.pixels, levels.astype(np.uint8)
+
+
 def _tensor(model: Any, spec: TensorSpec) -> PackagedTensor:
     """Bytes that the graph itself does not quantize are the levels 0..255."""
-    scale, zero_point = quantization(model, spec.name) or (BYTE_SCALE if spec.dtype == "uint8" else 1.0, 0)
+    scale, zero_point = quantization(model, spec.name) or (1 / LEVELS if spec.dtype == "uint8" else 1.0, 0)
     return PackagedTensor(spec, scale, zero_point)

@@ -53,15 +53,16 @@ def package(
 
     Raises:
         UsageError: an unknown language, or an artifact that cannot be packaged. MissingInputError, DataError: the
-        artifact is missing or damaged. OutputError: something is there already, or nothing can be written there.
-        UnavailableError: LiteRT is not installed. StorageError, LockedError: the disk, or another run.
+        artifact, or the golden file beside it, is missing or damaged. OutputError: something is there already, or
+        nothing can be written there. UnavailableError: no golden file, and no LiteRT to run the artifact with.
+        StorageError, LockedError: the disk, or another run.
     """
     progress, destination = progress or Silent(), Path(out)
     language = _language(lang, embed)
     with staging(destination) as staged:
         _refuse_existing(destination, force)
         artifact = artifact if isinstance(artifact, Artifact) else load_artifact(artifact)
-        with progress.stage("running the artifact for its self-test"):
+        with progress.stage("reading the artifact"):
             facts = gather_facts(artifact)
         files = language.files(facts, embed)
         files[RECORD] = _record(facts, lang, embed, files)

@@ -30,7 +30,7 @@ def model_card(facts: Facts) -> dict[str, object]:
         ("values between operations", f"{facts.activation_bytes / MEGA:.1f} MB at one time, at least"),
         ("arithmetic", f"{manifest.graph['gflop']:.1f} GFLOP a frame"),
         ("parity", _parity(facts)),
-        ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+        ("made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))),
     )
     return {
         "title": one_line(spec["name"]),

@@ -10,7 +10,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
 
-/** Restores the packed picture on this device and compares it with what it was on the machine that made the module. */
+/** Restores the packed picture on this device and compares it with what LiteRT gave when the model was exported. */
 @RunWith(AndroidJUnit4::class)
 class SelfTest {
     private val instrumentation = InstrumentationRegistry.getInstrumentation()
