@@ -58,7 +58,7 @@ def package(
         StorageError, LockedError: the disk, or another run.
     """
     progress, destination = progress or Silent(), Path(out)
-    language = _language(lang, embed)
+    language = get_language(lang, embed)
     with staging(destination) as staged:
         _refuse_existing(destination, force)
         artifact = artifact if isinstance(artifact, Artifact) else load_artifact(artifact)
@@ -76,7 +76,8 @@ def package(
     return destination
 
 
-def _language(name: str, embed: bool) -> Language:
+def get_language(name: str, embed: bool = False) -> Language:
+    """The language called ``name``. Raises UsageError where there is none, or it cannot embed the model."""
     if name not in LANGUAGES:
         raise UsageError(f"there is no language '{name}' to package for", hint=did_you_mean(name, LANGUAGES))
     if embed and not LANGUAGES[name].embeds:
