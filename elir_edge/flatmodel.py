@@ -87,8 +87,7 @@ def op_names(model: Any) -> list[str]:
 
 def quantization(model: Any, name: str) -> tuple[float, int] | None:
     """Scale and zero point of the main graph's tensor ``name``: real = scale * (stored - zero point); None without."""
-    tensor = next(tensor for tensor in model.subgraphs[0].tensors if tensor.name.decode() == name)
-    stated = tensor.quantization
+    stated = next((item.quantization for item in model.subgraphs[0].tensors if item.name == name.encode()), None)
     if stated is None or stated.scale is None or len(stated.scale) != 1:
         return None
     return float(stated.scale[0]), int(stated.zeroPoint[0])

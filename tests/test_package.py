@@ -78,7 +78,14 @@ def litert():
 
 def build(folder, litert, output, *sources, compiler=("gcc", "-std=c11"), flags=("-O2",)):
     """Compile sources of a package with its library and the model inside, if there is one."""
-    names = [*sources, "elir_restorer.c", "tiny_model.c", "ppm.c", *(path.name for path in folder.glob("*.S"))]
+    names = [
+        *sources,
+        "elir_restorer.c",
+        "elir_tiled.c",
+        "tiny_model.c",
+        "ppm.c",
+        *(path.name for path in folder.glob("*.S")),
+    ]
     command = [*compiler, *STRICT, *flags, "-Wa,-I.", *names, str(litert), "-lm", f"-Wl,-rpath,{litert.parent}"]
     done = subprocess.run([*command, "-o", output], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -107,8 +114,8 @@ def read_ppm(path):
     return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
-def random_frame(seed=5):
-    return np.random.default_rng(seed).integers(0, 256, (SPEC.size, SPEC.size, 3), dtype=np.uint8)
+def random_frame(seed=5, height=SPEC.size, width=SPEC.size):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def in_python(artifact, pixels):
@@ -135,6 +142,19 @@ def test_c_gives_the_bytes_that_python_gives(artifact, embed, litert, tmp_path):
 
 @pytest.mark.slow
 @needs("gcc")
+def test_c_restores_frames_of_any_size_as_python_does(artifact, litert, tmp_path):
+    folder = package(artifact, "c", tmp_path / "c")
+    build(folder, litert, "restore", "main.c", flags=SANITIZE)
+    for height, width in ((1, 1), (40, 64), (64, 65), (97, 31), (100, 250), (333, 129)):
+        frame = random_frame(height, height, width)
+        write_ppm(folder / "in.ppm", frame)
+        done = run(folder, "./restore", "in.ppm", "out.ppm")
+        assert done.returncode == 0, (height, width, done.stderr)
+        np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame), f"{height}x{width}")
+
+
+@pytest.mark.slow
+@needs("gcc")
 def test_the_library_under_sanitizers_rightly_and_wrongly_used(artifact, litert, tmp_path):
     embed = artifact.manifest.io == "uint8"
     folder = package(artifact, "c", tmp_path / "c", embed=embed)
@@ -157,7 +177,6 @@ def test_the_library_under_sanitizers_rightly_and_wrongly_used(artifact, litert,
 def test_the_example_program_refuses_what_it_cannot_do(one, litert, tmp_path):
     folder = package(one, "c", tmp_path / "c")
     build(folder, litert, "restore", "main.c", flags=SANITIZE)
-    write_ppm(folder / "small.ppm", random_frame()[:40])
     (folder / "cut.ppm").write_bytes((folder / "selftest" / "image.ppm").read_bytes()[:900])
     (folder / "text.ppm").write_text("P6 of no picture")
     (folder / "other").mkdir()
@@ -170,7 +189,6 @@ def test_the_example_program_refuses_what_it_cannot_do(one, litert, tmp_path):
         (2, ["--threads", "many", image, "out.ppm"], "usage"),
         (2, ["--repeat", "0", image, "out.ppm"], "usage"),
         (2, ["--unknown", "1", image, "out.ppm"], "usage"),
-        (65, ["small.ppm", "out.ppm"], "64 x 40 pixels, the model takes 64 x 64"),
         (65, ["cut.ppm", "out.ppm"], "cut.ppm: not a binary PPM"),
         (65, ["text.ppm", "out.ppm"], "text.ppm: not a binary PPM"),
         (65, ["none.ppm", "out.ppm"], "none.ppm: not a binary PPM"),
@@ -206,8 +224,12 @@ def test_cmake_builds_cpp_and_its_self_test_passes(artifact, litert, tmp_path):
     done = run(folder, "build/restore", *model, "in.ppm", "out.ppm")
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame))
-    write_ppm(folder / "small.ppm", frame[:40])
-    assert run(folder, "build/restore", *model, "small.ppm", "out.ppm").returncode == 70
+    wide = random_frame(8, 70, 130)
+    write_ppm(folder / "in.ppm", wide)
+    assert run(folder, "build/restore", *model, "in.ppm", "out.ppm").returncode == 0
+    np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, wide))
+    (folder / "in.ppm").write_text("P6 of no picture")
+    assert run(folder, "build/restore", *model, "in.ppm", "out.ppm").returncode == 70
 
 
 @pytest.mark.slow
@@ -367,7 +389,7 @@ def test_names_that_would_break_sources_do_not(one, litert, tmp_path):
     hostile = Artifact(one.path, dataclasses.replace(one.manifest, spec=spec, weights=weights))
     name = identifier_of(spec["name"])
     folder = package(hostile, "c", tmp_path / "c", embed=True)
-    sources = ["main.c", "elir_restorer.c", f"{name}_model.c", f"{name}_model.S", "ppm.c"]
+    sources = ["main.c", "elir_restorer.c", "elir_tiled.c", f"{name}_model.c", f"{name}_model.S", "ppm.c"]
     (folder / "say.c").write_text(
         f'#include <stdio.h>\n#include "{name}_model.h"\nint main(void) {{ return puts(elir_{name}.name) < 0; }}\n'
     )

@@ -9,7 +9,15 @@ from elir_edge.packaging.prose import model_card
 from elir_edge.packaging.render import c_string, float_digits, one_line, render
 
 TYPES = {"float32": "ELIR_FLOAT32", "uint8": "ELIR_UINT8"}
-LIBRARY = ("elir_restorer.h", "elir_restorer.c", "elir_litert.h", "ppm.h", "ppm.c")
+LIBRARY = (
+    "elir_restorer.h",
+    "elir_restorer.c",
+    "elir_tiled.h",
+    "elir_tiled.c",
+    "elir_litert.h",
+    "ppm.h",
+    "ppm.c",
+)
 EMBED_OPTIONS = """set_source_files_properties({id}_model.S PROPERTIES
   COMPILE_OPTIONS "-Wa,-I${{CMAKE_CURRENT_SOURCE_DIR}}"
   OBJECT_DEPENDS "${{CMAKE_CURRENT_SOURCE_DIR}}/{id}.tflite")
@@ -129,6 +137,7 @@ def _file_table(facts: Facts, embed: bool) -> str:
     return "\n".join(
         (
             "| `elir_restorer.h`, `.c` | the library: open, restore, close |",
+            "| `elir_tiled.h`, `.c` | frames of any size, if you need them |",
             "| `elir_litert.h` | what it needs of LiteRT's C API |",
             f"| `{name}_model.h`, `.c` | the model's size, types, scales and checksum |",
             data if embed else f"| {model} | the model, loaded when the program runs |",
@@ -138,7 +147,7 @@ def _file_table(facts: Facts, embed: bool) -> str:
 
 def _sources(facts: Facts, embed: bool) -> str:
     name = facts.identifier
-    return f"elir_restorer.c {name}_model.c" + (f" {name}_model.S" if embed else "")
+    return f"elir_restorer.c elir_tiled.c {name}_model.c" + (f" {name}_model.S" if embed else "")
 
 
 def _variable(facts: Facts) -> str:

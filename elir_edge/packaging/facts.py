@@ -118,11 +118,12 @@ def _check(artifact: Artifact) -> None:
             f"{path}: packages take one image and nothing else, this artifact has {', '.join(names)}",
             hint="export the model with --noise baked:0 or --noise zero",
         )
+    shape = (1, *manifest.size, 3)
     for tensor in (*manifest.inputs, *manifest.outputs):
-        if tensor.dtype not in ("float32", "uint8") or tensor.layout != "NHWC":
+        if tensor.dtype not in ("float32", "uint8") or tensor.layout != "NHWC" or tensor.shape != shape:
             raise UsageError(
                 f"{path}: packages take float32 or uint8 pixels in NHWC order, '{tensor.name}' is {tensor.dtype} "
-                f"{tensor.layout}",
+                f"{tensor.shape} {tensor.layout}",
                 hint="export the model with --io float or --io uint8",
             )
 

@@ -22,7 +22,7 @@ def model_card(facts: Facts) -> dict[str, object]:
         ("weights", _weights(facts)),
         ("licence of the weights", manifest.weights.get("licence") or "not stated in the manifest"),
         ("precision", manifest.precision),
-        ("frames", f"{manifest.size[1]} x {manifest.size[0]} pixels, width x height, no other size"),
+        ("frames", f"{manifest.size[1]} x {manifest.size[0]} pixels, width x height"),
         ("input", _tensor(facts.input)),
         ("output", _tensor(facts.output)),
         ("noise", f"{noise['mode']}{seed}: the same frame gives the same result every time"),

@@ -11,6 +11,7 @@
 
 #include "@{id}_model.h"
 #include "elir_restorer.h"
+#include "elir_tiled.h"
 #include "ppm.h"
 
 #define MODEL (&@{variable})
@@ -93,6 +94,31 @@ static void check_strides(elir_restorer *restorer, const ppm_picture *image, con
     free(frame);
 }
 
+static void check_tiles(elir_restorer *restorer, const ppm_picture *image, const uint8_t *restored)
+{
+    const int32_t width = image->width, height = image->height;
+    const size_t row = (size_t)width * 3, bytes = elir_tiled_bytes(MODEL, width, height);
+    uint8_t *tiled = malloc(row * (size_t)height);
+    void *workspace = malloc(bytes);
+    TRUE(tiled != NULL && workspace != NULL);
+    memcpy(tiled, image->pixels, row * (size_t)height);
+    EXPECT(ELIR_OK, elir_restore_tiled(restorer, width, height, tiled, row, tiled, row, workspace, bytes));
+    TRUE(memcmp(tiled, restored, row * (size_t)height) == 0);
+    TRUE(elir_model_of(restorer) == MODEL);
+    TRUE(elir_tiled_bytes(NULL, 8, 8) == 0 && elir_tiled_bytes(MODEL, 0, 8) == 0);
+    TRUE(elir_tiled_bytes(MODEL, 8, -1) == 0 && elir_tiled_bytes(MODEL, 32769, 8) == 0);
+    EXPECT(ELIR_ERROR_SIZE, elir_restore_tiled(restorer, 0, 8, tiled, row, tiled, row, workspace, bytes));
+    EXPECT(ELIR_ERROR_MEMORY,
+           elir_restore_tiled(restorer, width, height, tiled, row, tiled, row, workspace, bytes - 1));
+    EXPECT(ELIR_ERROR_ARGUMENT,
+           elir_restore_tiled(restorer, width, height, tiled, row - 1, tiled, row, workspace, bytes));
+    EXPECT(ELIR_ERROR_ARGUMENT, elir_restore_tiled(restorer, width, height, tiled, row, tiled, row, NULL, bytes));
+    EXPECT(ELIR_ERROR_ARGUMENT, elir_restore_tiled(NULL, width, height, tiled, row, tiled, row, workspace, bytes));
+    EXPECT(ELIR_ERROR_ARGUMENT, elir_restore_levels(restorer, width, height, tiled, row, NULL));
+    free(workspace);
+    free(tiled);
+}
+
 static void check_messages(void)
 {
     for (int status = ELIR_OK; status <= ELIR_ERROR_VALUES; status++) {
@@ -117,6 +143,7 @@ int main(int count, char **words)
     EXPECT(ELIR_OK, elir_restore(restorer, image.width, image.height, image.pixels, row, restored, row));
     elir_close(second);
     check_strides(restorer, &image, restored);
+    check_tiles(restorer, &image, restored);
     elir_close(restorer);
     TRUE(ppm_write(words[3], image.width, image.height, restored));
     check_arguments(path, image.pixels, restored);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "elir_litert.h"
 
@@ -248,19 +249,23 @@ static void put_floats(float *row, const uint8_t *bytes, size_t count)
     }
 }
 
-static void put_bytes(uint8_t *row, const uint8_t *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        row[i] = bytes[i];
-    }
-}
-
-/* Rounds halves to even, as NumPy does, so that C and Python give the same bytes. */
-static bool take_floats(uint8_t *bytes, const float *row, size_t count)
+/* False where a value is not finite. */
+static bool take_floats(float *levels, const float *values, size_t count)
 {
     bool finite = true;
     for (size_t i = 0; i < count; i++) {
-        const float level = row[i] * FULL_SCALE;
+        levels[i] = values[i] * FULL_SCALE;
+        finite = finite && isfinite(levels[i]);
+    }
+    return finite;
+}
+
+/* Rounds halves to even, as NumPy does, so that C and Python give the same bytes. */
+static bool take_rounded(uint8_t *bytes, const float *values, size_t count)
+{
+    bool finite = true;
+    for (size_t i = 0; i < count; i++) {
+        const float level = values[i] * FULL_SCALE;
         finite = finite && isfinite(level);
         bytes[i] = (uint8_t)lrintf(fminf(fmaxf(level, 0.0f), FULL_SCALE));
     }
@@ -281,16 +286,38 @@ static elir_status write_input(elir_restorer *restorer, const uint8_t *image, si
         if (model->input.type == ELIR_FLOAT32) {
             put_floats((float *)memory + y * row, image + y * stride, row);
         } else {
-            put_bytes((uint8_t *)memory + y * row, image + y * stride, row);
+            memcpy((uint8_t *)memory + y * row, image + y * stride, row);
         }
     }
     return of_litert(LiteRtUnlockTensorBuffer(restorer->input));
 }
 
-static elir_status read_output(elir_restorer *restorer, uint8_t *restored, size_t stride)
+static bool take_row(const elir_restorer *restorer, uint8_t *restored, const void *memory, size_t y)
 {
-    const elir_model *model = restorer->model;
-    const size_t row = (size_t)model->width * CHANNELS;
+    const size_t row = (size_t)restorer->model->width * CHANNELS;
+    if (restorer->model->output.type == ELIR_FLOAT32) {
+        return take_rounded(restored, (const float *)memory + y * row, row);
+    }
+    memcpy(restored, (const uint8_t *)memory + y * row, row);
+    return true;
+}
+
+static bool take_row_levels(const elir_restorer *restorer, float *levels, const void *memory, size_t y)
+{
+    const size_t row = (size_t)restorer->model->width * CHANNELS;
+    if (restorer->model->output.type == ELIR_FLOAT32) {
+        return take_floats(levels, (const float *)memory + y * row, row);
+    }
+    for (size_t x = 0; x < row; x++) {
+        levels[x] = ((const uint8_t *)memory)[y * row + x];
+    }
+    return true;
+}
+
+/* Into `restored`, or where that is NULL into `levels`. */
+static elir_status read_output(elir_restorer *restorer, uint8_t *restored, size_t stride, float *levels)
+{
+    const size_t row = (size_t)restorer->model->width * CHANNELS;
     bool finite = true;
     void *memory = NULL;
     const elir_status status =
@@ -298,36 +325,55 @@ static elir_status read_output(elir_restorer *restorer, uint8_t *restored, size_
     if (status != ELIR_OK) {
         return status;
     }
-    for (size_t y = 0; y < (size_t)model->height; y++) {
-        if (model->output.type == ELIR_FLOAT32) {
-            finite = take_floats(restored + y * stride, (const float *)memory + y * row, row) && finite;
-        } else {
-            put_bytes(restored + y * stride, (const uint8_t *)memory + y * row, row);
-        }
+    for (size_t y = 0; y < (size_t)restorer->model->height && finite; y++) {
+        finite = restored != NULL ? take_row(restorer, restored + y * stride, memory, y)
+                                  : take_row_levels(restorer, levels + y * row, memory, y);
     }
     const elir_status unlocked = of_litert(LiteRtUnlockTensorBuffer(restorer->output));
     return unlocked != ELIR_OK || finite ? unlocked : ELIR_ERROR_VALUES;
 }
 
-elir_status elir_restore(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image,
-                         size_t image_stride, uint8_t *restored, size_t restored_stride)
+static elir_status run(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image, size_t stride)
 {
-    if (restorer == NULL || image == NULL || restored == NULL) {
+    if (restorer == NULL || image == NULL) {
         return ELIR_ERROR_ARGUMENT;
     }
     if (width != restorer->model->width || height != restorer->model->height) {
         return ELIR_ERROR_SIZE;
     }
-    const size_t row = (size_t)width * CHANNELS;
-    if (image_stride < row || restored_stride < row) {
+    if (stride < (size_t)width * CHANNELS) {
         return ELIR_ERROR_ARGUMENT;
     }
-    elir_status status = write_input(restorer, image, image_stride);
-    if (status == ELIR_OK) {
-        status = of_litert(
-            LiteRtRunCompiledModel(restorer->compiled, 0, 1, &restorer->input, 1, &restorer->output));
+    const elir_status status = write_input(restorer, image, stride);
+    if (status != ELIR_OK) {
+        return status;
     }
-    return status != ELIR_OK ? status : read_output(restorer, restored, restored_stride);
+    return of_litert(LiteRtRunCompiledModel(restorer->compiled, 0, 1, &restorer->input, 1, &restorer->output));
+}
+
+elir_status elir_restore(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image,
+                         size_t image_stride, uint8_t *restored, size_t restored_stride)
+{
+    if (restored == NULL || (width > 0 && restored_stride < (size_t)width * CHANNELS)) {
+        return ELIR_ERROR_ARGUMENT;
+    }
+    const elir_status status = run(restorer, width, height, image, image_stride);
+    return status != ELIR_OK ? status : read_output(restorer, restored, restored_stride, NULL);
+}
+
+elir_status elir_restore_levels(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image,
+                                size_t image_stride, float *levels)
+{
+    if (levels == NULL) {
+        return ELIR_ERROR_ARGUMENT;
+    }
+    const elir_status status = run(restorer, width, height, image, image_stride);
+    return status != ELIR_OK ? status : read_output(restorer, NULL, 0, levels);
+}
+
+const elir_model *elir_model_of(const elir_restorer *restorer)
+{
+    return restorer->model;
 }
 
 const char *elir_message(elir_status status)

@@ -73,6 +73,16 @@ elir_status elir_open(const elir_model *model, const char *path, int threads, el
 elir_status elir_restore(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image,
                          size_t image_stride, uint8_t *restored, size_t restored_stride);
 
+/*
+ * The same, but gives levels before they are rounded: floats from about 0 to 255, width * height * 3 of them without
+ * gaps. For those who go on computing with them.
+ */
+elir_status elir_restore_levels(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image,
+                                size_t image_stride, float *levels);
+
+/* The model that a restorer was opened with. */
+const elir_model *elir_model_of(const elir_restorer *restorer);
+
 /* Gives everything back. NULL is allowed. */
 void elir_close(elir_restorer *restorer);
 

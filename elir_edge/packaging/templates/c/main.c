@@ -1,4 +1,4 @@
-/* Restores a PPM picture of the model's size, or runs the package's self-test. */
+/* Restores a PPM picture of any size, or runs the package's self-test. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "@{id}_model.h"
 #include "elir_restorer.h"
+#include "elir_tiled.h"
 #include "ppm.h"
 
 #define PATH_BYTES 1024
@@ -50,26 +51,13 @@ static long peak_memory_kb(void)
     return getrusage(RUSAGE_SELF, &used) == 0 ? used.ru_maxrss : 0;
 }
 
-static bool read_frame(const char *path, ppm_picture *picture)
+static bool read_picture(const char *path, ppm_picture *picture)
 {
-    if (!ppm_read(path, picture)) {
-        (void)fprintf(stderr, "restore: %s: not a binary PPM picture of 8 bits a channel\n", path);
-        return false;
+    if (ppm_read(path, picture)) {
+        return true;
     }
-    if (picture->width != @{symbol}_WIDTH || picture->height != @{symbol}_HEIGHT) {
-        (void)fprintf(stderr, "restore: %s: %d x %d pixels, the model takes %d x %d\n", path, (int)picture->width,
-                      (int)picture->height, @{symbol}_WIDTH, @{symbol}_HEIGHT);
-        ppm_free(picture);
-        return false;
-    }
-    return true;
-}
-
-/* Restores a frame in place. */
-static elir_status restore_in_place(elir_restorer *restorer, ppm_picture *picture)
-{
-    const size_t stride = (size_t)picture->width * CHANNELS;
-    return elir_restore(restorer, picture->width, picture->height, picture->pixels, stride, picture->pixels, stride);
+    (void)fprintf(stderr, "restore: %s: not a binary PPM picture of 8 bits a channel\n", path);
+    return false;
 }
 
 static int compare(const ppm_picture *restored, const ppm_picture *golden)
@@ -91,34 +79,54 @@ static int compare(const ppm_picture *restored, const ppm_picture *golden)
     return passed ? DONE : TEST_FAILED;
 }
 
+static int test_on(elir_restorer *restorer, ppm_picture *image, const ppm_picture *golden)
+{
+    const size_t stride = (size_t)image->width * CHANNELS;
+    if (golden->width != image->width || golden->height != image->height) {
+        return fail("self-test", ELIR_ERROR_SIZE);
+    }
+    const elir_status status =
+        elir_restore(restorer, image->width, image->height, image->pixels, stride, image->pixels, stride);
+    return status == ELIR_OK ? compare(image, golden) : fail("self-test", status);
+}
+
 static int self_test(elir_restorer *restorer, const char *folder)
 {
     char path[PATH_BYTES];
     ppm_picture image, golden;
     int code = BAD_PICTURE;
     (void)snprintf(path, sizeof path, "%s/image.ppm", folder);
-    if (!read_frame(path, &image)) {
+    if (!read_picture(path, &image)) {
         return code;
     }
     (void)snprintf(path, sizeof path, "%s/restored.ppm", folder);
-    if (read_frame(path, &golden)) {
-        const elir_status status = restore_in_place(restorer, &image);
-        code = status == ELIR_OK ? compare(&image, &golden) : fail("self-test", status);
+    if (read_picture(path, &golden)) {
+        code = test_on(restorer, &image, &golden);
         ppm_free(&golden);
     }
     ppm_free(&image);
     return code;
 }
 
-static int restore_repeatedly(elir_restorer *restorer, const arguments *given, const ppm_picture *picture,
-                              uint8_t *restored)
+/* Frames of the model's size go through it as they are, others in tiles, for which there is a workspace. */
+static elir_status restore_frame(elir_restorer *restorer, const ppm_picture *picture, uint8_t *restored,
+                                 void *workspace, size_t workspace_bytes)
 {
     const size_t stride = (size_t)picture->width * CHANNELS;
+    if (picture->width == @{symbol}_WIDTH && picture->height == @{symbol}_HEIGHT) {
+        return elir_restore(restorer, picture->width, picture->height, picture->pixels, stride, restored, stride);
+    }
+    return elir_restore_tiled(restorer, picture->width, picture->height, picture->pixels, stride, restored, stride,
+                              workspace, workspace_bytes);
+}
+
+static int restore_repeatedly(elir_restorer *restorer, const arguments *given, const ppm_picture *picture,
+                              uint8_t *restored, void *workspace, size_t workspace_bytes)
+{
     double fastest = 0;
     for (int i = 0; i < given->repeat; i++) {
         const double start = now_ms();
-        const elir_status status =
-            elir_restore(restorer, picture->width, picture->height, picture->pixels, stride, restored, stride);
+        const elir_status status = restore_frame(restorer, picture, restored, workspace, workspace_bytes);
         const double taken = now_ms() - start;
         if (status != ELIR_OK) {
             return fail(given->image, status);
@@ -137,16 +145,19 @@ static int restore_repeatedly(elir_restorer *restorer, const arguments *given, c
 static int restore_picture(elir_restorer *restorer, const arguments *given)
 {
     ppm_picture picture;
-    if (!read_frame(given->image, &picture)) {
+    if (!read_picture(given->image, &picture)) {
         return BAD_PICTURE;
     }
-    int code = FAILED;
+    int code;
+    const size_t workspace_bytes = elir_tiled_bytes(&@{variable}, picture.width, picture.height);
     uint8_t *restored = malloc((size_t)picture.width * (size_t)picture.height * CHANNELS);
-    if (restored == NULL) {
+    void *workspace = malloc(workspace_bytes);
+    if (restored == NULL || workspace == NULL) {
         code = fail(given->image, ELIR_ERROR_MEMORY);
     } else {
-        code = restore_repeatedly(restorer, given, &picture, restored);
+        code = restore_repeatedly(restorer, given, &picture, restored, workspace, workspace_bytes);
     }
+    free(workspace);
     free(restored);
     ppm_free(&picture);
     return code;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "elir_restorer.h"
+#include "elir_tiled.h"
 
 namespace elir {
 
@@ -50,7 +51,16 @@ public:
         check(elir_restore(restorer_.get(), width, height, image, image_stride, restored, restored_stride));
     }
 
-    /* The same for a frame without gaps. Throws Error, with ELIR_ERROR_SIZE where it has not frame_bytes() bytes. */
+    /* The same for frames of any size, in overlapping tiles; allocates what elir_tiled_bytes says. Throws Error. */
+    void restore_tiled(std::int32_t width, std::int32_t height, const std::uint8_t *image, std::size_t image_stride,
+                       std::uint8_t *restored, std::size_t restored_stride)
+    {
+        std::vector<float> workspace(elir_tiled_bytes(model_, width, height) / sizeof(float) + 1);
+        check(elir_restore_tiled(restorer_.get(), width, height, image, image_stride, restored, restored_stride,
+                                 workspace.data(), workspace.size() * sizeof(float)));
+    }
+
+    /* Restores a frame of the model's size without gaps. Throws Error, with ELIR_ERROR_SIZE where it has not frame_bytes() bytes. */
     std::vector<std::uint8_t> restore(const std::vector<std::uint8_t> &image)
     {
         if (image.size() != frame_bytes()) {

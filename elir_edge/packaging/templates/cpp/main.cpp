@@ -1,4 +1,4 @@
-// Restores a PPM picture of the model's size, or runs the package's self-test.
+// Restores a PPM picture of any size, or runs the package's self-test.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -29,23 +29,29 @@ int usage()
     return wrong_usage;
 }
 
-std::vector<std::uint8_t> read_frame(const elir::Restorer &restorer, const std::string &path)
+struct Picture {
+    std::int32_t width, height;
+    std::vector<std::uint8_t> pixels;
+};
+
+Picture read_picture(const std::string &path)
 {
     ppm_picture picture{};
     if (!ppm_read(path.c_str(), &picture)) {
         throw std::runtime_error(path + ": not a binary PPM picture of 8 bits a channel");
     }
     const std::unique_ptr<std::uint8_t, void (*)(void *)> owner(picture.pixels, std::free);
-    if (picture.width != restorer.width() || picture.height != restorer.height()) {
-        throw std::runtime_error(path + ": not of the model's size");
-    }
-    return {picture.pixels, picture.pixels + restorer.frame_bytes()};
+    const auto bytes = static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height) * 3;
+    return {picture.width, picture.height, {picture.pixels, picture.pixels + bytes}};
 }
 
 int self_test(elir::Restorer &restorer, const std::string &folder)
 {
-    const auto restored = restorer.restore(read_frame(restorer, folder + "/image.ppm"));
-    const auto golden = read_frame(restorer, folder + "/restored.ppm");
+    const auto restored = restorer.restore(read_picture(folder + "/image.ppm").pixels);
+    const auto golden = read_picture(folder + "/restored.ppm").pixels;
+    if (golden.size() != restored.size()) {
+        throw elir::Error(ELIR_ERROR_SIZE);
+    }
     int largest = 0;
     double squares = 0;
     for (std::size_t i = 0; i < golden.size(); i++) {
@@ -85,8 +91,11 @@ int run(const Arguments &given)
     if (!given.self_test.empty()) {
         return self_test(restorer, given.self_test);
     }
-    const auto restored = restorer.restore(read_frame(restorer, given.pictures[0]));
-    if (!ppm_write(given.pictures[1].c_str(), restorer.width(), restorer.height(), restored.data())) {
+    auto picture = read_picture(given.pictures[0]);
+    const auto stride = static_cast<std::size_t>(picture.width) * 3;
+    auto *const pixels = picture.pixels.data();
+    restorer.restore_tiled(picture.width, picture.height, pixels, stride, pixels, stride);
+    if (!ppm_write(given.pictures[1].c_str(), picture.width, picture.height, pixels)) {
         throw std::runtime_error(given.pictures[1] + ": cannot be written");
     }
     return done;
