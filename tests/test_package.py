@@ -20,8 +20,9 @@ import pytest
 from elir_edge import export, load_artifact, load_restorer, open_session, package, restore_picture
 from elir_edge.artifact import Artifact
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
-from elir_edge.flatmodel import peak_activation_bytes, quantization, read_file
+from elir_edge.flatmodel import read_file
 from elir_edge.golden import golden_path
+from elir_edge.packaging.activations import peak_activation_bytes, quantization
 from elir_edge.packaging.facts import identifier_of
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
 from elir_edge.signature import TensorSpec

@@ -13,9 +13,10 @@ import numpy as np
 
 from elir_edge.artifact import Artifact, Manifest
 from elir_edge.errors import DataError, UsageError
-from elir_edge.flatmodel import peak_activation_bytes, quantization, read_model
+from elir_edge.flatmodel import read_model
 from elir_edge.golden import PICTURE, load_golden, tolerance_for
 from elir_edge.images import builtin_photograph, fit_picture
+from elir_edge.packaging.activations import peak_activation_bytes, quantization
 from elir_edge.restore import restore_picture
 from elir_edge.runtime import open_session
 from elir_edge.signature import IMAGE, RESTORED, TensorSpec
