@@ -98,10 +98,10 @@ def run(folder, *command, **environment):
     )
 
 
-def write_check(folder):
-    """The test program, filled in as the package's own example is."""
-    text = (DATA / "c" / "check.c").read_text()
-    (folder / "check.c").write_text(text.replace("@{id}", "tiny").replace("@{variable}", "elir_tiny"))
+def add_program(folder, name):
+    """One of the test programs, filled in as the package's own example is."""
+    text = (DATA / "c" / name).read_text()
+    (folder / name).write_text(text.replace("@{id}", "tiny").replace("@{variable}", "elir_tiny"))
 
 
 def write_ppm(path, pixels):
@@ -159,7 +159,7 @@ def test_c_restores_frames_of_any_size_as_python_does(artifact, litert, tmp_path
 def test_the_library_under_sanitizers_rightly_and_wrongly_used(artifact, litert, tmp_path):
     embed = artifact.manifest.io == "uint8"
     folder = package(artifact, "c", tmp_path / "c", embed=embed)
-    write_check(folder)
+    add_program(folder, "check.c")
     build(folder, litert, "check", "check.c", flags=SANITIZE)
     frame = random_frame(6)
     write_ppm(folder / "in.ppm", frame)
@@ -171,6 +171,19 @@ def test_the_library_under_sanitizers_rightly_and_wrongly_used(artifact, litert,
         done = run(folder, "./check", model, "in.ppm", "out.ppm", damaged)
         assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame))
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_whatever_fails_in_the_runtime_is_told_and_nothing_leaks(one, tmp_path):
+    folder = package(one, "c", tmp_path / "c")
+    add_program(folder, "failing_litert.c")
+    sources = ["failing_litert.c", "elir_restorer.c", "tiny_model.c"]
+    built = run(folder, "gcc", "-std=c11", *STRICT, *SANITIZE, *sources, "-lm", "-o", "failing")
+    assert built.returncode == 0, built.stderr
+    done = run(folder, "./failing", "tiny.tflite")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 20
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The part of LiteRT's C API that elir_restorer.c calls, declared as libLiteRt.so of LiteRT 2.3 exports it: the
  * library's Python package brings no headers. Earlier releases had other parameters; build against 2.3 or newer.

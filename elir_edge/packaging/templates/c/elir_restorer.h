@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Restores pictures with one of elir-edge's models, through LiteRT's C API.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Frames of any size: cut into overlapping tiles of the model's size, whose restored values fade into each other. */
 #ifndef ELIR_TILED_H
 #define ELIR_TILED_H

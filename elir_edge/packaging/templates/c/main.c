@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Restores a PPM picture of any size, or runs the package's self-test. */
 #include <math.h>
 #include <stdbool.h>

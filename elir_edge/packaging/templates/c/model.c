@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "@{id}_model.h"
 @{data_declaration}
 const elir_model @{variable} = {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reading and writing binary PPM files (P6, 8 bits a channel): all the pictures that the example needs. */
 #ifndef ELIR_PPM_H
 #define ELIR_PPM_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The C API of elir_restorer.h as a class: it closes itself, and errors are exceptions. Where exceptions are switched
  * off, use the C API.
