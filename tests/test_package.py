@@ -234,7 +234,7 @@ def test_cmake_builds_cpp_and_its_self_test_passes(artifact, litert, tmp_path):
     assert tested.returncode == 0, tested.stdout
     frame = random_frame(7)
     write_ppm(folder / "in.ppm", frame)
-    model = [] if (folder / "tiny_model.S").exists() else ["--model", "tiny.tflite"]
+    model = [] if (folder / "tiny_data.S").exists() else ["--model", "tiny.tflite"]
     done = run(folder, "build/restore", *model, "in.ppm", "out.ppm")
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame))
@@ -244,6 +244,20 @@ def test_cmake_builds_cpp_and_its_self_test_passes(artifact, litert, tmp_path):
     np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, wide))
     (folder / "in.ppm").write_text("P6 of no picture")
     assert run(folder, "build/restore", *model, "in.ppm", "out.ppm").returncode == 70
+
+
+@pytest.mark.slow
+@needs("gcc", "g++", "cc", "c++")
+@pytest.mark.parametrize(("lang", "embed"), [("c", False), ("c", True), ("cpp", True)])
+def test_the_commands_of_the_readme_without_cmake(one, litert, lang, embed, tmp_path):
+    folder = package(one, lang, tmp_path / "p", embed=embed)
+    (folder / "libLiteRt.so").symlink_to(litert)
+    readme = (folder / "README.md").read_text()
+    (commands,) = re.findall(r"^Without CMake:\n\n```sh\n(.*?)^```$", readme, re.M | re.S)
+    (tested,) = re.findall(r"^build/(restore .*--self-test .*)$", readme, re.M)
+    done = run(folder, "sh", "-e", "-c", f"{commands}\n./{tested}")
+    assert done.returncode == 0, done.stderr
+    assert "self-test passed" in done.stdout
 
 
 @pytest.mark.slow
@@ -403,7 +417,7 @@ def test_names_that_would_break_sources_do_not(one, litert, tmp_path):
     hostile = Artifact(one.path, dataclasses.replace(one.manifest, spec=spec, weights=weights))
     name = identifier_of(spec["name"])
     folder = package(hostile, "c", tmp_path / "c", embed=True)
-    sources = ["main.c", "elir_restorer.c", "elir_tiled.c", f"{name}_model.c", f"{name}_model.S", "ppm.c"]
+    sources = ["main.c", "elir_restorer.c", "elir_tiled.c", f"{name}_model.c", f"{name}_data.S", "ppm.c"]
     (folder / "say.c").write_text(
         f'#include <stdio.h>\n#include "{name}_model.h"\nint main(void) {{ return puts(elir_{name}.name) < 0; }}\n'
     )

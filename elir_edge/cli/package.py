@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shlex
 from pathlib import Path
 
 import click
 
 from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
 
-NEXT = {
-    "c": "cmake -S {out} -B {out}/build -DLITERT_LIBRARY=libLiteRt.so && cmake --build {out}/build",
-    "kotlin": "include {out} as a module of an Android project",
-}
-NEXT["cpp"] = NEXT["c"]
+RUNTIME = "libLiteRt.so"
 
 
 @click.command("package")
@@ -36,4 +34,18 @@ def command(artifact: Path, lang: str, out: Path, embed: bool, force: bool, as_j
         echo_json({"path": str(folder), "lang": lang, "embed": embed, "files": files, "record": RECORD})
         return
     click.echo(f"{folder}  {len(files)} files")
-    click.echo(f"  read {folder / 'README.md'}, then: {NEXT[lang].format(out=folder)}")
+    click.echo(f"  read {folder / 'README.md'}, then: {_next_step(folder, lang)}")
+
+
+def _next_step(folder: Path, lang: str) -> str:
+    if lang == "kotlin":
+        return "include the folder as a module of an Android project"
+    source, build, library = (shlex.quote(str(path)) for path in (folder, folder / "build", _runtime()))
+    return f"cmake -S {source} -B {build} -DLITERT_LIBRARY={library} && cmake --build {build}"
+
+
+def _runtime() -> Path:
+    """The LiteRT library that is installed here, for this machine's programs; else its name."""
+    package = importlib.util.find_spec("ai_edge_litert")
+    found = Path(package.origin).with_name(RUNTIME) if package and package.origin else Path(RUNTIME)
+    return found if found.is_file() else Path(RUNTIME)

@@ -18,7 +18,7 @@ LIBRARY = (
     "ppm.h",
     "ppm.c",
 )
-EMBED_OPTIONS = """set_source_files_properties({id}_model.S PROPERTIES
+EMBED_OPTIONS = """set_source_files_properties({id}_data.S PROPERTIES
   COMPILE_OPTIONS "-Wa,-I${{CMAKE_CURRENT_SOURCE_DIR}}"
   OBJECT_DEPENDS "${{CMAKE_CURRENT_SOURCE_DIR}}/{id}.tflite")
 """
@@ -80,7 +80,7 @@ def _library(facts: Facts, values: dict[str, object], embed: bool) -> dict[str, 
     files = {file: render(f"c/{file}", values) for file in (*LIBRARY, "CMakeLists.txt", "README.md")}
     files |= {f"{name}_model.{ending}": render(f"c/model.{ending}", values) for ending in ("h", "c")}
     if embed:
-        files[f"{name}_model.S"] = render("c/model.S", values)
+        files[f"{name}_data.S"] = render("c/data.S", values)
     return files | {
         facts.model_file: facts.content,
         f"{facts.model_file}.json": facts.packaged_manifest().to_json().encode(),
@@ -101,7 +101,7 @@ def _values(facts: Facts, embed: bool) -> dict[str, object]:
         "default_model": "NULL" if embed else f'"{facts.model_file}"',
         "cmake_model_argument": "" if embed else f'--model "${{CMAKE_CURRENT_SOURCE_DIR}}/{facts.model_file}" ',
         "shell_model_argument": "" if embed else f"--model {facts.model_file} ",
-        "assembly_source": f" {name}_model.S" if embed else "",
+        "assembly_source": f" {name}_data.S" if embed else "",
         "assembly_options": EMBED_OPTIONS.format(id=name) if embed else "",
         "crc32": f"{facts.crc32:08x}",
         "width": manifest.size[1],
@@ -133,7 +133,7 @@ def _tensor_values(role: str, tensor: PackagedTensor) -> dict[str, object]:
 def _file_table(facts: Facts, embed: bool) -> str:
     name = facts.identifier
     model = f"`{facts.model_file}`"
-    data = f"| {model}, `{name}_model.S` | the model, and the assembly that links it in |"
+    data = f"| {model}, `{name}_data.S` | the model, and the assembly that links it in |"
     return "\n".join(
         (
             "| `elir_restorer.h`, `.c` | the library: open, restore, close |",
@@ -147,7 +147,7 @@ def _file_table(facts: Facts, embed: bool) -> str:
 
 def _sources(facts: Facts, embed: bool) -> str:
     name = facts.identifier
-    return f"elir_restorer.c elir_tiled.c {name}_model.c" + (f" {name}_model.S" if embed else "")
+    return f"elir_restorer.c elir_tiled.c {name}_model.c" + (f" {name}_data.S" if embed else "")
 
 
 def _variable(facts: Facts) -> str:
