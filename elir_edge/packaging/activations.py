@@ -1,4 +1,4 @@
-"""What a .tflite model says of its values: how inputs and outputs are stored, how much memory those between need."""
+"""How much memory a .tflite model needs for the values between its operations."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import math
 from typing import Any
 
 BYTES_OF_TYPE = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}  # by the schema's TensorType
-
-
-def quantization(model: Any, name: str) -> tuple[float, int] | None:
-    """Scale and zero point of the main graph's tensor ``name``: real = scale * (stored - zero point); None without."""
-    stated = next((item.quantization for item in model.subgraphs[0].tensors if item.name == name.encode()), None)
-    if stated is None or stated.scale is None or len(stated.scale) != 1:
-        return None
-    return float(stated.scale[0]), int(stated.zeroPoint[0])
 
 
 def peak_activation_bytes(model: Any) -> int:

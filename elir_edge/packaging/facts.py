@@ -7,8 +7,6 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from elir_edge.artifact import Artifact, Manifest
@@ -16,7 +14,7 @@ from elir_edge.errors import DataError, UsageError
 from elir_edge.flatmodel import read_model
 from elir_edge.golden import PICTURE, load_golden, tolerance_for
 from elir_edge.images import builtin_photograph, fit_picture
-from elir_edge.packaging.activations import peak_activation_bytes, quantization
+from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.restore import restore_picture
 from elir_edge.runtime import open_session
 from elir_edge.signature import IMAGE, RESTORED, TensorSpec
@@ -90,8 +88,8 @@ def gather_facts(artifact: Artifact) -> Facts:
         identifier=identifier_of(str(manifest.spec["name"])),
         manifest=manifest,
         content=content,
-        input=_tensor(model, manifest.inputs[0]),
-        output=_tensor(model, manifest.outputs[0]),
+        input=_tensor(manifest.inputs[0]),
+        output=_tensor(manifest.outputs[0]),
         activation_bytes=peak_activation_bytes(model),
         image=image,
         restored=restored,
@@ -140,7 +138,6 @@ def _golden_pair(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
     return golden.pixels, levels.astype(np.uint8)
 
 
-def _tensor(model: Any, spec: TensorSpec) -> PackagedTensor:
-    """Bytes that the graph itself does not quantize are the levels 0..255."""
-    scale, zero_point = quantization(model, spec.name) or (1 / LEVELS if spec.dtype == "uint8" else 1.0, 0)
-    return PackagedTensor(spec, scale, zero_point)
+def _tensor(spec: TensorSpec) -> PackagedTensor:
+    """By the manifest, bytes are the levels 0..255 and floats 0..1, whatever scale the graph uses for itself."""
+    return PackagedTensor(spec, 1 / LEVELS if spec.dtype == "uint8" else 1.0, 0)
