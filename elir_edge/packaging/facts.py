@@ -1,4 +1,4 @@
-"""What a package states about its model: read from the artifact, its manifest and one run of it."""
+"""What a package states about its model: read from the artifact, its manifest and its golden file."""
 
 from __future__ import annotations
 
