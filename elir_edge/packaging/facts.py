@@ -7,6 +7,7 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
+
 import numpy as np
 
 from elir_edge.artifact import Artifact, Manifest
