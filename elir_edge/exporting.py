@@ -23,6 +23,7 @@ from elir_edge.errors import (
     UsageError,
     is_memory_error,
 )
+from elir_edge.golden import golden_path, has_golden, record_golden
 from elir_edge.images import builtin_photograph
 from elir_edge.lowering.pipeline import lower, measure
 from elir_edge.lowering.staged import StagedRestorer
@@ -147,7 +148,7 @@ def _build(
     )
     path = folder / f"{stem}{target.suffixes[0]}"
     target.embed(path, manifest.to_json())
-    manifest = dataclasses.replace(manifest, parity=_compare(path, manifest, restorer, target.backends[0], progress))
+    manifest = dataclasses.replace(manifest, **_compare(path, manifest, restorer, target.backends[0], progress))
     target.embed(path, manifest.to_json())
     if NOT_COMPARED not in (manifest.parity or {}):
         open_session(path, target.backends[0]).close()
@@ -155,15 +156,15 @@ def _build(
 
 
 def _compare(path: Path, manifest: Manifest, restorer: Restorer, backend: str, progress: Progress) -> dict[str, Any]:
-    """What was measured, held to the gate; or, where no machine of this kind can run the format, that it was not."""
+    """Parity, held to the gate, and the self-test; or, where no machine of this kind can run the format, why not."""
     reason = get_backend(backend).why_not_here()
     if reason is not None:
         progress.note(f"note: not compared with PyTorch: {reason}")
-        return {NOT_COMPARED: reason}
+        return {"parity": {NOT_COMPARED: reason}}
     pictures = {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}
     validation = validate(path, manifest, restorer, pictures, backend, progress=progress)
     _gate(validation)
-    return _parity(validation)
+    return {"parity": _parity(validation), "golden": record_golden(path, manifest, backend)}
 
 
 def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversion) -> dict[str, Any]:
@@ -210,11 +211,12 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
     sources = [scratch / f"{path.stem}{suffix}" for suffix in target.suffixes]
     manifest = dataclasses.replace(manifest, files={source.name: sha256_of(source) for source in sources})
     files = [copy_in(source, staged) for source in sources]
+    goldens = [copy_in(golden_path(sources[0]), staged)] if manifest.golden else []
     for file in files:
         if sha256_of(file) != manifest.files[file.name]:
             raise StorageError(f"{file.name}: what was written is not what was validated", hint="check the disk")
     beside = write_in(staged, sidecar(path).name, manifest.to_json().encode())
-    publish([*files, beside], path.parent)
+    publish([*files, *goldens, beside], path.parent)
     return Artifact(path, manifest)
 
 
@@ -248,11 +250,12 @@ def _identical(path: Path, key: str) -> Artifact | None:
         artifact = load_artifact(path)
     except ElirEdgeError:
         return None
-    return artifact if artifact.manifest.request == key else None
+    complete = has_golden(artifact) or NOT_COMPARED in (artifact.manifest.parity or {})
+    return artifact if artifact.manifest.request == key and complete else None
 
 
 def _refuse_existing(path: Path, target: Target, force: bool) -> None:
-    files = [sidecar(path), *(path.with_suffix(suffix) for suffix in target.suffixes)]
+    files = [sidecar(path), golden_path(path), *(path.with_suffix(suffix) for suffix in target.suffixes)]
     there = [file for file in files if file.is_symlink() or file.exists()]
     if there and not force:
         raise OutputError(f"{there[0]}: is there already, and is not this export", hint="--force replaces it")

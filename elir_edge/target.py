@@ -10,12 +10,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
 from elir_edge.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from elir_edge.lowering.static import StaticRestorer
 
 ENTRY_POINTS = "elir_edge.targets"
@@ -25,7 +25,8 @@ ENTRY_POINTS = "elir_edge.targets"
 class Conversion:
     """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
 
-    ``calibration`` holds the graph's inputs, by name, for each sample that int8 ranges are measured on.
+    For int8: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout, batch
+    included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Conversion:
     precision: str
     progress: Progress
     calibration: tuple[Mapping[str, np.ndarray], ...] = ()
+    float_stages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

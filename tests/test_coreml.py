@@ -1,4 +1,4 @@
-"""Core ML off macOS: what its program computes, op by op, is what PyTorch computes; running it says where that works."""
+"""Core ML off macOS: what its program computes, op by op, is what PyTorch computes; running says where that works."""
 
 import numpy as np
 import pytest

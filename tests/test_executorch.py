@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from elir_edge import export, load_restorer, open_session
-from elir_edge.artifact import Manifest
 from elir_edge.errors import DataError
 from elir_edge.probe import probe
 from tests.helpers import refused
@@ -35,7 +34,6 @@ def test_both_methods_give_the_same_picture(artifact):
     names = tuple(stage.name for stage in artifact.manifest.stages)
     with open_session(artifact.path) as forward, open_session(artifact.path, stages=names) as stages:
         assert np.array_equal(forward.run(feeds)["restored"], stages.run(feeds)["restored"])
-
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
