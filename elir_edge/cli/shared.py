@@ -38,7 +38,7 @@ noise_option = click.option(
     "--noise", default="baked:0", show_default=True, help="The flow's noise: baked:SEED, input or zero."
 )
 io_option = click.option(
-    "--io", default="float", show_default=True, help="Pictures as float [0, 1] or uint8 0..255, in and out."
+    "--io", help="Pictures as float [0, 1] or uint8 0..255, in and out. Default: float; uint8 for an int8 .tflite."
 )
 
 

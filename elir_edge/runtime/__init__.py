@@ -43,16 +43,16 @@ class Backend:
         except ValueError:  # a module that was blocked on purpose
             return False
 
-    def why_not_here(self) -> str | None:
-        """Why no machine of this kind can run it, in words; None where it can."""
-        return None if self.platform in (None, sys.platform) else self.elsewhere
-
     def release(self) -> str:
         """The version of its package that is installed."""
         try:
             return version(self.package.replace("_", "-"))
         except PackageNotFoundError:
             return "of unknown version"
+
+    def why_not_here(self) -> str | None:
+        """Why no machine of this kind can run it, in words; None where it can."""
+        return None if self.platform in (None, sys.platform) else self.elsewhere
 
     def load(self) -> Any:
         """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
