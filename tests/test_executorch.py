@@ -62,7 +62,7 @@ def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(restorer, t
     feeds = tuple({"image": image_of(name)} for name in ("coffee", "rocket", "chelsea"))
     facts = TARGET.convert(graph, Conversion(tmp_path, "small", "int8", Silent(), feeds))
     assert (facts["delegated_parts"], facts["other_ops"]) == (1, {})
-    assert (tmp_path / "small.pte").stat().st_size < 0.45 * 4 * graph.parameter_count()
+    assert (tmp_path / "small.pte").stat().st_size < 0.5 * 4 * graph.parameter_count()
     expected = graph(torch.from_numpy(image_of("astronaut"))).numpy()
     with open_session(tmp_path / "small.pte") as session:
         restored = session.run({"image": image_of("astronaut")})["restored"]
