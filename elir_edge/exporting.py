@@ -152,8 +152,8 @@ def _build(
     pictures = {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}
     validation = validate(path, manifest, restorer, pictures, backend, progress=progress)
     _gate(validation)
-    golden = record_golden(path, manifest, backend)
-    manifest = dataclasses.replace(manifest, parity=_parity(validation), golden=golden)
+    manifest = dataclasses.replace(manifest, parity=_parity(validation))
+    manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, backend))
     target.embed(path, manifest.to_json())
     open_session(path, backend).close()
     return manifest

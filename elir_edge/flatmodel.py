@@ -84,6 +84,12 @@ def op_names(model: Any) -> list[str]:
     return [_op_name(model, op).upper() for op in model.subgraphs[0].operators]
 
 
+def custom_codes(model: Any) -> list[str | None]:
+    """The custom code of each op of the main graph, in order; None for built-in ones."""
+    codes = [model.operatorCodes[op.opcodeIndex].customCode for op in model.subgraphs[0].operators]
+    return [code.decode(errors="replace") if code else None for code in codes]
+
+
 def _op_name(model: Any, op: Any) -> str:
     code = model.operatorCodes[op.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
