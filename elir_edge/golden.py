@@ -189,14 +189,13 @@ def own_rounding_db(manifest: Manifest) -> float:
 
 def feeds_of(manifest: Manifest, golden: Golden) -> dict[str, np.ndarray]:
     """A golden input as the graph takes it, for those who run the artifact elsewhere; noise it lacks is zero."""
-    image = next(tensor for tensor in manifest.inputs if tensor.name == IMAGE)
-    noise = {tensor.name: golden.noise for tensor in manifest.inputs if tensor.name == NOISE}
-    drawn = {
-        tensor.name: np.zeros(tensor.shape, tensor.dtype) if noise[tensor.name] is None else noise[tensor.name]
-        for tensor in manifest.inputs
-        if tensor.name in noise
-    }
-    return {IMAGE: to_graph(golden.pixels.astype(np.float32), image), **drawn}
+    feeds = {}
+    for tensor in manifest.inputs:
+        if tensor.name == IMAGE:
+            feeds[IMAGE] = to_graph(golden.pixels.astype(np.float32), tensor)
+        else:
+            feeds[tensor.name] = np.zeros(tensor.shape, tensor.dtype) if golden.noise is None else golden.noise
+    return feeds
 
 
 def _run(session: Session, pixels: np.ndarray, noise: dict[str, np.ndarray]) -> np.ndarray:

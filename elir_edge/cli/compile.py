@@ -11,9 +11,7 @@ from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
 
 @click.command("compile")
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option(
-    "--for", "device", required=True, help="Device (elir-edge devices --known), or the path of its YAML file."
-)
+@click.option("--for", "device", required=True, help="Device (elir-edge devices --known), or its YAML file.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="File or folder to write. Default: build/.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--no-simulate", is_flag=True, help="Do not run the golden picture on the compiler's simulator.")

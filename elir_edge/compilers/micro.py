@@ -79,7 +79,7 @@ def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
             "namespace elir {",
             "",
             f"constexpr int kOps = {len(ops)};",
-            f"constexpr int kArenaBytes = {arena_bytes};  // measured on a 64-bit machine; a 32-bit one needs less",
+            f"constexpr int kArenaBytes = {arena_bytes};  // as the interpreter told on a 64-bit machine",
             "",
             "using OpResolver = tflite::MicroMutableOpResolver<kOps>;",
             "",
@@ -107,7 +107,7 @@ def _interpreted(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]
     height, width = job.artifact.manifest.size
     shown = golden or Golden(np.full((height, width, 3), GREY, np.uint8), None, np.empty(0))
     given, result = job.folder / "feeds.npz", job.folder / "restored.npy"
-    np.savez(given, **feeds_of(job.artifact.manifest, shown))
+    np.savez(given, allow_pickle=False, **feeds_of(job.artifact.manifest, shown))
     root = str(Path(elir_edge.__file__).absolute().parents[1])
     arguments = [str(job.artifact.path.absolute()), str(given), str(result)]
     child = subprocess.run([sys.executable, "-P", "-c", CHILD, root, *arguments], capture_output=True)
@@ -143,7 +143,8 @@ def _compared(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, 
     limit = own_rounding_db(job.artifact.manifest)
     figures |= {"psnr_to_recorded_db": round(item.psnr_db, 2), "allowed_db": limit}
     if item.problem or item.psnr_db < limit:
-        return [f"its picture is {item.problem or f'{item.psnr_db:.1f} dB'} from the recorded one, {limit} dB is asked"]
+        found = item.problem or f"{item.psnr_db:.1f} dB"
+        return [f"its picture is {found} from the recorded one, {limit} dB is asked"]
     return []
 
 

@@ -71,7 +71,7 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
         return []
     golden = load_golden(job.artifact)
     feeds, result = job.folder / "feeds.npz", job.folder / "restored.npy"
-    np.savez(feeds, **feeds_of(job.artifact.manifest, golden))
+    np.savez(feeds, allow_pickle=False, **feeds_of(job.artifact.manifest, golden))
     with job.progress.stage("running the golden picture on the simulator"):
         told = _in_child("simulate", str(context), str(feeds), str(result), job.device.options)
     if "error" in told or not result.is_file():
