@@ -10,6 +10,7 @@ import numpy as np
 FP32_MAX_ABS = 1e-4
 BYTE_LEVELS = 1.0
 IDENTICAL_DB = 200.0
+LEAST_DB = {"fp16": 50.0, "bf16": 40.0, "int8": 40.0}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,35 @@ class Comparison:
     psnr_db: float
     mean_shift: tuple[float, float, float]
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a picture must keep to count as the model's: ``max_abs`` on the scale of 0..1, or PSNR of ``psnr_db``."""
+
+    max_abs: float | None = None
+    psnr_db: float | None = None
+
+    def passes(self, comparison: Comparison) -> bool:
+        """Whether a comparison with PyTorch fp32 keeps to it; one with a problem never does."""
+        if comparison.problem is not None:
+            return False
+        if self.psnr_db is not None:
+            return comparison.psnr_db >= self.psnr_db
+        return self.max_abs is not None and comparison.max_abs <= self.max_abs
+
+    def __str__(self) -> str:
+        return f"{self.max_abs:.1e} max abs" if self.psnr_db is None else f"{self.psnr_db:g} dB"
+
+
+def gate_for(precision: str, io: str = "float") -> Gate:
+    """The gate of a precision: fp32 within 1e-4 (one level where bytes are rounded), the others by PSNR to fp32.
+
+    Raises KeyError for a precision that has none.
+    """
+    if precision == "fp32":
+        return Gate(max_abs=BYTE_LEVELS / 255 + 1e-9 if io == "uint8" else FP32_MAX_ABS)
+    return Gate(psnr_db=LEAST_DB[precision])
 
 
 def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:

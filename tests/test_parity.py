@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elir_edge.parity import IDENTICAL_DB, Comparison, compare
+from elir_edge.parity import IDENTICAL_DB, Comparison, compare, gate_for
 from elir_edge.validation import Validation
 
 GREY = np.full((8, 8, 3), 0.5, np.float32)
@@ -53,3 +53,16 @@ def test_the_worst_picture_is_the_one_that_differs_most():
     items = {name: Comparison(value, 0, 60, (0, 0, 0)) for name, value in (("a", 1e-6), ("b", 1e-5), ("c", 1e-7))}
     validation = Validation("x", 1e-4, items)
     assert (validation.worst, validation.passed) == ("b", True)
+
+
+def test_each_precision_has_its_gate():
+    picture = np.full((8, 8, 3), 0.5, np.float32)
+    near, far = picture + np.float32(2e-3), picture + np.float32(2e-2)
+    assert gate_for("fp32").passes(compare(picture, picture))
+    assert not gate_for("fp32").passes(compare(near, picture))
+    assert gate_for("fp16").passes(compare(near, picture))
+    assert not gate_for("int8").passes(compare(far, picture))
+    assert not gate_for("int8").passes(compare(picture * np.float32(np.nan), picture))
+    bytes_ = np.full((8, 8, 3), 100, np.uint8)
+    assert gate_for("fp32", "uint8").passes(compare(bytes_ + np.uint8(1), bytes_))
+    assert not gate_for("fp32", "uint8").passes(compare(bytes_ + np.uint8(2), bytes_))

@@ -20,7 +20,7 @@ from elir_edge.cli.shared import (
     model_options,
     open_artifact,
 )
-from elir_edge.errors import ElirEdgeError, UnavailableError, UsageError
+from elir_edge.errors import ElirEdgeError, UsageError
 
 if TYPE_CHECKING:
     from elir_edge.artifact import Artifact
@@ -52,14 +52,14 @@ def command(
     Each runs in a process of its own, taking turns. Exit 1 where a picture is wrong or a row failed.
     """
     from elir_edge.bench.measure import measure
+    from elir_edge.runtime import choose_backends
 
     shown = Shown()
     if artifacts and given("preset"):
         raise UsageError("--preset is for timing without artifacts: these bring their own model")
     opened = [open_artifact(path, shown) for path in artifacts] or _export_all(preset, weights, backend, shown)
-    pairs = [(artifact, name) for artifact in opened for name in _backends(artifact, backend)]
-    if not pairs:
-        raise UnavailableError("no runtime that opens these is installed", hint="pip install 'elir-edge[all]'")
+    by_path = {artifact.path: artifact for artifact in opened}
+    pairs = [(by_path[path], name) for path, name in choose_backends(list(by_path), backend, shown.note)]
     parity = _parities(pairs, weights, shown)
     rows = measure([*_eager(opened[0], weights, threads), *_contestants(pairs, threads)], rounds, shown)
     if as_json:
@@ -91,14 +91,6 @@ def _bench_folder() -> Path:
     folder = DEFAULT_FOLDER / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _backends(artifact: Artifact, wanted: tuple[str, ...]) -> list[str]:
-    from elir_edge.runtime import backends_for, get_backend
-
-    fitting = [backend.name for backend in backends_for(artifact.path) if backend.installed()]
-    chosen = {get_backend(name).name for name in wanted} or set(fitting)
-    return [name for name in fitting if name in chosen]
 
 
 def _label(artifact: Artifact, backend: str) -> str:

@@ -26,7 +26,7 @@ def command(
     artifact: Path, weights: tuple[str, ...], backend: tuple[str, ...], images: Path | None, stages: bool, as_json: bool
 ) -> int:
     """Compare an artifact with the PyTorch model on real photographs. Exit 1 where they differ."""
-    from elir_edge.runtime import BACKENDS, TORCH
+    from elir_edge.runtime import BACKENDS, TORCH, choose_backends
 
     shown = Shown()
     opened = open_artifact(artifact, shown)
@@ -38,7 +38,7 @@ def command(
     pictures = gather_pictures(images)
     results = [
         validate(opened.path, opened.manifest, restorer, pictures, name, stages, shown)
-        for name in _backends(opened.path, backend, shown)
+        for _, name in choose_backends([opened.path], backend, shown.note)
     ]
     if as_json:
         echo_json({"artifact": str(artifact), "results": [result.to_dict() for result in results]})
@@ -46,24 +46,6 @@ def command(
         for result in results:
             _show(result)
     return 0 if all(result.passed for result in results) else 1
-
-
-def _backends(path: Path, wanted: tuple[str, ...], shown: Shown) -> list[str]:
-    from elir_edge.errors import UnavailableError
-    from elir_edge.runtime import backends_for, get_backend
-
-    if wanted:
-        return [get_backend(name).name for name in wanted]
-    found = []
-    for backend in backends_for(path):
-        try:
-            backend.load()
-            found.append(backend.name)
-        except UnavailableError as error:
-            shown.note(f"note: {backend.name} left out: {error}")
-    if not found:
-        raise UnavailableError(f"{path}: no runtime that opens it is installed", hint="pip install 'elir-edge[all]'")
-    return found
 
 
 def _show(result: Validation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -88,6 +89,43 @@ def usual_backend(path: Path) -> Backend:
     """The first backend for files of this kind that is installed, else the first of all."""
     found = backends_for(path)
     return next((backend for backend in found if backend.installed()), found[0])
+
+
+def choose_backends(
+    paths: Sequence[Path], wanted: Sequence[str] = (), note: Callable[[str], None] = lambda text: None
+) -> list[tuple[Path, str]]:
+    """Each of ``paths`` with each backend that is to run it: those ``wanted``, else every one that opens it.
+
+    Of backends nobody asked for, those that cannot be loaded are left out, and ``note`` is told.
+
+    Raises UsageError for a wanted backend that opens none of ``paths``; UnavailableError for a wanted one that is not
+    installed, and where none is left.
+    """
+    fitting = {path: [backend.name for backend in backends_for(path)] for path in paths}
+    for name in wanted:
+        suffixes = get_backend(name).suffixes
+        if not any(name in names for names in fitting.values()):
+            raise UsageError(f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}")
+    candidates = list(dict.fromkeys(wanted or (name for names in fitting.values() for name in names)))
+    loadable = [name for name in candidates if _loads(name, bool(wanted), note)]
+    pairs = [(path, name) for path, names in fitting.items() for name in names if name in loadable]
+    if not pairs:
+        raise UnavailableError(
+            f"{', '.join(map(str, paths))}: no runtime that opens it is installed",
+            hint="pip install 'elir-edge[all]'",
+        )
+    return pairs
+
+
+def _loads(name: str, required: bool, note: Callable[[str], None]) -> bool:
+    try:
+        BACKENDS[name].load()
+    except UnavailableError as error:
+        if required:
+            raise
+        note(f"note: {name} left out: {error}")
+        return False
+    return True
 
 
 def open_session(

@@ -1,0 +1,52 @@
+"""Which backends run which files: one way of choosing for every command."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from elir_edge import runtime
+from elir_edge.errors import UnavailableError, UsageError
+from elir_edge.runtime import Backend, choose_backends
+from tests.helpers import refused
+
+ONNX, TFLITE = Path("a.onnx"), Path("b.tflite")
+
+
+class Loads(Backend):
+    """A backend whose library is there, or is not."""
+
+    missing: tuple[str, ...] = ()
+
+    def load(self):
+        if self.name in self.missing:
+            raise UnavailableError(f"no {self.name}")
+
+
+@pytest.fixture
+def known(monkeypatch):
+    fake = {name: Loads(**dataclasses.asdict(backend)) for name, backend in runtime.BACKENDS.items()}
+    monkeypatch.setattr(runtime, "BACKENDS", fake)
+    return monkeypatch
+
+
+def test_every_fitting_backend_unless_some_are_named(known):
+    assert choose_backends([ONNX, TFLITE]) == [
+        (ONNX, "onnxruntime"), (ONNX, "openvino"), (TFLITE, "litert"), (TFLITE, "tensorflow"),
+    ]  # fmt: skip
+    assert choose_backends([ONNX, TFLITE], ["litert", "onnxruntime"]) == [(ONNX, "onnxruntime"), (TFLITE, "litert")]
+
+
+def test_one_that_cannot_be_loaded_is_told_and_left_out(known):
+    known.setattr(Loads, "missing", ("tensorflow",))
+    told = []
+    assert choose_backends([TFLITE], note=told.append) == [(TFLITE, "litert")]
+    assert "tensorflow left out" in told[0]
+
+
+def test_what_cannot_be_done_is_refused(known):
+    refused(UsageError, lambda: choose_backends([ONNX], ["litert"]), "a.onnx", ".tflite")
+    refused(UsageError, lambda: choose_backends([ONNX], ["onnxruntim"]), "onnxruntime")
+    known.setattr(Loads, "missing", ("litert", "tensorflow"))
+    refused(UnavailableError, lambda: choose_backends([TFLITE], ["litert"]), "litert")
+    refused(UnavailableError, lambda: choose_backends([TFLITE]), "b.tflite", "pip install")
