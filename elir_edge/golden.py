@@ -14,7 +14,7 @@ import numpy as np
 from elir_edge.artifact import Artifact, Manifest, sha256_of
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.images import builtin_photograph, fit_picture
-from elir_edge.parity import BYTE_LEVELS, FP32_MAX_ABS, Comparison, compare
+from elir_edge.parity import BYTE_LEVELS, FP32_MAX_ABS, LEAST_DB, Comparison, compare
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import get_backend, open_session
 from elir_edge.runtime.base import Session
@@ -53,11 +53,11 @@ class Tolerance:
 
 
 ONE_LEVEL = BYTE_LEVELS / 255 + 1e-9
-ENOUGH_DB = 40.0
+ENOUGH_DB = LEAST_DB["int8"]
 OWN_ROUNDING_DB = 3.0
 TOLERANCES = {
     "fp32": Tolerance(FP32_MAX_ABS),
-    "fp16": Tolerance(ONE_LEVEL, 50.0),
+    "fp16": Tolerance(ONE_LEVEL, LEAST_DB["fp16"]),
     "int8": Tolerance(ONE_LEVEL, ENOUGH_DB),
 }
 

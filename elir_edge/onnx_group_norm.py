@@ -25,7 +25,7 @@ def as_instance_norm(model: ModelProto) -> ModelProto:
     model = copy.deepcopy(model)
     if not any(node.op_type == GROUP_NORM for node in model.graph.node):
         return model
-    shapes = _shapes(model)
+    shapes = shapes_of(model)
     constants = {item.name: item for item in model.graph.initializer}
     added: dict[str, np.ndarray] = {}
     nodes: list[NodeProto] = []
@@ -80,8 +80,11 @@ def _rewritten(
     ]
 
 
-def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    """Inferred with identities in the place of the norms, whose shapes the inference of opset 21 does not know."""
+def shapes_of(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor that can be inferred, 0 for a side that is not fixed.
+
+    Inferred with identities in the place of GroupNormalization, whose shape ONNX's own inference does not know.
+    """
     import onnx
 
     probe = copy.deepcopy(model)
