@@ -24,7 +24,7 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a compiler made. ``files`` are the results, the one to load first, empty where it made none.
+    """What a compiler made. ``files`` are the results, the one to load first; ``compiled`` is False where it made none.
 
     ``cpu_ops`` are the ops that it left to the CPU, out of ``ops`` in the artifact; ``memory_kib`` what it uses of each
     kind of memory; ``figures`` what it estimated or its simulator gave; ``problems`` why the result cannot be used.
@@ -36,18 +36,20 @@ class Compilation:
     memory_kib: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    compiled: bool = True
     artifact: Artifact | None = None
 
     @property
     def npu_share(self) -> float:
         """The share of the artifact's ops that are on the NPU, 0..1."""
-        return 1 - len(self.cpu_ops) / self.ops if self.ops else 0.0
+        return 1 - len(self.cpu_ops) / self.ops if self.compiled and self.ops else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
             "path": str(self.artifact.path) if self.artifact else None,
             "problems": list(self.problems),
+            "compiled": self.compiled,
             "ops": self.ops,
             "cpu_ops": dict(Counter(self.cpu_ops)),
             "npu_share": self.npu_share,

@@ -22,8 +22,8 @@ class Fit:
     """Whether a model fits. ``verdict`` is ``yes``, ``no``, or ``tight``: only if the compiler works in stripes.
 
     ``arena_kib`` is the most that whole activations take at once, ``striped_kib`` what may remain of it in stripes
-    (None where the compiler makes none); ``leaving`` counts the ops that would leave the NPU, by op and reason; ``problems``
-    are why not, ``changes`` what would mend that.
+    (None where the compiler makes none); ``leaving`` counts the ops that would leave the NPU, by op and reason;
+    ``problems`` are why not, ``changes`` what would mend that.
     """
 
     verdict: str
@@ -165,8 +165,8 @@ def _memory_fits(model: Model, device: KnownDevice) -> bool:
 
 
 def _striped(graph: Graph, device: KnownDevice) -> float | None:
-    """What Vela's cascades leave of the arena: tensors that live longer, and a third and 64 KiB more for the stripes' own
-    buffers, as measured on this project's graphs.
+    """What Vela's cascades leave of the arena: tensors that live longer, and a third and 64 KiB more for the stripes'
+    own buffers, as measured on this project's graphs.
     """
     if device.shared.compiler != STRIPING:
         return None

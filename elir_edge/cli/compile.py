@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
+
+if TYPE_CHECKING:
+    from elir_edge.compiling import Compilation
+    from elir_edge.device_files import KnownDevice
 
 
 @click.command("compile")
@@ -32,13 +37,18 @@ def command(artifact: Path, device: str, out: Path | None, force: bool, no_simul
     if as_json:
         echo_json({"device": chosen.name, "figures_are": chosen.shared.figures} | result.to_dict())
         return int(bool(result.problems))
-    memory = ", ".join(f"{kib:.0f} KiB of {name}" for name, kib in result.memory_kib.items())
-    click.echo(f"{result.npu_share:.1%} of {result.ops} ops for {chosen.name}" + (f", {memory}" if memory else ""))
-    if result.figures:
-        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.figures.items())
-        click.echo(f"  {chosen.shared.figures}: {told}")
+    if result.compiled:
+        _show(result, chosen)
     for problem in result.problems:
         click.echo(f"cannot be used: {problem}", err=True)
     for file in result.files:
         click.echo(f"{file}  {file.stat().st_size / 1e6:.1f} MB")
     return int(bool(result.problems))
+
+
+def _show(result: Compilation, device: KnownDevice) -> None:
+    memory = ", ".join(f"{kib:.0f} KiB of {name}" for name, kib in result.memory_kib.items())
+    click.echo(f"{result.npu_share:.1%} of {result.ops} ops for {device.name}" + (f", {memory}" if memory else ""))
+    if result.figures:
+        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.figures.items())
+        click.echo(f"  {device.shared.figures}: {told}")

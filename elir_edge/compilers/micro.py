@@ -50,7 +50,7 @@ def compile_job(job: Job) -> Compilation:
     with job.progress.stage("running it in the interpreter of tflite-micro"):
         arena, picture, error = _interpreted(job, golden)
     if error:
-        return Compilation((), len(names), problems=(f"tflite-micro cannot run it and said: {error}",))
+        return Compilation((), len(names), compiled=False, problems=(f"tflite-micro cannot run it and said: {error}",))
     figures: dict[str, Any] = {"arena_bytes": arena}
     problems = [] if golden is None else _compared(job, picture, golden, figures)
     model, resolver = job.folder / f"{job.stem}.tflite", job.folder / f"{job.stem}_ops.h"

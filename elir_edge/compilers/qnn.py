@@ -53,7 +53,9 @@ def compile_job(job: Job) -> Compilation:
     with job.progress.stage(f"compiling for {job.device.name}"):
         told = _in_child("compile_context", str(prepared), str(context), job.device.options)
     if "error" in told or not context.is_file():
-        return Compilation((), len(ops), problems=(f"the HTP compiler said: {told.get('error', 'nothing')}",))
+        return Compilation(
+            (), len(ops), compiled=False, problems=(f"the HTP compiler said: {told.get('error', 'nothing')}",)
+        )
     left = [node.op_type for node in onnx.load_model(context).graph.node]
     contexts, cpu_ops = left.count(CONTEXT), [name for name in left if name not in (CONTEXT, *BOUNDARY)]
     problems = [] if contexts == 1 else [f"the graph is cut into {contexts} contexts, with the CPU between them"]

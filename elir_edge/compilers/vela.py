@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.compiling import KIB, Compilation, Compiler, Job
+from elir_edge.device_files import KnownDevice
 from elir_edge.errors import DataError, missing_package
 from elir_edge.flatmodel import custom_codes, op_names, read_file
 
 CONFIGURATION = "Arm/vela.ini"
+CACHED = "Dedicated_Sram"
 NPU_OP = "ethos-u"
 MAX_REASON = 300
 MEMORIES = {"sram": "sram_memory_used", "dram": "dram_memory_used", "flash": "off_chip_flash_memory_used"}
@@ -34,17 +36,14 @@ def _vela(job: Job, optimise: str) -> Compilation:
     source = job.artifact.path
     ops = len(op_names(read_file(source)))
     folder = job.folder / optimise
-    options = [item for key, value in job.device.options.items() for item in (f"--{key}", value)]
-    if job.device.options.get("memory-mode", "").startswith("Dedicated_Sram"):
-        options += ["--arena-cache-size", str(job.device.memory.sram_kib * KIB)]
-    command = [sys.executable, "-m", "ethosu.vela", str(source.absolute()), *options, "--config", CONFIGURATION]
+    command = [sys.executable, "-m", "ethosu.vela", str(source.absolute()), *_options(job.device)]
     with job.progress.stage(f"Vela for {job.device.name}, optimising {optimise.lower()}"):
         done = subprocess.run([*command, "--optimise", optimise, "--output-dir", str(folder)], capture_output=True)
     compiled = folder / f"{source.stem}_vela.tflite"
     summaries = list(folder.glob("*_summary_*.csv"))
     if done.returncode or not compiled.is_file() or len(summaries) != 1:
         said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["nothing"]
-        return Compilation((), ops, problems=(f"Vela could not compile it and said: {_reason(said)}",))
+        return Compilation((), ops, compiled=False, problems=(f"Vela could not compile it and said: {_reason(said)}",))
     result = compiled.rename(folder / f"{job.stem}.tflite")
     summary = _summary(summaries[0])
     return Compilation(
@@ -54,6 +53,15 @@ def _vela(job: Job, optimise: str) -> Compilation:
         memory_kib={name: round(float(summary[key]), 1) for name, key in MEMORIES.items() if float(summary[key])},
         figures=_figures(summary, optimise) if float(summary["cycles_total"]) else {},
     )
+
+
+def _options(device: KnownDevice) -> list[str]:
+    options = dict(device.options)
+    if "system-config" in options:
+        options.setdefault("config", CONFIGURATION)
+    if options.get("memory-mode", "").startswith(CACHED):
+        options.setdefault("arena-cache-size", str(device.memory.sram_kib * KIB))
+    return [item for key, value in options.items() for item in (f"--{key}", value)]
 
 
 def _figures(summary: dict[str, str], optimise: str) -> dict[str, Any]:
