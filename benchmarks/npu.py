@@ -1,6 +1,6 @@
 """What NPU compilers make of the int8 artifacts, device by device.
 
-python -m benchmarks.npu [PRESET ...]     -> benchmarks/results/npu.md
+python -m benchmarks.npu [PRESET[:SIZE] ...]     -> benchmarks/results/npu.md
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ WEIGHTS = {"nano": None}
 SIMULATED = ("htp-v75",)
 PACKAGES = ("ethos-u-vela", "onnxruntime-qnn", "tflite-micro")
 IO = {".tflite": "uint8", ".onnx": "float"}
-ONLY = {"tflite-micro": "nano"}
+CASES = ("nano", "nano:192", "sr")
+ONLY_CASE = {"tflite-micro": "nano"}
+ONLY_FAMILY = {"nano:192": "Arm Ethos-U55"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,14 @@ class Artifacts:
         """The artifact of ``preset`` in the format of ``suffix``."""
         key = (preset, suffix, precision)
         if key not in self._made:
-            restorer = load_restorer(preset, WEIGHTS.get(preset, "random:0"))
+            name, _, size = preset.partition(":")
+            restorer = load_restorer(name, WEIGHTS.get(name, "random:0"))
             target = suffix.removeprefix(".")
-            out = FOLDER / f"{preset}-{precision}{suffix}"
+            out = FOLDER / f"{preset.replace(':', '-')}-{precision}{suffix}"
             io = IO[suffix] if precision == "int8" else "float"
-            self._made[key] = export(restorer, target, precision, io=io, out=out, force=True, progress=self._shown)
+            self._made[key] = export(
+                restorer, target, precision, size or None, io=io, out=out, force=True, progress=self._shown
+            )
         return self._made[key]
 
 
@@ -66,7 +71,7 @@ def measure(preset: str, device: KnownDevice, artifacts: Artifacts, shown: Shown
     artifact = artifacts.get(preset, takes, "int8")
     simulate = device.shared.compiler != "qnn" or device.name in SIMULATED
     with tempfile.TemporaryDirectory() as folder:
-        result = run_compiler(artifact, device, Path(folder), preset, simulate, shown)
+        result = run_compiler(artifact, device, Path(folder), "compiled", simulate, shown)
         picture = Path(folder) / "restored.npy"
         told = f"{(artifact.manifest.parity or {})['psnr_db']:.1f} dB, the artifact's on a CPU"
         if picture.is_file():
@@ -91,8 +96,8 @@ def table(rows: list[Row]) -> str:
         "",
         "Estimated: by Vela, from its model of the NPU and its memories. Simulated: computed here as the device would,",
         "for the numbers; a simulator's time is no speed. Parity is to fp32 on the golden picture; sr has random",
-        "weights here, with which int8 is further from fp32 than with trained ones. Memory is what the compiler says it",
-        "uses, of what the device file states.",
+        "weights here, with which int8 is further from fp32 than with trained ones. Memory is what the compiler says",
+        "it uses, of what the device file states.",
         "",
         "| preset | device | usable | ops on it | inferences/s | cycles | figures are | memory KiB | parity |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -122,17 +127,21 @@ def _of(device: KnownDevice, name: str) -> str:
     return f" of {device.memory.kib(name)}" if device.memory.kib(name) else ""
 
 
+def _left_out(preset: str, device: KnownDevice) -> bool:
+    return ONLY_FAMILY.get(preset, device.shared.family) != device.shared.family
+
+
 @click.command()
 @click.argument("presets", nargs=-1)
 def main(presets: tuple[str, ...]) -> None:
-    """Compile PRESETS (nano and sr unless told otherwise) for every known device."""
+    """Compile PRESETS (nano, nano:192 and sr unless told otherwise) for every known device."""
     shown = Shown()
     artifacts = Artifacts(shown)
     FOLDER.mkdir(parents=True, exist_ok=True)
     rows = []
-    for preset in presets or ("nano", "sr"):
+    for preset in presets or CASES:
         for device in known_devices().values():
-            if ONLY.get(device.name, preset) != preset:
+            if ONLY_CASE.get(device.name, preset) != preset or _left_out(preset, device):
                 continue
             try:
                 rows.append(measure(preset, device, artifacts, shown))
