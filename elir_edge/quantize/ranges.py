@@ -16,6 +16,7 @@ from elir_edge.errors import DataError, UsageError
 BINS = 4096
 SMALLEST_EXPONENT = -100
 CANDIDATES = 128
+ENOUGH = 2**17
 METHODS = ("minmax", "percentile:99.99", "mse")
 
 
@@ -34,13 +35,19 @@ class Histogram:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def add(self, values: np.ndarray) -> None:
-        """Count ``values``, of any shape. They must be finite, and at least one."""
+        """Count ``values``, of any shape and at least one. Raises ValueError for NaN and infinity.
+
+        The extremes are those of all values; of large arrays, an even selection goes into the bins.
+        """
         low, high = float(values.min()), float(values.max())
+        if not math.isfinite(high - low):
+            raise ValueError("NaN or infinite values")
         self._widen(math.frexp(max(-low, high))[1])
         self.low, self.high = min(self.low, low), max(self.high, high)
-        bins = np.floor(values * self._exactly(values, BINS / 2.0 / 2.0**self.exponent)).astype(np.int64)
-        self.counts += np.bincount(bins.ravel() + BINS // 2, minlength=BINS)
-        self.zeros += int(values.size - np.count_nonzero(values))
+        some = values.ravel()[:: values.size // ENOUGH | 1]
+        bins = np.floor(some * self._exactly(some, BINS / 2.0 / 2.0**self.exponent)).astype(np.int64)
+        self.counts += np.bincount(bins + BINS // 2, minlength=BINS)
+        self.zeros += int(some.size - np.count_nonzero(some))
 
     @property
     def edges(self) -> np.ndarray:
@@ -70,10 +77,11 @@ class Ranges:
     def add(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Count one sample's tensors, floating point of any shape. Raises DataError for NaN and infinity."""
         for name, values in tensors.items():
-            if not np.isfinite(values).all():
-                raise DataError(f"tensor '{name}' holds NaN or infinite values for a calibration sample")
-            exact = values.astype(np.float32) if values.dtype != np.float64 else values
-            self._seen.setdefault(name, Histogram()).add(exact)
+            exact = values.astype(np.float32, copy=False) if values.dtype != np.float64 else values
+            try:
+                self._seen.setdefault(name, Histogram()).add(exact)
+            except ValueError as error:
+                raise DataError(f"tensor '{name}' holds {error} for a calibration sample") from error
 
     def estimate(self, method: str = "minmax", levels: int = 256) -> dict[str, tuple[float, float]]:
         """(lowest, highest) value to represent, by tensor name, zero always within.
