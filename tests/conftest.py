@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 from hypothesis import settings
 
+from elir_edge.errors import UnavailableError
 from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from exporters.web import PLACE, find_runtime
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
 
@@ -38,6 +41,13 @@ def tiny_restorer(tiny_spec):
     from elir_edge.weights import load_restorer
 
     return load_restorer(tiny_spec)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def npm_package():
+    """What npm installed for the web target stays findable from the private caches."""
+    with contextlib.suppress(UnavailableError):
+        os.environ.setdefault(PLACE, str(find_runtime()))
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ def quantize_ir(
 
 
 def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
-    """Friendly names of the nodes by the first of ``stages``, tensors in the order in which they run, that needs them."""
+    """Friendly names of the nodes by the first of ``stages``, tensors in the order in which they run, to need them."""
     made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
     taken: set[str] = set()
     found: dict[str, set[str]] = {}

@@ -117,7 +117,7 @@ def _is_doubling(node: NodeProto) -> bool:
 
 
 def _phases(model: ModelProto, node: NodeProto, size: tuple[int, ...]) -> list[NodeProto]:
-    """Row 2m + a of the output sees rows m - 1 + a and m + a of the input, through rows 3 - a and 1 - a of the kernel."""
+    """Row 2m + a of the output sees rows m - 1 + a and m + a of the input through rows 3 - a and 1 - a of the kernel."""
     stored = initializers(model)
     weight = numpy_helper.to_array(stored[node.input[1]]).transpose(1, 0, 2, 3)
     nodes, parts = [], []

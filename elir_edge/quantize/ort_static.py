@@ -19,7 +19,6 @@ from elir_edge.quantize.onnx_graph import (
     convolutions,
     copy_of,
     drop_unused,
-    initializers,
     merge_identical,
     open_model,
     own_tensors,

@@ -16,11 +16,12 @@ from elir_edge.runtime.described import Reported, describe
 
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(int8)": "int8"}
 QUIET = 3
+WEB_MODEL = "model.onnx"
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class OnnxRuntimeSession(Session):
-    """Runs a .onnx file."""
+    """Runs a .onnx file, or the one inside a .web folder."""
 
     backend = "onnxruntime"
 
@@ -54,6 +55,7 @@ def read_manifest(path: Path) -> str | None:
 
 def _load(path: Path, options: Any, stages: tuple[str, ...] = ()) -> Any:
     """The runtime's own session. Given bytes and a folder that is not there, it reads no file that the graph names."""
+    path = path / WEB_MODEL if path.is_dir() else path
     options.log_severity_level = QUIET
     options.add_session_config_entry(EXTERNAL_FOLDER, str(path.absolute() / "none"))
     source = _with_outputs(path, stages) if stages else path.read_bytes()
