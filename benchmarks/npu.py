@@ -21,10 +21,13 @@ from elir_edge.device_files import KnownDevice, known_devices
 from elir_edge.errors import UnavailableError
 from elir_edge.golden import load_golden
 from elir_edge.parity import compare
+from elir_edge.quantize.calibration import CalibrationRequest
+from elir_edge.quantize.plan import Quantization
 
 RESULTS = Path(__file__).parent / "results"
 FOLDER = Path("build") / "npu"
 WEIGHTS = {"nano": None}
+STAND_IN = Quantization(CalibrationRequest(count=2), allow_degraded=True)  # random weights have no quality to keep
 SIMULATED = ("htp-v75",)
 PACKAGES = ("ethos-u-vela", "onnxruntime-qnn", "tflite-micro")
 IO = {".tflite": "uint8", ".onnx": "float"}
@@ -59,8 +62,17 @@ class Artifacts:
             target = suffix.removeprefix(".")
             out = FOLDER / f"{preset.replace(':', '-')}-{precision}{suffix}"
             io = IO[suffix] if precision == "int8" else "float"
+            quantization = None if precision != "int8" or name in WEIGHTS else STAND_IN
             self._made[key] = export(
-                restorer, target, precision, size or None, io=io, out=out, force=True, progress=self._shown
+                restorer,
+                target,
+                precision,
+                size or None,
+                io=io,
+                out=out,
+                force=True,
+                progress=self._shown,
+                quantization=quantization,
             )
         return self._made[key]
 

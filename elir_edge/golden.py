@@ -14,7 +14,7 @@ import numpy as np
 from elir_edge.artifact import Artifact, Manifest, sha256_of
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.images import builtin_photograph, fit_picture
-from elir_edge.parity import BYTE_LEVELS, FP32_MAX_ABS, LEAST_DB, Comparison, compare
+from elir_edge.parity import BYTE_LEVELS, Comparison, compare, gate_for
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import get_backend, open_session
 from elir_edge.runtime.base import Session
@@ -53,13 +53,8 @@ class Tolerance:
 
 
 ONE_LEVEL = BYTE_LEVELS / 255 + 1e-9
-ENOUGH_DB = LEAST_DB["int8"]
+ENOUGH_DB = 40.0
 OWN_ROUNDING_DB = 3.0
-TOLERANCES = {
-    "fp32": Tolerance(FP32_MAX_ABS),
-    "fp16": Tolerance(ONE_LEVEL, LEAST_DB["fp16"]),
-    "int8": Tolerance(ONE_LEVEL, ENOUGH_DB),
-}
 
 
 @dataclass(frozen=True)
@@ -172,19 +167,18 @@ def verify(artifact: Artifact, backend: str | None = None) -> Verification:
 
 
 def tolerance_for(manifest: Manifest) -> Tolerance:
-    """What an artifact is held to on later runs: its precision's, and one level where it rounds to bytes."""
-    tolerance = TOLERANCES[manifest.precision]
-    if manifest.precision == "int8":
-        tolerance = Tolerance(tolerance.max_abs, own_rounding_db(manifest))
-    return Tolerance(ONE_LEVEL, tolerance.elsewhere_db) if manifest.io == "uint8" else tolerance
+    """What an artifact is held to on later runs: fp32 to its gate, others to one level where they were recorded."""
+    gate = gate_for(manifest.precision, manifest.io)
+    return Tolerance(ONE_LEVEL, own_rounding_db(manifest)) if gate.max_abs is None else Tolerance(gate.max_abs)
 
 
 def own_rounding_db(manifest: Manifest) -> float:
-    """How near two runtimes' pictures of an integer graph must be: each rounds in its own way, and each may be as far
-    from PyTorch as the artifact was found to be; more than 40 dB is not asked.
+    """How near two runtimes' pictures of a graph must be: each rounds in its own way, and each may be as far from
+    PyTorch as the artifact was found to be; more than its precision's gate is not asked.
     """
-    parity = (manifest.parity or {}).get("psnr_db", ENOUGH_DB + OWN_ROUNDING_DB)
-    return round(float(min(ENOUGH_DB, parity - OWN_ROUNDING_DB)), 1)
+    asked = gate_for(manifest.precision).psnr_db or ENOUGH_DB
+    parity = (manifest.parity or {}).get("psnr_db", asked + OWN_ROUNDING_DB)
+    return round(float(min(asked, parity - OWN_ROUNDING_DB)), 1)
 
 
 def feeds_of(manifest: Manifest, golden: Golden) -> dict[str, np.ndarray]:

@@ -15,10 +15,13 @@ from elir_edge.device_files import get_device, known_devices
 from elir_edge.errors import OutputError, UnavailableError, UsageError
 from elir_edge.fitting import fit_artifact
 from elir_edge.flatmodel import custom_codes, op_names, read_file
-from elir_edge.target import get_target
+from elir_edge.quantize.calibration import CalibrationRequest
+from elir_edge.quantize.plan import Quantization
 from tests.helpers import refused, snapshot
 from tests.test_target_contract import SPEC
 
+# Stand-in weights have no quality to lose, so a few pictures do, and no gate holds them.
+QUICK = Quantization(CalibrationRequest(count=2), allow_degraded=True)
 pytestmark = pytest.mark.slow
 
 
@@ -33,9 +36,14 @@ needs_qnn = needs("onnxruntime_qnn", "onnxruntime-qnn")
 
 @pytest.fixture(scope="module")
 def int8_tflite(tmp_path_factory) -> Artifact:
-    if "int8" not in get_target("tflite").precisions:
-        pytest.skip("tflite has no int8")
-    return export(load_restorer(SPEC), "tflite", precision="int8", io="uint8", out=tmp_path_factory.mktemp("int8"))
+    return export(
+        load_restorer(SPEC),
+        "tflite",
+        precision="int8",
+        noise="baked:0",
+        out=tmp_path_factory.mktemp("int8"),
+        quantization=QUICK,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +53,8 @@ def fp32_tflite(tmp_path_factory) -> Artifact:
 
 @pytest.fixture(scope="module")
 def onnx_artifact(tmp_path_factory) -> Artifact:
-    precision = "int8" if "int8" in get_target("onnx").precisions else "fp32"
-    return export(load_restorer(SPEC), "onnx", precision=precision, out=tmp_path_factory.mktemp("onnx"))
+    folder = tmp_path_factory.mktemp("onnx")
+    return export(load_restorer(SPEC), "onnx", precision="int8", out=folder, quantization=QUICK)
 
 
 @needs_vela
