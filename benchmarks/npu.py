@@ -27,7 +27,7 @@ from elir_edge.quantize.plan import Quantization
 RESULTS = Path(__file__).parent / "results"
 FOLDER = Path("build") / "npu"
 WEIGHTS = {"nano": None}
-STAND_IN = Quantization(CalibrationRequest(count=2), allow_degraded=True)  # random weights have no quality to keep
+STAND_IN = Quantization(CalibrationRequest(count=4), allow_degraded=True)  # random weights have no quality to keep
 SIMULATED = ("htp-v75",)
 PACKAGES = ("ethos-u-vela", "onnxruntime-qnn", "tflite-micro")
 IO = {".tflite": "uint8", ".onnx": "float"}

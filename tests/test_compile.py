@@ -21,7 +21,7 @@ from tests.helpers import refused, snapshot
 from tests.test_target_contract import SPEC
 
 # Stand-in weights have no quality to lose, so a few pictures do, and no gate holds them.
-QUICK = Quantization(CalibrationRequest(count=2), allow_degraded=True)
+QUICK = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 pytestmark = pytest.mark.slow
 
 
