@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifact import Artifact, Manifest, sha256_of
-from elir_edge.errors import DataError, MissingInputError
+from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.images import builtin_photograph, fit_picture
 from elir_edge.parity import BYTE_LEVELS, Comparison, compare, gate_for
 from elir_edge.restore import image_input, noise_feeds, to_graph
@@ -110,9 +110,15 @@ def record_golden(path: Path, manifest: Manifest, backend: str) -> dict[str, Any
 def load_golden(artifact: Artifact) -> Golden:
     """The golden input, noise and output of an artifact, held against the hash in its manifest.
 
-    Raises MissingInputError where the artifact has none or it is not beside it, DataError where it was changed.
+    Raises MissingInputError where the artifact has none or it is not beside it, DataError where it was changed,
+    UsageError for what an NPU's compiler made.
     """
-    facts = artifact.manifest.golden
+    facts, compiled = artifact.manifest.golden, artifact.manifest.compiled
+    if compiled is not None:
+        raise UsageError(
+            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can be",
+            hint=f"verify {compiled['made_from']['name']}, which it was made from",
+        )
     if facts is None:
         raise MissingInputError(
             f"{artifact.path}: was exported without a golden file, so it cannot test itself",
@@ -136,7 +142,7 @@ def has_golden(artifact: Artifact) -> bool:
     """Whether the artifact's golden file is beside it, unchanged."""
     try:
         load_golden(artifact)
-    except (MissingInputError, DataError):
+    except (MissingInputError, DataError, UsageError):
         return False
     return True
 
