@@ -23,6 +23,7 @@ COMMANDS = {
     "fit": "Say whether a model fits a device, before any work.",
     "inspect": "Say what an artifact is.",
     "lower": "Show what the lowered graph costs, and what each rewrite saves.",
+    "package": "Write a folder that runs an artifact in a C, C++ or Android program.",
     "presets": "List the models that come with the package.",
     "restore": "Restore pictures.",
     "targets": "List the formats to export to.",
