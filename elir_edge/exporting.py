@@ -331,7 +331,8 @@ def _identical(path: Path, key: str) -> Artifact | None:
         artifact = load_artifact(path)
     except ElirEdgeError:
         return None
-    return artifact if artifact.manifest.request == key and has_golden(artifact) else None
+    complete = has_golden(artifact) or NOT_COMPARED in (artifact.manifest.parity or {})
+    return artifact if artifact.manifest.request == key and complete else None
 
 
 def _refuse_existing(path: Path, target: Target, force: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from elir_edge.lowering.pipeline import lower
 from elir_edge.lowering.static import StaticRestorer
@@ -19,7 +20,6 @@ from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget, TuneReport, tune
 
 TUNE_SIZE = 128
-NOISE_PARAMETER = "noise"
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
 
@@ -59,15 +59,17 @@ def as_tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
 
 
 def _for_crops(graph: StaticRestorer, restorer: Restorer) -> StaticRestorer:
-    """The same network for crops: it holds the very parameters of ``graph``, so that fitting it fits both."""
+    """The same network for crops: it holds the very parameters of ``graph``, so that fitting it fits both.
+
+    Normalisations keep their own, which no one fits: their form, and so what they hold, may be another.
+    """
     form = graph.form
     size = min(TUNE_SIZE, form.height), min(TUNE_SIZE, form.width)
     noise = "zero" if form.noise.mode == "input" else str(form.noise)
     small = lower(restorer, size, noise, form.io, form.layout, form.latent_layout)
     held = dict(graph.named_parameters(remove_duplicate=False))
     for prefix, module in small.named_modules():
-        for name, _ in list(module.named_parameters(recurse=False)):
-            parameter = held.get(f"{prefix}.{name}" if prefix else name)
-            if parameter is not None and name != NOISE_PARAMETER:
-                setattr(module, name, parameter)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            for name, _ in list(module.named_parameters(recurse=False)):
+                setattr(module, name, held[f"{prefix}.{name}"])
     return small
