@@ -57,7 +57,8 @@ class Manifest:
     ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
     findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
     ``quantization`` says what an integer artifact was calibrated on and whether it is below its gate (``degraded``);
-    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``request`` identifies what was
+    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``compiled`` says, where an
+    NPU's compiler made the file, for which device, from what, and with which figures; ``request`` identifies what was
     asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.
     """
 
@@ -78,6 +79,7 @@ class Manifest:
     request: str
     parity: dict[str, Any] | None = None
     golden: dict[str, Any] | None = None
+    compiled: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA

@@ -227,8 +227,8 @@ def _measured(
     pictures, originals = _pictures(restorer, request)
     validation = validate(path, manifest, restorer, pictures, backend.name, False, progress, originals)
     degraded = _gate(validation, request.quantization, progress)
-    golden = record_golden(path, manifest, backend.name)
-    manifest = dataclasses.replace(manifest, parity=_parity(validation), golden=golden)
+    manifest = dataclasses.replace(manifest, parity=_parity(validation))
+    manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, backend.name))
     if manifest.quantization is not None:
         manifest = dataclasses.replace(manifest, quantization=manifest.quantization | {"degraded": degraded})
     return manifest

@@ -88,6 +88,18 @@ def op_names(model: Any) -> list[str]:
     return [_op_name(model, op).upper() for op in model.subgraphs[0].operators]
 
 
+def tensor_types(model: Any) -> list[str]:
+    """The type of each tensor of the main graph, as NumPy names it."""
+    names = {value: name.lower() for name, value in vars(_schema().TensorType).items() if isinstance(value, int)}
+    return [names[tensor.type] for tensor in model.subgraphs[0].tensors]
+
+
+def custom_codes(model: Any) -> list[str | None]:
+    """The custom code of each op of the main graph, in order; None for built-in ones."""
+    codes = [model.operatorCodes[op.opcodeIndex].customCode for op in model.subgraphs[0].operators]
+    return [code.decode(errors="replace") if code else None for code in codes]
+
+
 def tensor_name(model: Any, index: int) -> str:
     """The name of a tensor of the main graph."""
     return model.subgraphs[0].tensors[index].name.decode()
