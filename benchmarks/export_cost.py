@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.machine import describe_machine
+from elir_edge.bench.machine import describe_machine
 from elir_edge.artifact import load_artifact
 from elir_edge.target import targets
 
