@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from elir_edge.bench.machine import describe_machine
 from elir_edge.artifact import load_artifact
+from elir_edge.bench.machine import describe_machine
 from elir_edge.target import targets
 
 RESULTS = Path(__file__).parent / "results"

@@ -12,7 +12,6 @@ from elir_edge.native import captured_output
 from elir_edge.runtime import BACKENDS, TORCH, Backend
 
 
-
 @dataclass(frozen=True)
 class Device:
     """A device that a backend could use; ``detail`` says what it is, or why it is not usable."""

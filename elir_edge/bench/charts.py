@@ -10,9 +10,9 @@ from html import escape
 from elir_edge.bench.results import WRONG, Results, Row, Section
 from elir_edge.bench.statistics import medians_of
 
-WIDTH, LANE, LEFT, RIGHT, TOP, FOOT = 760, 30, 268, 112, 8, 30
+WIDTH, LANE, LEFT, RIGHT, TOP, FOOT = 690, 30, 246, 132, 8, 30
 MOST_DOTS = 160
-LABEL_CHARACTERS = 42
+LABEL_CHARACTERS = 36
 LOG_FROM = 8.0
 STYLE = """
 svg{--ink:#1d2733;--soft:#5d6b7a;--line:#d9e0e7;--torch:#8b97a5;--onnxruntime:#2f6fdb;--openvino:#8250d8;
@@ -160,7 +160,7 @@ def _speed_body(section: Section) -> tuple[str, int]:
         parts.append(_bar(axis, row.latency.fps, middle, _colour(row), 0.85, f"{row.label}: {row.latency.fps:.2f} FPS"))
         low, high = _quartiles(row)
         parts.append(_line(axis.x(low), middle, axis.x(high), middle, "var(--ink)", 1.6))
-        ratio = f"  {row.ratio[1]:.2f}x" if row.ratio and i < len(rows) else ""
+        ratio = f" · {row.ratio[1]:.2f}x" if row.ratio else ""
         parts.append(_value(f"{row.latency.fps:.1f} FPS{ratio}", middle))
     return "".join(parts), TOP + len(rows) * LANE + FOOT
 
@@ -244,9 +244,7 @@ def _marker(row: Row, x: float, y: float) -> str:
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"/>'
-    )
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"/>'
 
 
 def _svg(body: str, height: int, style: str = "") -> str:

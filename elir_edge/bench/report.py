@@ -17,8 +17,8 @@ from elir_edge.bench.sweep import Gallery
 from elir_edge.bench.table import cells, notes, title
 
 COLUMNS = (
-    "what runs", "FPS", "times as fast", "p50 ms", "p90", "p99", "min", "spread", "cold s", "peak MB", "MB", "GFLOP/s",
-    "of peak", "J", "picture",
+    "what runs", "picture", "FPS", "times as fast", "p50 ms", "p90", "p99", "min", "spread", "cold s", "peak MB", "MB",
+    "GFLOP/s", "of peak", "J",
 )  # fmt: skip
 INPUT, ORIGINAL = "input", "original"
 
@@ -44,7 +44,8 @@ def _machine(results: Results) -> str:
     facts = results.machine
     chips = [
         facts["processor"],
-        f"{facts['cores']} cores" + (f", {results.settings['threads']} used" if results.settings.get("threads") else ""),
+        f"{facts['cores']} cores"
+        + (f", {results.settings['threads']} used" if results.settings.get("threads") else ""),
         f"{facts['memory_gib']} GiB",
         facts["system"],
         *facts["instructions"],
@@ -82,7 +83,9 @@ def _highlights(section: Section) -> str:
     assert fast.latency is not None
     cards = [_card(f"{fast.latency.fps:.1f}", "FPS", f"fastest: {fast.label}")]
     if fast.ratio and section.rows[0].backend == "torch":
-        cards.append(_card(f"{fast.ratio[1]:.2f}", "x PyTorch", f"quartiles {fast.ratio[0]:.2f} to {fast.ratio[2]:.2f}"))
+        cards.append(
+            _card(f"{fast.ratio[1]:.2f}", "x PyTorch", f"quartiles {fast.ratio[0]:.2f} to {fast.ratio[2]:.2f}")
+        )
     cards.append(_card(f"{(lean.peak_bytes or 0) / 1e6:.0f}", "MB at the peak", f"least memory: {lean.label}"))
     cards.append(_card(f"{(small.size_bytes or 0) / 1e6:.1f}", "MB on disk", f"smallest: {small.label}"))
     return f"<div class='cards'>{''.join(cards)}</div>"
@@ -113,7 +116,8 @@ def _table_row(row: Row, cell: dict[str, str], names: list[str], fastest: float)
         elif name == "what runs":
             parts.append(f"<td><i class='dot {escape(row.backend)}'></i>{text}{_apart(row)}</td>")
         elif name == "picture":
-            parts.append(f"<td class='{marks.get(row.status, '')}' title='{escape(_why(row))}'>{text}</td>")
+            plain = text.replace("✅", "✓").replace("❌", "✗")
+            parts.append(f"<td class='{marks.get(row.status, '')}' title='{escape(_why(row))}'>{plain}</td>")
         else:
             parts.append(f"<td>{text}</td>")
     return f"<tr>{''.join(parts)}</tr>"
@@ -158,7 +162,7 @@ def _figures(section: Section) -> str:
 def _slider(section: Section, gallery: Gallery) -> str:
     degradation = escape(gallery.scene.degradation)
     return (
-        f"<figure class='compare'><figcaption><b>The pictures</b> Photographs with: {degradation}. Drag the two "
+        f"<figure class='compare'><figcaption><b>The pictures</b> Input: photographs with {degradation}. Drag the two "
         "handles, or focus one and use the arrow keys.</figcaption></figure>"
     )
 

@@ -80,7 +80,8 @@ def sweep(
     """
     progress = progress or Silent()
     pairs = choose_backends([artifact.path for artifact in artifacts], plan.backends, progress.note)
-    sections, galleries, peaks = [], [], {}
+    sections, galleries = [], []
+    peaks: dict[str, float] = {}
     for group in _by_model(artifacts):
         found = _artifact_rows(group, pairs, plan)
         manifest = group[0].manifest
@@ -104,9 +105,7 @@ def run_section(
     return Section(model, rows, measured.noise), _gallery(scene, measured), measured.peaks
 
 
-def make_results(
-    sections: list[Section], plan: Plan, peaks: dict[str, float], missing: Sequence[str] = ()
-) -> Results:
+def make_results(sections: list[Section], plan: Plan, peaks: dict[str, float], missing: Sequence[str] = ()) -> Results:
     """Sections with the machine, the settings, a word about energy, and devices that are not there."""
     settings = {key: value for key, value in dataclasses.asdict(plan).items() if key in ("threads", "rounds")}
     energy = find_energy_meter().reason or "joules of the processor package, idle share included (RAPL)"

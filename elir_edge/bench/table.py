@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.results import ABSENT, FAILED, OK, UNCHECKED, WRONG, Model, Results, Row, Section
+from elir_edge.parity import IDENTICAL_DB
 
 HEAD = (
     "what runs", "FPS", "p50 ms", "p90", "p99", "min", "spread", "times as fast", "cold s", "peak MB", "MB",
@@ -44,7 +45,8 @@ def picture_cell(row: Row) -> str:
     judgement = row.judgement
     if row.error is not None or judgement is None or judgement.psnr_db is None:
         return MARKS[row.status]
-    return MARKS[row.status].format(f"{judgement.psnr_db:.0f} dB")
+    distance = "identical" if judgement.psnr_db >= IDENTICAL_DB else f"{judgement.psnr_db:.0f} dB"
+    return MARKS[row.status].format(distance)
 
 
 def text_rows(section: Section, peaks: dict[str, float]) -> list[list[str]]:

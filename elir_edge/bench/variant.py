@@ -1,4 +1,4 @@
-"""The forms in which PyTorch runs a model, by name: ``eager``, ``compile+bf16+channels_last+cuda``. Imports no torch."""
+"""The forms in which PyTorch runs a model, by name: ``eager``, ``compile+bf16+cuda``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class TorchVariant:
         dtypes = [word for word in words if word in ("fp16", "bf16")]
         graphs = "graphs" in words
         if (EAGER in words) == ("compile" in words) or len(dtypes) > 1 or (graphs and "cuda" not in words):
-            raise UsageError(f"'{text}' is no form of PyTorch", hint="eager or compile; one of fp16, bf16; graphs on cuda")
+            raise UsageError(
+                f"'{text}' is no form of PyTorch", hint="eager or compile; one of fp16, bf16; graphs on cuda"
+            )
         return cls(
             "compile" in words, "lowered" in words, (dtypes or ["fp32"])[0], "channels_last" in words,
             "cuda" in words, graphs,
