@@ -17,6 +17,7 @@ _PUBLIC = {
     "restore_picture": "elir_edge.restore",
     "read_picture": "elir_edge.images",
     "write_picture": "elir_edge.images",
+    "verify": "elir_edge.golden",
     "validate": "elir_edge.validation",
     "load_spec": "elir_edge.spec",
     "ModelSpec": "elir_edge.spec",

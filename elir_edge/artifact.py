@@ -38,6 +38,15 @@ PARITY_FACTS = {
     "max_abs": NUMBER,
     "psnr_db": NUMBER,
 }
+GOLDEN_FACTS = {
+    "file": str,
+    "sha256": str,
+    "picture": str,
+    "backend": str,
+    "backend_version": str,
+    "max_abs": NUMBER,
+    "elsewhere_db": (int, float, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,8 @@ class Manifest:
 
     ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
     findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
-    ``request`` identifies what was asked for; ``files`` maps file names to sha256, in the manifest beside the artifact
-    only.
+    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``request`` identifies what was
+    asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.
     """
 
     target: str
@@ -66,6 +75,7 @@ class Manifest:
     versions: dict[str, str]
     request: str
     parity: dict[str, Any] | None = None
+    golden: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
@@ -134,6 +144,8 @@ def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
             raise TypeError(f"{where}{key} is {type(value).__name__}")
     if not where and data.get("parity") is not None:
         _require(data["parity"], PARITY_FACTS, "parity.")
+    if not where and data.get("golden") is not None:
+        _require(data["golden"], GOLDEN_FACTS, "golden.")
 
 
 def sidecar(path: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from elir_edge.errors import UnavailableError
@@ -37,7 +36,7 @@ def devices_of(backend: Backend) -> list[Device]:
         backend.load()
     except UnavailableError as error:
         return [Device(backend.name, "CPU", False, f"{error}: {error.hint}")]
-    release = _release(backend.package)
+    release = backend.release()
     devices = [Device(backend.name, "CPU", True, f"{backend.package} {release}")]
     if backend.name == "openvino":
         return _openvino_devices(release)
@@ -86,10 +85,3 @@ def _cuda() -> Device:
     if torch.cuda.is_available():
         return Device(TORCH, "CUDA", True, f"{torch.cuda.get_device_name()}, in elir-edge bench")
     return Device(TORCH, "CUDA", False, "no CUDA device, or a CPU build of torch")
-
-
-def _release(package: str) -> str:
-    try:
-        return version(package.replace("_", "-"))
-    except PackageNotFoundError:
-        return "of unknown version"

@@ -23,6 +23,7 @@ from elir_edge.errors import (
     UsageError,
     is_memory_error,
 )
+from elir_edge.golden import golden_path, has_golden, record_golden
 from elir_edge.images import builtin_photograph
 from elir_edge.lowering.pipeline import lower, measure
 from elir_edge.lowering.staged import StagedRestorer
@@ -151,7 +152,8 @@ def _build(
     pictures = {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}
     validation = validate(path, manifest, restorer, pictures, backend, progress=progress)
     _gate(validation)
-    manifest = dataclasses.replace(manifest, parity=_parity(validation))
+    golden = record_golden(path, manifest, backend)
+    manifest = dataclasses.replace(manifest, parity=_parity(validation), golden=golden)
     target.embed(path, manifest.to_json())
     open_session(path, backend).close()
     return manifest
@@ -201,11 +203,12 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
     sources = [scratch / f"{path.stem}{suffix}" for suffix in target.suffixes]
     manifest = dataclasses.replace(manifest, files={source.name: sha256_of(source) for source in sources})
     files = [copy_in(source, staged) for source in sources]
+    golden = copy_in(golden_path(sources[0]), staged)
     for file in files:
         if sha256_of(file) != manifest.files[file.name]:
             raise StorageError(f"{file.name}: what was written is not what was validated", hint="check the disk")
     beside = write_in(staged, sidecar(path).name, manifest.to_json().encode())
-    publish([*files, beside], path.parent)
+    publish([*files, golden, beside], path.parent)
     return Artifact(path, manifest)
 
 
@@ -239,11 +242,11 @@ def _identical(path: Path, key: str) -> Artifact | None:
         artifact = load_artifact(path)
     except ElirEdgeError:
         return None
-    return artifact if artifact.manifest.request == key else None
+    return artifact if artifact.manifest.request == key and has_golden(artifact) else None
 
 
 def _refuse_existing(path: Path, target: Target, force: bool) -> None:
-    files = [sidecar(path), *(path.with_suffix(suffix) for suffix in target.suffixes)]
+    files = [sidecar(path), golden_path(path), *(path.with_suffix(suffix) for suffix in target.suffixes)]
     there = [file for file in files if file.is_symlink() or file.exists()]
     if there and not force:
         raise OutputError(f"{there[0]}: is there already, and is not this export", hint="--force replaces it")

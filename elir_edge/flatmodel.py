@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from elir_edge.errors import DataError, missing_package
 
 FILE_IDENTIFIER = b"TFL3"
+UINT8 = 3
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
 
@@ -20,16 +22,17 @@ def read_model(data: bytes, where: str) -> Any:
     if data[4:8] != FILE_IDENTIFIER:
         raise DataError(f"{where}: not a .tflite file")
     try:
-        return _schema().ModelT.InitFromPackedBuf(data, 0)
+        model = _schema().ModelT.InitFromPackedBuf(data, 0)
     except Exception as error:  # the generated reader raises whatever the damage leads to
         raise DataError(f"{where}: damaged .tflite file ({type(error).__name__}: {error})") from error
+    for buffer in model.buffers:
+        _bring_in(buffer, data, where)
+    return model
 
 
 def pack_model(model: Any) -> bytes:
-    """The file's bytes, constants aligned to 16 bytes as the schema asks."""
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
+    """The file's bytes, constants aligned to 16 bytes as the schema asks, equal shapes and scales stored once."""
+    builder = _sharing_builder()
     model.buffers = [_aligned(buffer) for buffer in model.buffers]
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
@@ -84,6 +87,112 @@ def op_names(model: Any) -> list[str]:
     return [_op_name(model, op).upper() for op in model.subgraphs[0].operators]
 
 
+def tensor_name(model: Any, index: int) -> str:
+    """The name of a tensor of the main graph."""
+    return model.subgraphs[0].tensors[index].name.decode()
+
+
+def produced_by(model: Any) -> dict[str, int]:
+    """The tensors that ops of the main graph write: index by name."""
+    indices = [int(index) for op in model.subgraphs[0].operators for index in op.outputs]
+    return {tensor_name(model, index): index for index in indices}
+
+
+def producer_of(model: Any, index: int) -> tuple[Any, str]:
+    """The op of the main graph that writes a tensor and its name, (None, "") for inputs and constants."""
+    for op in model.subgraphs[0].operators:
+        if index in op.outputs:
+            return op, _op_name(model, op).upper()
+    return None, ""
+
+
+def quantization_of(model: Any, name: str) -> tuple[float, int]:
+    """Scale and zero point of an activation; (1, 0) for one that is not quantized."""
+    quantization = model.subgraphs[0].tensors[produced_by(model)[name]].quantization
+    if quantization is None or quantization.scale is None:
+        return 1.0, 0
+    return float(quantization.scale[0]), int(quantization.zeroPoint[0])
+
+
+def constant(model: Any, index: int, dtype: type[np.generic]) -> tuple[np.ndarray, np.ndarray]:
+    """A constant's values, and the scales of its channels."""
+    tensor = model.subgraphs[0].tensors[index]
+    values = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(dtype)
+    return values.reshape(tensor.shape), np.asarray(tensor.quantization.scale)
+
+
+def own_constant(model: Any, index: int, values: np.ndarray) -> int:
+    """Another constant like the one at ``index``, holding ``values``; gives its index."""
+    graph, schema = model.subgraphs[0], _schema()
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor = copy.copy(graph.tensors[index])
+    tensor.buffer = len(model.buffers) - 1
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def drop_unused(model: Any) -> None:
+    """Take out the tensors and buffers that nothing in the main graph refers to."""
+    graph = model.subgraphs[0]
+    used = {int(i) for op in graph.operators for i in (*op.inputs, *op.outputs) if i >= 0}
+    used |= {int(i) for i in (*graph.inputs, *graph.outputs)}
+    kept = sorted(used)
+    index = {old: new for new, old in enumerate(kept)}
+    graph.tensors = [graph.tensors[i] for i in kept]
+    for op in graph.operators:
+        op.inputs = np.array([index.get(int(i), -1) for i in op.inputs], np.int32)
+        op.outputs = np.array([index[int(i)] for i in op.outputs], np.int32)
+    graph.inputs, graph.outputs = ([index[int(i)] for i in ports] for ports in (graph.inputs, graph.outputs))
+    for entry in (*model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs):
+        entry.tensorIndex = index[entry.tensorIndex]
+    _drop_unused_buffers(model)
+
+
+def _drop_unused_buffers(model: Any) -> None:
+    """Buffer 0 is the empty one, by the schema."""
+    holders = [*model.subgraphs[0].tensors, *(model.metadata or [])]
+    kept = [0, *sorted({holder.buffer for holder in holders} - {0})]
+    index = {old: new for new, old in enumerate(kept)}
+    model.buffers = [model.buffers[i] for i in kept]
+    for holder in holders:
+        holder.buffer = index[holder.buffer]
+
+
+def add_tensor(model: Any, like: int, name: str, kind: int, zero_point: int) -> int:
+    """Another tensor of the shape and scale of ``like``; gives its index."""
+    graph, schema = model.subgraphs[0], _schema()
+    source = graph.tensors[like]
+    tensor, quantization = schema.TensorT(), schema.QuantizationParametersT()
+    quantization.scale = source.quantization.scale
+    quantization.zeroPoint = np.array([zero_point], np.int64)
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), source.shape, kind, 0
+    tensor.quantization = quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def add_op(model: Any, position: int, builtin: int, version: int, source: int, result: int) -> None:
+    """Put an op without options, of one input and one output, at ``position`` of the order of execution."""
+    schema = _schema()
+    op = schema.OperatorT()
+    op.opcodeIndex, op.inputs, op.outputs = _op_code(model, builtin, version), [source], [result]
+    model.subgraphs[0].operators.insert(position, op)
+
+
+def _op_code(model: Any, builtin: int, version: int) -> int:
+    for i, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            code.version = max(code.version, version)
+            return i
+    code = _schema().OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
 def _op_name(model: Any, op: Any) -> str:
     code = model.operatorCodes[op.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
@@ -95,10 +204,38 @@ def _builtin_names() -> dict[int, str]:
     return {value: name for name, value in vars(_schema().BuiltinOperator).items() if isinstance(value, int)}
 
 
+def _bring_in(buffer: Any, data: bytes, where: str) -> None:
+    """A buffer may lie behind the flatbuffer in the same file: here every one is inside."""
+    if buffer.offset <= 1:
+        return
+    if buffer.offset + buffer.size > len(data):
+        raise DataError(f"{where}: cut short, a buffer ends beyond the file")
+    buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+    buffer.offset = buffer.size = 0
+
+
 def _tensor_map(name: str, tensor: int) -> Any:
     entry = _schema().TensorMapT()
     entry.name, entry.tensorIndex = name, tensor
     return entry
+
+
+def _sharing_builder() -> Any:
+    """A builder that refers to a vector it has written before instead of writing it again."""
+    import flatbuffers
+
+    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(1 << 20)
+            self._written: dict[tuple[str, bytes], Any] = {}
+
+        def CreateNumpyVector(self, x: np.ndarray) -> Any:
+            key = (x.dtype.str, x.tobytes())
+            if key not in self._written:
+                self._written[key] = super().CreateNumpyVector(x)
+            return self._written[key]
+
+    return SharingBuilder()
 
 
 def _aligned(buffer: Any) -> Any:

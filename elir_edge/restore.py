@@ -56,14 +56,15 @@ def noise_feeds(session: Session, seed: int) -> dict[str, np.ndarray]:
 
     Values are drawn in N, C, H, W order whatever the layout, so that all targets see the same noise.
     """
-    for tensor in session.inputs:
-        if tensor.name == NOISE:
-            n, *rest = tensor.shape
-            if tensor.layout == "NCHW":
-                return {NOISE: draw_noise(seed, tensor.shape)}
-            h, w, c = rest
-            return {NOISE: np.ascontiguousarray(draw_noise(seed, (n, c, h, w)).transpose(0, 2, 3, 1))}
-    return {}
+    return {tensor.name: noise_for(tensor, seed) for tensor in session.inputs if tensor.name == NOISE}
+
+
+def noise_for(tensor: TensorSpec, seed: int) -> np.ndarray:
+    """Standard normal noise of a tensor's shape, drawn in N, C, H, W order whatever its layout."""
+    if tensor.layout == "NCHW":
+        return draw_noise(seed, tensor.shape)
+    n, h, w, c = tensor.shape
+    return np.ascontiguousarray(draw_noise(seed, (n, c, h, w)).transpose(0, 2, 3, 1))
 
 
 def to_graph(pixels: np.ndarray, image: TensorSpec) -> np.ndarray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
 from elir_edge.progress import Progress
@@ -21,12 +23,18 @@ ENTRY_POINTS = "elir_edge.targets"
 
 @dataclass(frozen=True)
 class Conversion:
-    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``."""
+    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
+
+    For int8: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout, batch
+    included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32.
+    """
 
     folder: Path
     stem: str
     precision: str
     progress: Progress
+    calibration: tuple[Mapping[str, np.ndarray], ...] = ()
+    float_stages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ OPSET = 21
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.onnx``. GroupNormalization stays one op."""
+    """Write ``stem.onnx``. GroupNormalization stays one op; fp16 are half-precision weights, computed with in fp32."""
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -37,6 +37,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
             raise ElirEdgeError("the simplified ONNX graph does not compute what the converted one does")
         _tidy(model, StagedRestorer(graph).output_names())
         onnx.checker.check_model(model, full_check=True)
+    model = _at_precision(model, StagedRestorer(graph).output_names(), conversion)
     path = conversion.folder / f"{conversion.stem}.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
     return {"opset": model.opset_import[0].version, "ir_version": model.ir_version}
@@ -61,6 +62,22 @@ def _export(graph: StaticRestorer) -> ModelProto:
         trace(graph), (), input_names=names, dynamo=True, opset_version=OPSET, external_data=False, verbose=False
     )
     return program.model_proto  # type: ignore[union-attr]
+
+
+def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) -> ModelProto:
+    if conversion.precision == "fp16":
+        from elir_edge.quantize.half import halve_weights
+
+        halve_weights(model)
+    if conversion.precision == "int8":
+        from elir_edge.quantize.onnx_graph import nodes_by_stage
+        from elir_edge.quantize.ort_static import quantize_onnx
+
+        by_stage = nodes_by_stage(model, stages)
+        float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
+        with captured_output():
+            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops)
+    return model
 
 
 def _tidy(model: ModelProto, stages: list[str]) -> None:
@@ -98,7 +115,7 @@ TARGET = Target(
     name="onnx",
     description="ONNX, one file, opset 21",
     suffixes=(".onnx",),
-    precisions=("fp32",),
+    precisions=("fp32", "fp16", "int8"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
     norm="native",

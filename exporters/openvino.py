@@ -35,9 +35,11 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         port.get_node().set_friendly_name(tensor.name)
     for result, name in zip(list(model.get_results()), StagedRestorer(graph).output_names(), strict=True):
         _name_stage(model, result, name)
+    stages = StagedRestorer(graph).output_names()
+    _forget_names(model, {*(tensor.name for tensor in inputs), *stages})
     _rename_nodes(model)
     path = conversion.folder / f"{conversion.stem}.xml"
-    _save(model, path)
+    _save(_at_precision(model, stages, conversion), path, half=conversion.precision == "fp16")
     return {"ir": int(ElementTree.parse(path).getroot().attrib["version"])}
 
 
@@ -76,10 +78,43 @@ def _name_stage(model: Any, result: Any, name: str) -> None:
         model.remove_result(result)
 
 
-def _save(model: Any, path: Path) -> None:
+def _at_precision(model: Any, stages: list[str], conversion: Conversion) -> Any:
+    if conversion.precision != "int8":
+        return model
+    from elir_edge.quantize.nncf_ir import nodes_by_stage, quantize_ir
+
+    by_stage = nodes_by_stage(model, stages)
+    float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
+    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops)
+
+
+def _save(model: Any, path: Path, half: bool = False) -> None:
     import openvino
 
-    openvino.save_model(model, path, compress_to_fp16=False)
+    openvino.save_model(model, path, compress_to_fp16=half)
+    _compact(path)
+
+
+def _compact(path: Path) -> None:
+    """Drop what a reader infers anyway: line breaks, types of inputs, and shapes other than the graph inputs'."""
+    tree = ElementTree.parse(path)
+    for element in tree.iter():
+        element.text, element.tail = (element.text or "").strip(), None
+    for layer in tree.iter("layer"):
+        if layer.get("type") != "Parameter":
+            for port in layer.iter("port"):
+                del port[:]
+        for port in layer.iterfind("input/port"):
+            port.attrib.pop("precision", None)
+    tree.write(path)
+
+
+def _forget_names(model: Any, keep: set[str]) -> None:
+    """Tensors lose the names that the converter made up; ``keep`` are those that mean something."""
+    for node in model.get_ops():
+        for port in node.outputs():
+            tensor = port.get_tensor()
+            tensor.set_names(tensor.get_names() & keep)
 
 
 def _rename_nodes(model: Any) -> None:
@@ -88,14 +123,15 @@ def _rename_nodes(model: Any) -> None:
     ordered = model.get_ordered_ops()
     for i, node in enumerate(ordered):
         if node.get_type_name() != "Parameter":
-            node.set_friendly_name(f"{node.get_type_name()}_{i}")
+            kind = node.get_type_name()
+            node.set_friendly_name(f"c{i}" if kind == "Constant" else f"{kind}_{i}")
 
 
 TARGET = Target(
     name="openvino",
     description="OpenVINO IR, .xml and .bin",
     suffixes=(".xml", ".bin"),
-    precisions=("fp32",),
+    precisions=("fp32", "fp16", "int8"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
     norm="native",

@@ -26,7 +26,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     model = read_file(path)
     rename_tensors(model)
     set_outputs(model, [RESTORED], str(path))
-    path.write_bytes(pack_model(model))
+    path.write_bytes(_at_precision(pack_model(model), graph, conversion))
     return {"schema": model.version, "signature": SIGNATURE}
 
 
@@ -35,6 +35,21 @@ def embed(path: Path, text: str) -> None:
     model = read_file(path)
     set_metadata(model, MANIFEST_KEY, text)
     path.write_bytes(pack_model(model))
+
+
+def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
+    from elir_edge.lowering.staged import StagedRestorer
+
+    if conversion.precision == "fp16":
+        from elir_edge.quantize.litert_half import halve_weights
+
+        return halve_weights(data)
+    if conversion.precision == "int8":
+        from elir_edge.quantize.litert_static import quantize_tflite
+
+        names = StagedRestorer(graph).output_names()
+        return quantize_tflite(data, conversion.calibration, names, conversion.progress, conversion.float_stages)
+    return data
 
 
 def _export(graph: StaticRestorer, path: Path) -> None:
@@ -54,7 +69,7 @@ TARGET = Target(
     name="tflite",
     description="TFLite / LiteRT flatbuffer, NHWC",
     suffixes=(".tflite",),
-    precisions=("fp32",),
+    precisions=("fp32", "fp16", "int8"),
     layouts={"float": "NHWC", "uint8": "NHWC"},
     latent_layout="NHWC",
     norm="pointwise",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import elir_edge
+from elir_edge.artifact import Manifest
 from elir_edge.errors import ElirEdgeError
 
 PACKAGE_ROOT = Path(elir_edge.__file__).parents[1]
@@ -78,3 +79,24 @@ def save_picture(path: Path, height: int = 24, width: int = 20, seed: int = 0) -
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, "PNG")
     return pixels
+
+
+def manifest_without_files() -> Manifest:
+    """A manifest as an export writes it, for what only reads manifests."""
+    return Manifest(
+        target="onnx",
+        precision="fp32",
+        spec={"name": "tiny", "task": "", "steps": 1},
+        weights={"name": "random:0", "kind": "random", "sha256": "0" * 64, "tensors_sha256": "0" * 64},
+        size=(64, 64),
+        io="float",
+        layout="NCHW",
+        noise={"mode": "zero", "seed": None, "sigma_s": 0.0},
+        inputs=(),
+        outputs=(),
+        stages=(),
+        graph={"parameters": 1, "gflop": 1.0},
+        format={},
+        versions={},
+        request="0" * 64,
+    )

@@ -26,6 +26,7 @@ COMMANDS = {
     "targets": "List the formats to export to.",
     "train": "Train a model by a recipe.",
     "validate": "Compare an artifact with the PyTorch model.",
+    "verify": "Let an artifact test itself: golden input, golden output.",
 }
 INTERRUPTED, TERMINATED = 130, 143
 

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,13 @@ class Backend:
             return importlib.util.find_spec(self.package) is not None
         except ValueError:  # a module that was blocked on purpose
             return False
+
+    def release(self) -> str:
+        """The version of its package that is installed."""
+        try:
+            return version(self.package.replace("_", "-"))
+        except PackageNotFoundError:
+            return "of unknown version"
 
     def load(self) -> Any:
         """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""

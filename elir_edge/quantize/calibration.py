@@ -1,0 +1,129 @@
+"""Calibration pictures: what the quantizers see of the world, put through the task's degradation."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.errors import DataError, UsageError
+from elir_edge.images import pictures_in, read_picture
+from elir_edge.restore import noise_for, to_graph
+from elir_edge.signature import NOISE, GraphForm, TensorSpec
+from elir_edge.spec import ModelSpec
+from elir_edge.training.degradations import DEGRADATIONS, find_degradation
+from elir_edge.training.photographs import TRAINING, load_photograph
+
+DEFAULT_TASK = "restoration"
+DEFAULT_COUNT = 20
+LEAST_PICTURES = 4
+SMALLEST_CUT = 0.4
+BUILTIN = "built-in photographs"
+
+
+@dataclass(frozen=True)
+class CalibrationRequest:
+    """Where calibration pictures come from: a ``folder``, or None for the photographs inside installed packages.
+
+    ``task`` names the degradation (see ``elir-edge degrade``), None for the model's own; ``count`` cuts are made;
+    ``seed`` decides every cut and all noise.
+    """
+
+    folder: Path | None = None
+    task: str | None = None
+    count: int = DEFAULT_COUNT
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``pictures``: degraded, uint8 H x W x 3 of the graph's size. ``sources``: sha256 of each clean picture's pixels,
+    by name. ``facts`` identify all of it.
+    """
+
+    pictures: tuple[np.ndarray, ...]
+    sources: dict[str, str]
+    facts: dict[str, Any]
+
+    def feeds(self, form: GraphForm, spec: ModelSpec) -> tuple[dict[str, np.ndarray], ...]:
+        """The graph's inputs for each picture: its layout and type, and noise where it takes any."""
+        inputs = form.inputs(spec)
+        return tuple(
+            {tensor.name: _feed(tensor, pixels, i) for tensor in inputs} for i, pixels in enumerate(self.pictures)
+        )
+
+
+def task_of(spec: ModelSpec) -> str:
+    """The degradation that a spec's model undoes: the one of its name, else the default model's."""
+    return spec.name if spec.name in DEGRADATIONS else DEFAULT_TASK
+
+
+def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int, width: int) -> Calibration:
+    """Cut, resize and degrade calibration pictures for graphs of ``height`` x ``width`` pixels.
+
+    Raises UsageError for a count below 4; MissingInputError, DataError for a folder that is missing, empty, or holds a
+    damaged picture (named), too few of them, or only constant ones; UnavailableError where built-in photographs are
+    asked for and the packages that carry them are not installed; ConfigError for an unknown task.
+    """
+    if request.count < LEAST_PICTURES:
+        raise UsageError(f"{request.count} calibration pictures are too few", hint=f"at least {LEAST_PICTURES}")
+    degradation = find_degradation(request.task or task_of(spec))
+    clean = _clean(request.folder)
+    rng = np.random.default_rng(request.seed)
+    names = list(clean)
+    cuts = [_cut(clean[names[i % len(names)]], height, width, rng) for i in range(request.count)]
+    pictures = tuple(degradation.apply(cut, rng) for cut in cuts)
+    _refuse_constant(pictures, names)
+    sources = {name: digest_of(pixels) for name, pixels in clean.items()}
+    facts = {
+        "source": str(request.folder.name) if request.folder else BUILTIN,
+        "pictures": len(pictures),
+        "task": degradation.name,
+        "seed": request.seed,
+        "sha256": hashlib.sha256(b"".join(picture.tobytes() for picture in pictures)).hexdigest(),
+    }
+    return Calibration(pictures, sources, facts)
+
+
+def digest_of(pixels: np.ndarray) -> str:
+    """sha256 of a picture's size and pixels."""
+    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def _clean(folder: Path | None) -> dict[str, np.ndarray]:
+    if folder is None:
+        return {photograph.name: load_photograph(photograph) for photograph in TRAINING}
+    paths = pictures_in(folder)
+    if len(paths) < LEAST_PICTURES:
+        raise DataError(
+            f"{folder}: {len(paths)} pictures are too few to calibrate on", hint=f"at least {LEAST_PICTURES}"
+        )
+    return {path.name: read_picture(path) for path in paths}
+
+
+def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A random rectangle of the graph's proportions, as large as the picture allows down to 0.4 of that, resized."""
+    from PIL import Image
+
+    largest = min(pixels.shape[0] / height, pixels.shape[1] / width)
+    scale = rng.uniform(min(max(SMALLEST_CUT * largest, min(largest, 1.0)), largest), largest)
+    rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
+    top = int(rng.integers(0, pixels.shape[0] - rows + 1))
+    left = int(rng.integers(0, pixels.shape[1] - columns + 1))
+    cut = Image.fromarray(np.ascontiguousarray(pixels[top : top + rows, left : left + columns]))
+    return np.asarray(cut.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _refuse_constant(pictures: tuple[np.ndarray, ...], names: list[str]) -> None:
+    flat = sorted({names[i % len(names)] for i, picture in enumerate(pictures) if picture.min() == picture.max()})
+    if flat:
+        raise DataError(
+            f"calibration pictures of one colour say nothing about ranges: {', '.join(flat)}", hint="take them out"
+        )
+
+
+def _feed(tensor: TensorSpec, pixels: np.ndarray, seed: int) -> np.ndarray:
+    return noise_for(tensor, seed) if tensor.name == NOISE else to_graph(pixels.astype(np.float32), tensor)

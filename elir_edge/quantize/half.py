@@ -1,0 +1,29 @@
+"""Half-precision weights in ONNX graphs that compute in single precision."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def halve_weights(model: ModelProto) -> None:
+    """Store every kernel and constant picture of ``model`` as float16, each followed by one Cast to float32.
+
+    Runtimes cast once, when they load. Activations are float32, so that no square in a normalisation overflows; vectors
+    (biases, norms) are few numbers and stay float32, and so does a tensor with values beyond float16's range.
+    """
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        if np.abs(values).max() > LARGEST:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], f"Cast.{name}", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

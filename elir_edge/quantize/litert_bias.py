@@ -1,0 +1,81 @@
+"""Bias correction on an int8 TFLite graph: stage after stage, its mean is put back to the float graph's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elir_edge.flatmodel import (
+    constant,
+    own_constant,
+    pack_model,
+    produced_by,
+    producer_of,
+    quantization_of,
+    read_model,
+    set_outputs,
+)
+from elir_edge.progress import Progress
+
+CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
+PASSES_MEANS = ("ADD", "QUANTIZE")
+WHERE = "the int8 TFLite graph"
+
+Feeds = Sequence[Mapping[str, np.ndarray]]
+Means = Mapping[str, np.ndarray]
+
+
+def correct_stages(data: bytes, feeds: Feeds, means: Means, progress: Progress) -> bytes:
+    """Shift the bias of the convolution that writes each stage, so that the stage's channels have the float means.
+
+    Args:
+        data: the quantized file.
+        feeds: its inputs, one mapping for each calibration sample.
+        means: for each stage's tensor, in the order in which they run, the mean of each channel in the float graph
+            over the same samples.
+    """
+    model = read_model(data, WHERE)
+    with progress.stage("correcting biases", len(means)) as advance:
+        for stage, expected in means.items():
+            op = _writing_convolution(model, stage)
+            if op is not None:
+                _shift(model, op, expected - _means(model, stage, feeds))
+            advance(1)
+    return pack_model(model)
+
+
+def channel_means(samples: Sequence[np.ndarray]) -> np.ndarray:
+    """Of each channel of NHWC tensors, over all samples and places."""
+    return np.mean([sample.astype(np.float64).mean((0, 1, 2)) for sample in samples], 0)
+
+
+def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    shown = read_model(pack_model(model), WHERE)
+    set_outputs(shown, [stage], WHERE)
+    interpreter = Interpreter(model_content=pack_model(shown))
+    runner = interpreter.get_signature_runner()
+    scale, zero = quantization_of(shown, stage)
+    return channel_means([(runner(**feed)[stage].astype(np.float64) - zero) * scale for feed in feeds])
+
+
+def _writing_convolution(model: Any, stage: str) -> Any | None:
+    """The convolution whose bias moves the stage's mean one to one: the last one before it, through sums only."""
+    op, name = producer_of(model, produced_by(model)[stage])
+    while name in PASSES_MEANS:
+        found = [producer_of(model, int(index)) for index in op.inputs]
+        direct = [pair for pair in found if pair[1] in CONVOLUTIONS]
+        if direct:
+            return direct[-1][0]
+        op, name = next((pair for pair in found if pair[1] in PASSES_MEANS), (None, ""))
+    return op if name in CONVOLUTIONS else None
+
+
+def _shift(model: Any, op: Any, shift: np.ndarray) -> None:
+    port = len(op.inputs) - 1
+    values, scales = constant(model, int(op.inputs[port]), np.int32)
+    moved = np.rint(values + shift / scales).astype(np.int32)
+    op.inputs = np.array([*op.inputs[:port], own_constant(model, int(op.inputs[port]), moved)], np.int32)

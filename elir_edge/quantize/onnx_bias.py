@@ -1,0 +1,117 @@
+"""Bias correction: each convolution's mean output, channel by channel, is what it was before quantization.
+
+One walk through the graph, convolution after convolution, every sample's tensors kept at the point reached: each
+correction is measured on a graph whose earlier convolutions are corrected already, and the whole costs one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from elir_edge.progress import Advance
+from elir_edge.quantize.onnx_graph import CONVOLUTIONS, initializers, open_model, producers
+
+Tensors = dict[str, np.ndarray]
+ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
+
+
+def correct_biases(
+    model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]], means: Mapping[str, np.ndarray], advance: Advance
+) -> None:
+    """Change the biases of ``model``, a graph with QuantizeLinear and DequantizeLinear nodes, in place.
+
+    ``means`` has the mean of each output channel in the float graph over ``feeds``, by the convolution's name; each
+    convolution has a bias of its own. ``advance`` is told of shares of 1.
+    """
+    stored, made = initializers(model), producers(model)
+    alive: list[Tensors] = [dict(sample) for sample in feeds]
+    sections = list(_sections(model))
+    needed = _needed_after(model, sections)
+    for nodes, kept in zip(sections, needed, strict=True):
+        last = nodes[-1]
+        alive = _run(model, nodes, kept | set(last.output), alive)
+        if last.name in means and last.op_type in CONVOLUTIONS:
+            shift = means[last.name] - np.mean([tensors[last.output[0]].mean((0, 2, 3)) for tensors in alive], 0)
+            applied = _add_to_bias(last, shift, stored, made)
+            for tensors in alive:
+                tensors[last.output[0]] += applied[:, None, None]
+        advance(1 / len(sections))
+
+
+def _sections(model: ModelProto) -> Iterator[list[NodeProto]]:
+    """The nodes up to and with the first convolution, those up to the next, and so on to the last."""
+    section: list[NodeProto] = []
+    for node in model.graph.node:
+        section.append(node)
+        if node.op_type in CONVOLUTIONS:
+            yield section
+            section = []
+
+
+def _needed_after(model: ModelProto, sections: list[list[NodeProto]]) -> list[set[str]]:
+    """For each section, the tensors from it or before that later ones read."""
+    read: set[str] = set()
+    needed: list[set[str]] = []
+    for nodes in reversed(sections):
+        made = {name for node in nodes for name in node.output}
+        needed.append(set(read))
+        read = (read - made) | {name for node in nodes for name in node.input}
+    return [names - initializers(model).keys() for names in reversed(needed)]
+
+
+def _run(model: ModelProto, nodes: list[NodeProto], kept: set[str], alive: list[Tensors]) -> list[Tensors]:
+    """What ``nodes`` make of each sample's tensors; of these and the results, those in ``kept`` remain."""
+    made = {name for node in nodes for name in node.output}
+    wanted = sorted(kept & made)
+    inputs = sorted({name for node in nodes for name in node.input} & alive[0].keys())
+    session = open_model(_part(model, nodes, {name: alive[0][name] for name in inputs}, wanted), optimized=False)
+    after = []
+    for tensors in alive:
+        results = session.run(wanted, {name: tensors[name] for name in inputs})
+        passed = {name: array for name, array in tensors.items() if name in kept}
+        after.append(passed | dict(zip(wanted, results, strict=True)))
+    return after
+
+
+def _part(model: ModelProto, nodes: list[NodeProto], inputs: Tensors, outputs: list[str]) -> ModelProto:
+    part = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    part.graph.name = "part"
+    part.graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in used)
+    for name, array in inputs.items():
+        kind = ELEMENT_TYPES[array.dtype.name]
+        part.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
+    types = _types(nodes)
+    part.graph.output.extend(helper.make_tensor_value_info(name, types[name], None) for name in outputs)
+    return part
+
+
+def _types(nodes: list[NodeProto]) -> dict[str, int]:
+    integer = {name for node in nodes if node.op_type == "QuantizeLinear" for name in node.output}
+    return {
+        name: TensorProto.UINT8 if name in integer else TensorProto.FLOAT for node in nodes for name in node.output
+    }
+
+
+def _add_to_bias(
+    node: NodeProto, shift: np.ndarray, stored: Mapping[str, TensorProto], made: Mapping[str, NodeProto]
+) -> np.ndarray:
+    """Add ``shift`` to the node's bias, int32 or float; gives what was added after rounding."""
+    dequantize = made.get(node.input[2])
+    if dequantize is None:
+        bias = stored[node.input[2]]
+        _replace(bias, numpy_helper.to_array(bias) + shift.astype(np.float32))
+        return shift.astype(np.float32)
+    bias, scale = stored[dequantize.input[0]], numpy_helper.to_array(stored[dequantize.input[1]])
+    steps = np.rint(shift / scale)
+    limits = np.iinfo(np.int32)
+    _replace(bias, np.clip(numpy_helper.to_array(bias) + steps, limits.min, limits.max).astype(np.int32))
+    return (steps * scale).astype(np.float32)
+
+
+def _replace(tensor: TensorProto, values: np.ndarray) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
