@@ -86,7 +86,7 @@ def sweep(
         found = _artifact_rows(group, pairs, plan)
         manifest = group[0].manifest
         forms = _torch_rows(manifest, plan) if reference else []
-        section, gallery, best = run_section(_model(manifest), [*forms, *found], manifest, plan, progress)
+        section, gallery, best = run_section(model_of(manifest), [*forms, *found], manifest, plan, progress)
         sections.append(section)
         galleries.append(gallery)
         peaks = {name: max(speed, peaks.get(name, 0.0)) for name, speed in best.items()}
@@ -155,7 +155,7 @@ def _missing(backends: list[str]) -> list[str]:
 
 def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: Plan) -> list[Contestant]:
     return [
-        _contestant(artifact, backend, mode, plan.threads)
+        artifact_contestant(artifact, backend, mode, plan.threads)
         for artifact in group
         for path, backend in pairs
         if path == artifact.path
@@ -177,7 +177,8 @@ def _modes(backend: str, device: str, plan: Plan) -> list[Mode]:
     return [parse_mode(word, device) for word in words]
 
 
-def _contestant(artifact: Artifact, backend: str, mode: Mode, threads: int | None) -> Contestant:
+def artifact_contestant(artifact: Artifact, backend: str, mode: Mode, threads: int | None) -> Contestant:
+    """An artifact in a backend, in one mode."""
     manifest = artifact.manifest
     special = [mode.device] if mode.device != CPU else []
     special += [word for word in (mode.hint, mode.arithmetic) if word not in (LATENCY, "fp32")]
@@ -215,7 +216,8 @@ def _by_model(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:
     return list(groups.values())
 
 
-def _model(manifest: Manifest) -> Model:
+def model_of(manifest: Manifest) -> Model:
+    """What a manifest says of its model."""
     spec, weights = manifest.spec, manifest.weights
     return Model(
         spec["name"], spec["task"], manifest.size, spec["steps"], str(weights["name"]), bool(weights.get("trained"))
