@@ -52,12 +52,14 @@ def plain_litert(restorer: Restorer, folder: Path) -> None:
 
 
 def stock_litert_int8(restorer: Restorer, folder: Path) -> None:
-    """ai-edge-quantizer's static int8 recipe on the plain conversion, with its own calibration."""
-    from ai_edge_quantizer import quantizer, recipe
+    """ai-edge-quantizer's static int8 recipe on the plain conversion, with its own calibration; floats in and out."""
+    from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe
 
     plain_litert(restorer, folder)
     work = quantizer.Quantizer(str(folder / "plain.tflite"))
     work.load_quantization_recipe(recipe.static_wi8_ai8())
+    for edge in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        work.update_quantization_recipe(".*", edge, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE)
     samples = [{"args_0": picture} for picture in _calibration(restorer)]
     result = work.quantize(work.calibrate({"serving_default": samples}))
     result.export_model(str(folder / "plain_int8.tflite"), overwrite=True)
@@ -124,8 +126,10 @@ def _example(restorer: Restorer) -> tuple[Any]:
 def _openvino_model(restorer: Restorer) -> Any:
     import openvino
 
-    example = _example(restorer)
-    return openvino.convert_model(restorer, example_input=example[0], input=list(example[0].shape))
+    (example,) = _example(restorer)
+    model = openvino.convert_model(restorer, example_input=example, input=list(example.shape))
+    model.output(0).set_names({"restored"})
+    return model
 
 
 def _calibration(restorer: Restorer) -> list[np.ndarray]:

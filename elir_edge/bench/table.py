@@ -31,7 +31,7 @@ def cells(row: Row, peaks: dict[str, float]) -> dict[str, str]:
         "spread": f"{latency.spread:.0%}",
         "times as fast": "{1:.2f} [{0:.2f}, {2:.2f}]".format(*row.ratio) if row.ratio else "",
         "cold s": f"{sum(cold.values()):.2f}",
-        "peak MB": _mega(row.peak_bytes),
+        "peak MB": _mega(row.peak_bytes) + (f" + {_mega(row.device_peak_bytes)}" if row.device_peak_bytes else ""),
         "MB": _mega(row.size_bytes, 1),
         "file MB": _mega(row.size_bytes, 1),
         "GFLOP/s": f"{row.gflops():.0f}",
@@ -63,6 +63,8 @@ def notes(results: Results) -> list[str]:
             told.append(f"failed: {row.error}")
         if row.judgement is not None and row.judgement.status == WRONG:
             told.append(f"WRONG picture: {_why_wrong(row)}")
+        if row.device_peak_bytes:
+            told.append("peak MB: the process's own memory + that of the GPU")
         if len(row.placement) > 1:
             told.append(f"{row.label}: {placement_text(row)}")
     told += [f"not there: {row.error}" for row in results.rows if row.absent]

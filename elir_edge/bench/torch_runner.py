@@ -27,6 +27,7 @@ class TorchRunner(Runner):
         variant = self._variant = TorchVariant.parse(request["variant"])
         if variant.cuda and not torch.cuda.is_available():
             raise UnavailableError("no CUDA device, or a CPU build of torch")
+        torch.backends.cudnn.benchmark = True  # sizes never change here; this process runs nothing else
         if request["threads"]:
             torch.set_num_threads(request["threads"])
         self.device = torch.cuda.get_device_name() if variant.cuda else "CPU"
