@@ -1,4 +1,4 @@
-"""An artifact: the file or files that a runtime loads, and the manifest that says what they are. Imports no torch."""
+"""An artifact: the files, or the folder, that a runtime loads, and the manifest beside. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ MANIFEST_SCHEMA = 1
 NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
 MANIFEST_KEY = "elir_edge"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+FOLDER_SUFFIXES = (".mlpackage", ".web")
 NUMBER = (int, float)
 FACTS: dict[str, Any] = {
     "target": str,
@@ -30,6 +31,7 @@ FACTS: dict[str, Any] = {
     "versions": dict,
     "files": dict,
 }
+NOT_COMPARED = "not_compared"  # instead of the figures, why there are none
 PARITY_FACTS = {
     "against": str,
     "backend": str,
@@ -55,6 +57,7 @@ class Manifest:
 
     ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
     findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
+    ``quantization`` says what an integer artifact was calibrated on and whether it is below its gate (``degraded``);
     ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``request`` identifies what was
     asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.
     """
@@ -76,6 +79,7 @@ class Manifest:
     request: str
     parity: dict[str, Any] | None = None
     golden: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
@@ -122,7 +126,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Artifact:
-    """``path`` is the file to open (the .xml of an OpenVINO pair); ``fresh`` is False where it was there already."""
+    """``path`` is what to open: a file (the .xml of an OpenVINO pair), or a folder where the format is one.
+
+    ``fresh`` is False where it was there already.
+    """
 
     path: Path
     manifest: Manifest
@@ -131,7 +138,8 @@ class Artifact:
     @property
     def size_bytes(self) -> int:
         """Bytes of all files that a runtime needs."""
-        return sum((self.path.parent / name).stat().st_size for name in self.manifest.files)
+        paths = [self.path.parent / name for name in self.manifest.files]
+        return sum(file.stat().st_size for path in paths for file in files_of(path))
 
 
 def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
@@ -142,7 +150,7 @@ def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
             _require(value, kind, f"{where}{key}.")
         elif isinstance(kind, dict) or not isinstance(value, kind):
             raise TypeError(f"{where}{key} is {type(value).__name__}")
-    if not where and data.get("parity") is not None:
+    if not where and data.get("parity") is not None and NOT_COMPARED not in data["parity"]:
         _require(data["parity"], PARITY_FACTS, "parity.")
     if not where and data.get("golden") is not None:
         _require(data["golden"], GOLDEN_FACTS, "golden.")
@@ -154,9 +162,24 @@ def sidecar(path: Path) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Hex digest of a file's bytes; of a folder, that of the listing which ``sha256sum`` would give of its files."""
+    if path.is_dir():
+        lines = [f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file itself; all files below a folder, sorted, but hidden ones, which file managers leave there."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("[!.]*") if not file.is_dir())
+
+
+def is_there(path: Path) -> bool:
+    """Whether an artifact is at ``path``: a folder for formats that are one, a file for all others."""
+    return path.is_dir() if path.suffix in FOLDER_SUFFIXES else path.is_file()
 
 
 def load_artifact(path: str | Path) -> Artifact:
@@ -165,7 +188,7 @@ def load_artifact(path: str | Path) -> Artifact:
     Raises MissingInputError where the artifact or its manifest is missing, DataError where they disagree.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
     beside = sidecar(path)
     if not beside.is_file():
@@ -183,7 +206,7 @@ def check_files(path: Path, manifest: Manifest) -> None:
         raise DataError(f"{path}: the manifest beside it is that of {', '.join(manifest.files) or 'no file'}")
     for name, digest in manifest.files.items():
         file = path.parent / name
-        if Path(name).name != name or not file.is_file() or file.is_symlink():
+        if Path(name).name != name or not is_there(file) or any(part.is_symlink() for part in (file, *files_of(file))):
             raise DataError(f"{path}: its file '{name}' is missing or not a plain file beside it")
         if sha256_of(file) != digest:
             raise DataError(

@@ -13,7 +13,8 @@ import numpy as np
 from elir_edge.errors import DataError, missing_package
 
 FILE_IDENTIFIER = b"TFL3"
-UINT8 = 3
+FLOAT32, FLOAT16, UINT8 = 0, 1, 3
+DEQUANTIZE, DEQUANTIZE_VERSION = 6, 2
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
 
@@ -133,6 +134,14 @@ def own_constant(model: Any, index: int, values: np.ndarray) -> int:
     return len(graph.tensors) - 1
 
 
+def add_half_constant(model: Any, index: int, values: np.ndarray) -> int:
+    """A float16 constant of the shape of the one at ``index``; gives its index."""
+    half = own_constant(model, index, values)
+    tensor = model.subgraphs[0].tensors[half]
+    tensor.type, tensor.name = FLOAT16, tensor.name + b"_half"
+    return half
+
+
 def drop_unused(model: Any) -> None:
     """Take out the tensors and buffers that nothing in the main graph refers to."""
     graph = model.subgraphs[0]
@@ -181,6 +190,17 @@ def add_op(model: Any, position: int, builtin: int, version: int, source: int, r
     model.subgraphs[0].operators.insert(position, op)
 
 
+def show_as_float(model: Any, name: str) -> None:
+    """Make ``name`` the float32 form of a quantized tensor of that name; float tensors stay as they are."""
+    graph, index = model.subgraphs[0], produced_by(model).get(name)
+    if index is None or graph.tensors[index].type == FLOAT32:
+        return
+    graph.tensors[index].name = f"{name}_quantized".encode()
+    shown = add_tensor(model, index, name, FLOAT32, 0)
+    graph.tensors[shown].quantization = None
+    add_op(model, len(graph.operators), DEQUANTIZE, DEQUANTIZE_VERSION, index, shown)
+
+
 def _op_code(model: Any, builtin: int, version: int) -> int:
     for i, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
@@ -224,7 +244,7 @@ def _sharing_builder() -> Any:
     """A builder that refers to a vector it has written before instead of writing it again."""
     import flatbuffers
 
-    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    class SharingBuilder(flatbuffers.Builder):
         def __init__(self) -> None:
             super().__init__(1 << 20)
             self._written: dict[tuple[str, bytes], Any] = {}

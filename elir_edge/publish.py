@@ -75,8 +75,14 @@ def staging(destination: Path) -> Iterator[Path]:
 
 
 def copy_in(source: Path, folder: Path) -> Path:
-    """Copy a file into a staging folder and sync it. Raises StorageError where the disk is full or fails."""
+    """Copy a file or folder into a staging folder and sync it. Raises StorageError where the disk is full or fails."""
     target = folder / source.name
+    if source.is_dir():
+        with storage_errors(target):
+            target.mkdir()
+        for part in sorted(source.iterdir()):
+            copy_in(part, target)
+        return target
     with storage_errors(target), source.open("rb") as reading, target.open("xb") as writing:
         shutil.copyfileobj(reading, writing, 1 << 20)
         _sync(writing.fileno())
@@ -93,13 +99,18 @@ def write_in(folder: Path, name: str, data: bytes) -> Path:
 
 
 def publish(files: list[Path], folder: Path) -> None:
-    """Rename staged files into ``folder``, in the order given: the manifest last. Symlinks there are replaced."""
+    """Rename staged files into ``folder``, in the order given: the manifest last. Symlinks there are replaced.
+
+    So is a folder by a folder: the old one goes into the staging folder, and away with it.
+    """
     targets = {file: folder / file.name for file in files}
-    for target in targets.values():
-        if target.is_dir() and not target.is_symlink():
+    for file, target in targets.items():
+        if target.is_dir() and not target.is_symlink() and not file.is_dir():
             raise OutputError(f"{target}: is a folder", hint="give the name of a file")
     for file, target in targets.items():
         with storage_errors(target):
+            if file.is_dir() and target.exists():
+                target.replace(file.with_name(f"{file.name}.old"))
             file.replace(target)
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

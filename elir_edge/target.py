@@ -16,6 +16,8 @@ from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
 from elir_edge.progress import Progress
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from elir_edge.lowering.static import StaticRestorer
 
 ENTRY_POINTS = "elir_edge.targets"
@@ -46,7 +48,8 @@ class Target:
     manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8,
     ``latent_layout`` that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open
     first; ``backends`` what runs it, the default first; ``packages`` whose versions belong into the manifest;
-    ``extra`` what to install.
+    ``extra`` what to install; ``try_it`` the command that shows an artifact at work; ``quantizers`` the packages that
+    only integer precisions need; ``bytes_only`` the precisions whose graphs take and give bytes and nothing else.
     """
 
     name: str
@@ -61,6 +64,13 @@ class Target:
     extra: str
     convert: Callable[[StaticRestorer, Conversion], dict[str, Any]]
     embed: Callable[[Path, str], None]
+    try_it: str = "elir-edge restore PICTURE -o restored.png --artifact {path}"
+    quantizers: tuple[str, ...] = ()
+    bytes_only: tuple[str, ...] = ()
+
+    def ios(self, precision: str) -> tuple[str, ...]:
+        """The kinds of pictures a graph of that precision can take and give, the usual one first."""
+        return ("uint8",) if precision in self.bytes_only else tuple(self.layouts)
 
 
 def targets() -> dict[str, Target]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from elir_edge.errors import UnavailableError, UsageError
 from elir_edge.images import PHOTOGRAPHS, builtin_photograph, fit_picture, pictures_in, read_picture
 from elir_edge.model.restorer import Restorer
 from elir_edge.noise import NoiseContract
-from elir_edge.parity import BYTE_LEVELS, FP32_MAX_ABS, Comparison, compare
+from elir_edge.parity import Comparison, Gate, compare, gate_for, psnr_of
 from elir_edge.progress import Progress, Silent
 from elir_edge.reference import picture_of, reference_trajectory, stages_of
 from elir_edge.restore import image_input, noise_feeds, to_graph
@@ -24,7 +24,6 @@ from elir_edge.runtime.base import Session
 from elir_edge.signature import IMAGE, RESTORED, StageSpec
 
 STAGE_TOLERANCE = 1e-4
-MEAN_SHIFT = 0.1 / 255
 
 
 @dataclass(frozen=True)
@@ -37,23 +36,60 @@ class StageDrift:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What is known of a picture whose original is: PSNR against it, in dB, of PyTorch fp32 and of the artifact."""
+
+    reference_db: float
+    artifact_db: float
+
+    @property
+    def drop_db(self) -> float:
+        """What the artifact loses."""
+        return self.reference_db - self.artifact_db
+
+
+@dataclass(frozen=True)
 class Validation:
-    """An artifact held against its model on several pictures. ``limit`` is what ``max_abs`` must not exceed."""
+    """An artifact held against its model on several pictures; ``truths`` where their originals are known."""
 
     backend: str
-    limit: float
+    gate: Gate
     pictures: dict[str, Comparison]
+    truths: dict[str, Truth] = field(default_factory=dict)
     stages: tuple[StageDrift, ...] = ()
 
     @property
     def worst(self) -> str:
         """The picture that differs most."""
-        return max(self.pictures, key=lambda name: self.pictures[name].max_abs)
+        return max(self.pictures, key=lambda name: self._badness(self.pictures[name]))
+
+    @property
+    def mean_drop_db(self) -> float | None:
+        """Loss against the originals on average; None where they are not known."""
+        return float(np.mean([truth.drop_db for truth in self.truths.values()])) if self.truths else None
+
+    @property
+    def worst_drop_db(self) -> float | None:
+        """Loss on the picture that loses most; None where no original is known."""
+        return max((truth.drop_db for truth in self.truths.values()), default=None)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Every sentence that says why the gate holds it back."""
+        named = [(name, self.gate.complaint(item)) for name, item in self.pictures.items()]
+        found = [f"{name}: {complaint}" for name, complaint in named if complaint]
+        for drop, allowed, which in (
+            (self.mean_drop_db, self.gate.mean_drop_db, "on average"),
+            (self.worst_drop_db, self.gate.worst_drop_db, "on the worst picture"),
+        ):
+            if drop is not None and allowed is not None and not drop <= allowed:
+                found.append(f"{drop:.2f} dB lost against the ground truth {which}, allowed are {allowed:g}")
+        return tuple(found)
 
     @property
     def passed(self) -> bool:
-        """Whether every picture is within the limit."""
-        return all(_within(item, self.limit) for item in self.pictures.values())
+        """Whether the gate lets it through."""
+        return not self.failures
 
     @property
     def drift_began(self) -> str | None:
@@ -69,17 +105,18 @@ class Validation:
         worst = self.pictures[self.worst]
         summary = {
             "passed": self.passed,
+            "failures": self.failures,
             "worst": self.worst,
             "max_abs": worst.max_abs,
+            "psnr_db": worst.psnr_db,
+            "mean_drop_db": self.mean_drop_db,
+            "worst_drop_db": self.worst_drop_db,
             "drift_began": self.drift_began,
         }
         return summary | dataclasses.asdict(self)
 
-
-def _within(item: Comparison, limit: float) -> bool:
-    """No difference beyond ``limit``, and no colour shift beyond a tenth of a level, as cutting off bytes would be."""
-    shift = max(abs(channel) for channel in item.mean_shift)
-    return item.problem is None and item.max_abs <= limit and shift <= MEAN_SHIFT
+    def _badness(self, item: Comparison) -> float:
+        return item.max_abs if self.gate.psnr_db is None else -item.psnr_db
 
 
 def validate(
@@ -90,21 +127,27 @@ def validate(
     backend: str | None = None,
     stages: bool = False,
     progress: Progress | None = None,
+    originals: Mapping[str, np.ndarray] | None = None,
 ) -> Validation:
     """Run the artifact and the model on ``pictures`` (uint8 H x W x 3, fitted to the graph's size) and compare.
 
+    ``originals`` are what ``pictures`` were before they were degraded, under the same names and of the graph's size.
     With ``stages``, or where the result fails, the stages inside are compared too, on the worst picture.
     """
     progress = progress or Silent()
     noise = NoiseContract(manifest.noise["mode"], manifest.noise["seed"])
     fitted = {name: fit_picture(pixels, *manifest.size) for name, pixels in pictures.items()}
-    results = {}
+    results, truths = {}, {}
     with open_session(path, backend) as session, progress.stage("comparing with PyTorch", len(fitted)) as advance:
         name = session.backend
         for label, pixels in fitted.items():
-            results[label] = _compare(session, restorer, pixels, noise, manifest.io)
+            expected = picture_of(reference_trajectory(restorer, pixels, noise).restored, manifest.io)
+            actual = _picture(session, _run(session, pixels)[RESTORED])
+            results[label] = compare(actual, expected)
+            if originals is not None:
+                truths[label] = Truth(*(_truth(picture, originals[label]) for picture in (expected, actual)))
             advance(1)
-    validation = Validation(name, limit_for(manifest), results)
+    validation = Validation(name, gate_for(manifest.precision, manifest.io), results, truths)
     if stages or not validation.passed:
         try:
             with progress.stage("comparing stages"):
@@ -115,9 +158,9 @@ def validate(
     return validation
 
 
-def limit_for(manifest: Manifest) -> float:
-    """The largest difference allowed on the scale of 0..1: one level for bytes, which round, 1e-4 for floats."""
-    return BYTE_LEVELS / 255 + 1e-9 if manifest.io == "uint8" else FP32_MAX_ABS
+def _truth(picture: np.ndarray, original: np.ndarray) -> float:
+    levels = picture.astype(np.float64) * (1 if picture.dtype == np.uint8 else 255)
+    return psnr_of((levels - original) / 255)
 
 
 def gather_pictures(source: Path | None) -> dict[str, np.ndarray]:
@@ -138,11 +181,6 @@ def check_same_weights(manifest: Manifest, restorer: Restorer) -> None:
             f"these weights are not the ones the artifact was made from ({manifest.weights['name']})",
             hint="give the checkpoint it was exported from with --weights",
         )
-
-
-def _compare(session: Session, restorer: Restorer, pixels: np.ndarray, noise: NoiseContract, io: str) -> Comparison:
-    expected = picture_of(reference_trajectory(restorer, pixels, noise).restored, io)
-    return compare(_picture(session, _run(session, pixels)[RESTORED]), expected)
 
 
 def _run(session: Session, pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -78,4 +78,6 @@ TARGET = Target(
     extra="tflite",
     convert=convert,
     embed=embed,
+    quantizers=("ai-edge-quantizer",),
+    bytes_only=("int8",),
 )

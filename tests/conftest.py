@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 from hypothesis import settings
 
+from elir_edge.errors import UnavailableError
 from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from exporters.web import PLACE, find_runtime
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
 
@@ -40,9 +43,25 @@ def tiny_restorer(tiny_spec):
     return load_restorer(tiny_spec)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def npm_package():
+    """What npm installed for the web target stays findable from the private caches."""
+    with contextlib.suppress(UnavailableError):
+        os.environ.setdefault(PLACE, str(find_runtime()))
+
+
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory, monkeypatch):
     """Downloads and locks of a test stay its own."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium without a window, the same for all tests."""
+    from tests.browser import open_browser
+
+    with open_browser() as opened:
+        yield opened

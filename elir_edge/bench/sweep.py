@@ -82,7 +82,7 @@ def sweep(
     pairs = choose_backends([artifact.path for artifact in artifacts], plan.backends, progress.note)
     sections, galleries = [], []
     peaks: dict[str, float] = {}
-    for group in _by_model(artifacts):
+    for group in _by_model([artifact for artifact in artifacts if artifact.path in dict(pairs)]):
         found = _artifact_rows(group, pairs, plan)
         manifest = group[0].manifest
         forms = _torch_rows(manifest, plan) if reference else []

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from elir_edge.bench.results import Results
     from elir_edge.bench.sweep import Gallery, Plan
 
-ENDINGS = (".onnx", ".xml", ".tflite")
 PATH = click.Path(path_type=Path)
 
 
@@ -111,13 +110,16 @@ def _forms(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
     """Those named, and every artifact in the folder: what has the ending and a manifest beside it."""
-    from elir_edge.artifact import sidecar
+    from elir_edge.artifact import is_there, sidecar
+    from elir_edge.runtime import BACKENDS
 
     if folder is None:
         return list(artifacts)
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder")
-    found = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS and sidecar(path).is_file()]
+    endings = {suffix for backend in BACKENDS.values() for suffix in backend.suffixes}
+    there = [path for path in sorted(folder.iterdir()) if path.suffix in endings and is_there(path)]
+    found = [path for path in there if sidecar(path).is_file()]
     if not found and not artifacts:
         raise MissingInputError(f"{folder}: holds no artifact with a manifest beside it", hint="elir-edge export")
     return [*artifacts, *found]

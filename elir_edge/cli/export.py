@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
+from elir_edge.artifact import NOT_COMPARED
 from elir_edge.cli.lower import echo_costs, lowering_costs
-from elir_edge.cli.shared import Shown, echo_json, form_options, json_option, load_model, model_options
+from elir_edge.cli.shared import F, Shown, echo_json, form_options, given, json_option, load_model, model_options
+
+QUANTIZATION_OPTIONS = ("calibrate", "task", "calibration_pictures", "calibration_seed", "allow_degraded")
+
+
+def quantization_options(function: F) -> F:
+    """How int8 is reached."""
+    for option in reversed(
+        (
+            click.option(
+                "--calibrate",
+                type=click.Path(path_type=Path),
+                help="Folder of clean photographs to calibrate int8 on. Default: those inside installed packages.",
+            ),
+            click.option("--task", help="What degrades them, see elir-edge degrade. Default: the model's own task."),
+            click.option("--calibration-pictures", default=20, show_default=True, help="Cuts to calibrate on."),
+            click.option("--calibration-seed", default=0, show_default=True, help="Decides the cuts and their noise."),
+            click.option(
+                "--allow-degraded", is_flag=True, help="Write an artifact below its gate too, marked as degraded."
+            ),
+        )
+    ):
+        function = option(function)
+    return function
 
 
 @click.command("export")
@@ -16,6 +41,7 @@ from elir_edge.cli.shared import Shown, echo_json, form_options, json_option, lo
 @click.option("--precision", default="fp32", show_default=True, help="One that the target offers.")
 @model_options
 @form_options
+@quantization_options
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="File or folder to write. Default: build/.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--explain", is_flag=True, help="Show what each rewrite of the lowering saves.")
@@ -27,7 +53,12 @@ def command(
     weights: tuple[str, ...],
     size: str | None,
     noise: str,
-    io: str,
+    io: str | None,
+    calibrate: Path | None,
+    task: str | None,
+    calibration_pictures: int,
+    calibration_seed: int,
+    allow_degraded: bool,
     out: Path | None,
     force: bool,
     explain: bool,
@@ -43,9 +74,15 @@ def command(
     restorer = load_model(preset, weights, shown)
     if explain and not as_json:
         echo_costs(lowering_costs(restorer, size, noise, io, chosen.norm))
-    from elir_edge.exporting import export
+    from elir_edge.exporting import INTEGER_PRECISIONS, export
+    from elir_edge.quantize.calibration import CalibrationRequest
+    from elir_edge.quantize.plan import Quantization
 
-    artifact = export(restorer, target, precision, size, noise, io, out, force, shown)
+    quantization = None
+    if precision in INTEGER_PRECISIONS or any(map(given, QUANTIZATION_OPTIONS)):
+        request = CalibrationRequest(calibrate, task, calibration_pictures, calibration_seed)
+        quantization = Quantization(request, allow_degraded)
+    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
     if as_json:
         report = {"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity}
@@ -55,8 +92,20 @@ def command(
         echo_json(report)
         return
     click.echo(f"{artifact.path}  {artifact.size_bytes / 1e6:.1f} MB, {manifest.graph['gflop']:.1f} GFLOP a picture")
-    click.echo(
-        f"  differs from PyTorch by at most {parity.get('max_abs', 0):.1e} ({parity.get('psnr_db', 0):.0f} dB) "
+    click.echo(f"  {_told(parity)}")
+    click.echo(f"  try it: {chosen.try_it.format(path=artifact.path)}")
+
+
+def _told(parity: dict[str, Any]) -> str:
+    if NOT_COMPARED in parity:
+        return f"not compared with PyTorch: {parity[NOT_COMPARED]}"
+    if "mean_drop_db" in parity:
+        return (
+            f"loses {parity['mean_drop_db']:.2f} dB of {parity['reference_db']:.2f} on photographs that no calibration "
+            f"saw, {parity['worst_drop_db']:.2f} dB on the worst; {parity['psnr_db']:.1f} dB to PyTorch in "
+            f"{parity['backend']}"
+        )
+    return (
+        f"differs from PyTorch by at most {parity.get('max_abs', 0):.1e} ({parity.get('psnr_db', 0):.0f} dB) "
         f"in {parity.get('backend')} on {', '.join(parity.get('pictures', []))}"
     )
-    click.echo(f"  try it: elir-edge restore PICTURE -o restored.png --artifact {artifact.path}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from elir_edge.artifact import NOT_COMPARED
 from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
 from elir_edge.signature import TensorSpec
 
@@ -45,5 +46,7 @@ def _describe(tensor: TensorSpec) -> str:
 
 
 def _parity(parity: dict[str, Any]) -> str:
+    if NOT_COMPARED in parity:
+        return f"not compared: {parity[NOT_COMPARED]}"
     where = f"{parity['backend']} {parity['backend_version']} on {', '.join(parity['pictures'])}"
     return f"max abs {parity['max_abs']:.1e}, {parity['psnr_db']:.1f} dB to {parity['against']}, {where}"

@@ -40,12 +40,13 @@ def command(
         echo_costs(shown)
 
 
-def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str, norm: str) -> list[GraphCost]:
+def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str | None, norm: str) -> list[GraphCost]:
     """The graph's cost after each rewrite, in their order."""
     from elir_edge.lowering.pipeline import lower, measure
 
     costs: list[GraphCost] = []
-    lower(restorer, size, noise, io, norm=norm, on_rewrite=lambda name, graph: costs.append(measure(name, graph)))
+    note = lambda name, graph: costs.append(measure(name, graph))  # noqa: E731
+    lower(restorer, size, noise, io or "float", norm=norm, on_rewrite=note)
     return costs
 
 

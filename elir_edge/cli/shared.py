@@ -37,7 +37,7 @@ noise_option = click.option(
     "--noise", default="baked:0", show_default=True, help="The flow's noise: baked:SEED, input or zero."
 )
 io_option = click.option(
-    "--io", default="float", show_default=True, help="Pictures as float [0, 1] or uint8 0..255, in and out."
+    "--io", help="Pictures as float [0, 1] or uint8 0..255, in and out. Default: float; uint8 for an int8 .tflite."
 )
 
 
@@ -115,10 +115,10 @@ def open_artifact(path: Path, progress: Shown, backend: str | None = None) -> Ar
 
     A damaged file can crash a runtime: what no hash vouches for is first loaded in a process of its own.
     """
-    from elir_edge.artifact import Artifact, load_artifact, sidecar
+    from elir_edge.artifact import Artifact, is_there, load_artifact, sidecar
     from elir_edge.probe import probe
 
-    if sidecar(path).is_file() or not path.is_file():
+    if sidecar(path).is_file() or not is_there(path):
         return load_artifact(path)
     progress.note(f"note: no manifest beside {path}; its content is not vouched for")
     return Artifact(path, probe(path, backend), fresh=False)

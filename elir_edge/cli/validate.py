@@ -50,7 +50,9 @@ def command(
 
 def _show(result: Validation) -> None:
     click.echo(f"{result.backend}: {'equal to PyTorch' if result.passed else 'DIFFERS from PyTorch'} "
-               f"(allowed {result.limit:.1e} max abs)")  # fmt: skip
+               f"(allowed: {result.gate})")  # fmt: skip
+    for failure in result.failures:
+        click.echo(f"  {failure}")
     rows = [
         (name, item.problem or f"{item.max_abs:.2e}", f"{item.p99_abs:.2e}", f"{item.psnr_db:.1f}",
          " ".join(f"{shift:+.1e}" for shift in item.mean_shift), "worst" if name == result.worst else "")

@@ -98,7 +98,8 @@ def _observe(
     interpreter = _open(core)
     image = interpreter.get_input_details()[0]["index"]
     outputs = produced_by(read_model(core, WHERE))
-    ranges, seen = Ranges(), {stage: [] for stage in stages}
+    ranges = Ranges()
+    seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
         for feed in feeds:
             interpreter.set_tensor(image, feed[IMAGE].astype(np.float32))

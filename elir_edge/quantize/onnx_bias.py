@@ -92,9 +92,7 @@ def _part(model: ModelProto, nodes: list[NodeProto], inputs: Tensors, outputs: l
 
 def _types(nodes: list[NodeProto]) -> dict[str, int]:
     integer = {name for node in nodes if node.op_type == "QuantizeLinear" for name in node.output}
-    return {
-        name: TensorProto.UINT8 if name in integer else TensorProto.FLOAT for node in nodes for name in node.output
-    }
+    return {name: TensorProto.UINT8 if name in integer else TensorProto.FLOAT for node in nodes for name in node.output}
 
 
 def _add_to_bias(

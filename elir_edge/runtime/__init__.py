@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elir_edge.artifact import is_there
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError, did_you_mean, missing_package
 from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
@@ -25,13 +26,17 @@ TORCH = "torch"
 class Backend:
     """A runtime: what it is called, which files it opens, the module it needs, and the extra that brings that.
 
-    ``modes`` says whether its ``open_session`` takes a Mode too; without, it runs on the CPU in one way.
+    ``platform`` is the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
+    others; None for those that exist on all. ``modes`` says whether its ``open_session`` takes a Mode too; without, it
+    runs on the CPU in one way.
     """
 
     name: str
     suffixes: tuple[str, ...]
     package: str
     extra: str
+    platform: str | None = None
+    elsewhere: str = ""
     modes: bool = False
 
     def installed(self) -> bool:
@@ -47,6 +52,10 @@ class Backend:
             return version(self.package.replace("_", "-"))
         except PackageNotFoundError:
             return "of unknown version"
+
+    def why_not_here(self) -> str | None:
+        """Why no machine of this kind can run it, in words; None where it can."""
+        return None if self.platform in (None, sys.platform) else self.elsewhere
 
     def load(self) -> Any:
         """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
@@ -65,10 +74,12 @@ class Backend:
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("onnxruntime", (".onnx",), "onnxruntime", "run-onnxruntime", modes=True),
+        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True),
         Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True),
         Backend("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True),
         Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend("executorch", (".pte",), "executorch", "executorch"),
+        Backend("coreml", (".mlpackage",), "coremltools", "coreml", "darwin", "Core ML runs only on macOS"),
         Backend(TORCH, (), "torch", "torch"),
     )
 }
@@ -157,7 +168,7 @@ def open_session(
             raise UsageError(f"{path}: the backend '{backend}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
     else:
         chosen = usual_backend(path)
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
     if mode == DEFAULT_MODE:
         return chosen.load().open_session(path, threads, stages)

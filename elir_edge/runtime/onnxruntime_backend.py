@@ -21,11 +21,12 @@ QUIET = 3
 PROVIDER = "ExecutionProvider"
 REMOTE = "Azure"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+WEB_MODEL = "model.onnx"
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class OnnxRuntimeSession(Session):
-    """Runs a .onnx file."""
+    """Runs a .onnx file, or the one inside a .web folder."""
 
     backend = "onnxruntime"
 
@@ -81,6 +82,7 @@ def _load(path: Path, options: Any, stages: tuple[str, ...] = (), device: str = 
     """The runtime's own session. Given bytes and a folder that is not there, it reads no file that the graph names."""
     if device not in devices():
         raise UnavailableError(f"this ONNX Runtime has no execution provider {device}, only {', '.join(devices())}")
+    path = path / WEB_MODEL if path.is_dir() else path
     options.log_severity_level = QUIET
     options.add_session_config_entry(EXTERNAL_FOLDER, str(path.absolute() / "none"))
     source = _with_outputs(path, stages) if stages else path.read_bytes()

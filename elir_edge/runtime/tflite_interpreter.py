@@ -11,7 +11,7 @@ import numpy as np
 
 from elir_edge.artifact import MANIFEST_KEY
 from elir_edge.errors import DataError
-from elir_edge.flatmodel import get_metadata, pack_model, read_file, set_outputs
+from elir_edge.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float
 from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
@@ -28,6 +28,8 @@ class InterpreterSession(Session):
         model = read_file(path)
         source: dict[str, Any] = {"model_path": str(path)}
         if stages:
+            for stage in stages:
+                show_as_float(model, stage)
             set_outputs(model, [*stages, RESTORED], str(path))
             source = {"model_content": pack_model(model)}
         try:

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from elir_edge.bench.report import html_report
-from tests.bench.browser import open_browser
 from tests.bench.samples import gallery, results, usual
 
 LOADS = re.compile(r"""(?:src|href)\s*=\s*["'](?!data:)|url\(\s*["']?(?!data:)|@import|fetch\(|XMLHttpRequest""")
@@ -39,53 +38,76 @@ def test_without_pictures_there_is_no_slider():
     assert "class='compare'" not in page
 
 
-@pytest.mark.slow
-def test_in_a_browser_the_slider_moves_and_both_themes_show(page, tmp_path):
+@pytest.fixture
+def window(browser, page, tmp_path):
+    """The page in a window, with what it logged as errors."""
     file = tmp_path / "report.html"
     file.write_text(page)
-    with open_browser() as browser:
-        browser.open(file.as_uri())
-        assert browser.run("return document.documentElement.dataset.ready") == "yes"
-        assert browser.run("return document.querySelectorAll('tbody tr').length") == 6
-        assert browser.run("return document.querySelectorAll('figure svg').length") == 4
-        _check_slider(browser)
-        _check_sorting(browser)
-        light = _brightness(browser, dark=False)
-        assert light > 180 > 90 > _brightness(browser, dark=True)
-        assert browser.run("return document.body.scrollWidth <= window.innerWidth")
-        assert browser.errors() == []
+    opened = browser.new_page(viewport={"width": 1366, "height": 1000})
+    opened.wrong = []
+    opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+    opened.on("console", lambda message: opened.wrong.append(message.text) if message.type == "error" else None)
+    opened.on("request", lambda request: opened.wrong.append(request.url) if is_outside(request.url) else None)
+    opened.goto(file.as_uri())
+    yield opened
+    assert opened.wrong == []
+    opened.close()
 
 
-def _check_slider(browser):
-    """Three different pictures, real pixels, and handles that the keyboard moves but not past each other."""
-    images = browser.run(
-        "return [...document.querySelectorAll('.layer img')].map(i => [i.src.length, i.complete && i.naturalWidth])"
-    )
-    assert len(images) == 3
-    assert all(length > 1000 and width == 48 for length, width in images)
-    press = """
-        const handle = document.querySelectorAll('.handle')[arguments[0]];
-        for (let i = 0; i < arguments[2]; i++)
-            handle.dispatchEvent(new KeyboardEvent('keydown', {key: arguments[1]}));
-        return [...document.querySelectorAll('.handle')].map(h => Number(h.getAttribute('aria-valuenow')));
-    """
-    left, right = browser.run(press, 0, "ArrowRight", 5)
-    assert (left, right) == (43, 67)
-    assert browser.run(press, 0, "ArrowRight", 50) == [67, 67]
-    clip = browser.run("return document.querySelectorAll('.layer')[0].style.clipPath")
-    assert clip.startswith("inset(0") and "33.3%" in clip
+def is_outside(url):
+    return not url.startswith(("file:", "data:"))
 
 
-def _check_sorting(browser):
-    names = browser.run("""
-        const head = [...document.querySelectorAll('th')].find(h => h.textContent === 'FPS');
-        head.click();
-        return [...document.querySelectorAll('tbody tr')].map(r => r.cells[0].textContent);
-    """)
-    assert names[0].startswith("c-wrong")
+@pytest.mark.slow
+def test_the_page_opens_whole_in_a_browser(window):
+    assert window.locator("tbody tr").count() == 6
+    assert window.locator("figure svg").count() == 4
+    assert window.evaluate("document.body.scrollWidth <= window.innerWidth")
+    window.set_viewport_size({"width": 390, "height": 844})
+    assert window.evaluate("document.body.scrollWidth <= window.innerWidth")
 
 
-def _brightness(browser, dark):
-    browser.dark(dark)
-    with Image.open(io.BytesIO(browser.screenshot())) as image:
+@pytest.mark.slow
+def test_the_slider_shows_three_pictures_and_its_handles_keep_their_order(window):
+    widths = window.locator(".layer img").evaluate_all("images => images.map(i => i.complete && i.naturalWidth)")
+    assert widths == [48, 48, 48]
+    sources = window.locator(".layer img").evaluate_all("images => images.map(i => i.src)")
+    assert len(set(sources)) == 3
+    left, right = window.get_by_role("slider").all()
+    for _ in range(5):
+        left.press("ArrowRight")
+    assert left.get_attribute("aria-valuenow") == "43"
+    left.press("End")
+    assert left.get_attribute("aria-valuenow") == right.get_attribute("aria-valuenow") == "67"
+    stage = window.locator(".stage").bounding_box()
+    right.drag_to(window.locator(".stage"), target_position={"x": 0.9 * stage["width"], "y": 20}, force=True)
+    assert 88 <= int(right.get_attribute("aria-valuenow")) <= 92
+    assert window.locator(".layer").first.evaluate("layer => layer.style.clipPath").startswith("inset(0")
+
+
+@pytest.mark.slow
+def test_pictures_are_chosen_compared_and_subtracted(window):
+    right = window.locator(".layer img").nth(2)
+    before = right.get_attribute("src")
+    window.locator(".thumbs button").nth(1).click()
+    other = right.get_attribute("src")
+    assert other != before
+    window.locator(".controls select").nth(2).select_option("original")
+    assert right.get_attribute("src") not in (before, other)
+    window.get_by_role("checkbox").check()
+    window.wait_for_function("document.querySelectorAll('.tag')[2].textContent.startsWith('difference')")
+
+
+@pytest.mark.slow
+def test_the_table_sorts_and_both_themes_show(window):
+    window.get_by_role("columnheader", name="FPS").first.click()
+    assert window.locator("tbody tr td").first.text_content().startswith("c-wrong")
+    window.emulate_media(color_scheme="light")
+    light = _brightness(window)
+    window.emulate_media(color_scheme="dark")
+    assert light > 180 > 90 > _brightness(window)
+
+
+def _brightness(window):
+    with Image.open(io.BytesIO(window.screenshot())) as image:
         return float(np.median(np.asarray(image.convert("L"))))

@@ -1,0 +1,40 @@
+"""Half-precision weights in TFLite graphs that compute in single precision."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elir_edge.flatmodel import (
+    DEQUANTIZE,
+    DEQUANTIZE_VERSION,
+    FLOAT32,
+    add_half_constant,
+    add_op,
+    drop_unused,
+    pack_model,
+    read_model,
+)
+
+LARGEST = float(np.finfo(np.float16).max)
+WHERE = "the TFLite graph"
+
+
+def halve_weights(data: bytes) -> bytes:
+    """Store every kernel and constant picture as float16, each followed by one DEQUANTIZE, which runtimes fold.
+
+    Activations are float32, so that no square in a normalisation overflows; vectors (biases, norms) are few numbers and
+    stay float32, and so does a tensor with values beyond float16's range.
+    """
+    model = read_model(data, WHERE)
+    graph = model.subgraphs[0]
+    for index, tensor in enumerate(list(graph.tensors)):
+        stored = model.buffers[tensor.buffer].data
+        if stored is None or tensor.type != FLOAT32 or sum(side > 1 for side in tensor.shape) < 2:
+            continue
+        values = np.asarray(stored, np.uint8).view(np.float32)
+        if np.abs(values).max() <= LARGEST:
+            half = add_half_constant(model, index, values.astype(np.float16))
+            tensor.buffer = 0
+            add_op(model, 0, DEQUANTIZE, DEQUANTIZE_VERSION, half, index)
+    drop_unused(model)
+    return pack_model(model)

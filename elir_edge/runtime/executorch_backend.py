@@ -1,0 +1,92 @@
+"""ExecuTorch on the CPU, through its Python bindings: these take torch tensors, where a phone needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+from executorch.runtime import Runtime, Verification
+
+from elir_edge.artifact import MANIFEST_KEY, Manifest
+from elir_edge.errors import DataError
+from elir_edge.native import captured_output
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.described import Reported, describe
+from elir_edge.signature import RESTORED
+
+DTYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # torch's ScalarType numbers
+FORWARD, STAGES = "forward", "stages"
+
+
+class ExecuTorchSession(Session):
+    """Runs a .pte file. ``threads`` sets the size of the one pool that all sessions of the process share."""
+
+    backend = "executorch"
+
+    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
+        text = read_manifest(path)
+        manifest = Manifest.from_json(text, f"{path} (manifest inside)") if text else None
+        if threads:
+            _unsafe_reset_threadpool(threads)
+        with captured_output():
+            self._method = _load(path, STAGES if stages else FORWARD)
+        meta = self._method.metadata
+        taken = [tensor.name for tensor in manifest.inputs] if manifest else []
+        given = [stage.name for stage in manifest.stages] if manifest and stages else []
+        inputs = _reported(path, meta.num_inputs(), meta.input_tensor_meta, taken or ["image"])
+        outputs = _reported(path, meta.num_outputs(), meta.output_tensor_meta, [*given, RESTORED])
+        missing = set(stages) - {name for name, *_ in outputs}
+        if missing:
+            raise DataError(f"{path}: the program gives no stage called {', '.join(sorted(missing))}")
+        super().__init__(*describe(path, text, inputs, outputs))
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        arguments = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.inputs]
+        results = self._method.execute(arguments)
+        return {tensor.name: result.numpy() for tensor, result in zip(self.outputs, results, strict=True)}
+
+    def _close(self) -> None:
+        del self._method
+
+
+def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded."""
+    return ExecuTorchSession(path, threads, stages)
+
+
+def read_manifest(path: Path) -> str | None:
+    """The manifest in the program's named data, or None."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        data = deserialize_pte_binary(path.read_bytes()).named_data
+    except Exception as error:  # the reader raises whatever the damage leads to
+        raise DataError(f"{path}: not an ExecuTorch program ({type(error).__name__}: {error})") from error
+    entry = data.pte_data.get(MANIFEST_KEY) if data else None
+    return bytes(data.buffers[entry.buffer_index]).decode(errors="replace") if data and entry else None
+
+
+def _load(path: Path, method: str) -> Any:
+    try:
+        program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
+        found = program.load_method(method)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: ExecuTorch cannot load it: {error}") from error
+    if found is None:
+        raise DataError(f"{path}: the program has no method called {method}")
+    return found
+
+
+def _reported(path: Path, count: int, meta: Any, names: list[str]) -> list[Reported]:
+    """A program numbers its inputs and outputs; their names are the manifest's, in the same order."""
+    if count != len(names):
+        raise DataError(f"{path}: the program has {count} tensors where {', '.join(names)} are expected")
+    tensors = [meta(index) for index in range(count)]
+    return [
+        (name, tuple(tensor.sizes()), DTYPES.get(tensor.dtype(), f"type {tensor.dtype()}"))
+        for name, tensor in zip(names, tensors, strict=True)
+    ]

@@ -1,0 +1,192 @@
+// The page: a picture comes in, the worker restores it, the slider shows before and after.
+
+const MOST_PIXELS = 16_000_000; // more than phones let one canvas have
+const $ = (id) => document.getElementById(id);
+const manifest = await (await fetch("manifest.json")).json();
+const [graphHeight, graphWidth] = manifest.size;
+const threads = self.crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency || 1) : 1;
+const worker = new Worker("worker.js", { type: "module" });
+
+let source = null; // the picture as it was given
+let name = "picture";
+let job = 0;
+let ready = false;
+
+describe();
+worker.onmessage = ({ data }) => {
+  if (data.loaded !== undefined) return progress(data.loaded, "Loading the model");
+  if (data.ready) return begin();
+  if (data.tile?.id === job) return showTile(data.tile);
+  if (data.restored?.id === job) return showResult(data.restored);
+  if (data.error) fail(data.error);
+};
+worker.onerror = () => fail("the worker could not be started: open the page through a web server, not as a file");
+worker.postMessage({ open: { manifest, threads } });
+
+function describe() {
+  $("model").textContent = `${manifest.spec.name}: ${manifest.spec.task}`;
+  const many = threads > 1 ? `${threads} threads` : "1 thread";
+  const version = manifest.format["onnxruntime-web"];
+  $("runtime").textContent =
+    `${manifest.precision}, tiles of ${graphWidth} × ${graphHeight} pixels, onnxruntime-web ${version}, ${many}`;
+  if (!manifest.weights.trained) fail("This model has stand-in weights: its pictures mean nothing.");
+}
+
+function begin() {
+  ready = true;
+  if (source) restore();
+}
+
+async function take(blob, called) {
+  try {
+    source = await createImageBitmap(blob);
+  } catch {
+    return fail("That file is not a picture that this browser can read.");
+  }
+  name = (called || "picture").replace(/\.[^.]*$/, "");
+  restore();
+}
+
+/** Draw the picture at the size asked for, and have it restored. */
+function restore() {
+  worker.postMessage({ stop: true });
+  $("error").hidden = true;
+  $("start").hidden = true;
+  $("work").hidden = false;
+  $("done").hidden = true;
+  $("progress").hidden = false;
+  const before = draw();
+  const { width, height } = before.canvas;
+  const after = $("after");
+  [after.width, after.height] = [width, height];
+  $("compare").style.width = `min(100%, max(32rem, ${width}px), calc(70dvh * ${width / height}))`;
+  $("compare").style.aspectRatio = `${width} / ${height}`;
+  progress(0, ready ? "Starting" : "Loading the model");
+  if (!ready) return;
+  const { data } = before.getImageData(0, 0, width, height);
+  job += 1;
+  worker.postMessage({ restore: { id: job, rgba: data, height, width } }, [data.buffer]);
+}
+
+function draw() {
+  const [sx, sy, sw, sh, width, height] = placed($("size").value, source.width, source.height);
+  const canvas = $("before");
+  [canvas.width, canvas.height] = [width, height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "#fff"; // behind what is transparent
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, sx, sy, sw, sh, 0, 0, width, height);
+  return context;
+}
+
+/** What part of the picture is taken, and the size it is drawn at. Nothing is enlarged, but to the model's size. */
+function placed(size, width, height) {
+  if (size === "model") {
+    const scale = Math.min(width / graphWidth, height / graphHeight);
+    const [w, h] = [graphWidth * scale, graphHeight * scale];
+    return [(width - w) / 2, (height - h) / 2, w, h, graphWidth, graphHeight];
+  }
+  const side = size === "full" ? Infinity : Number(size);
+  const scale = Math.min(1, side / Math.max(width, height), Math.sqrt(MOST_PIXELS / (width * height)));
+  return [0, 0, width, height, Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+}
+
+function showTile({ top, left, height, width, rgba, done, of, seconds }) {
+  $("after").getContext("2d").putImageData(new ImageData(rgba, width, height), left, top);
+  const rest = Math.round((seconds / done) * (of - done));
+  progress(done / of, of > 1 ? `Tile ${done} of ${of}${rest > 1 ? `, about ${rest} s left` : ""}` : "Restoring");
+}
+
+function showResult({ rgba, height, width, tiles, seconds }) {
+  $("after").getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
+  $("progress").hidden = true;
+  $("done").hidden = false;
+  $("took").textContent = `${tiles > 1 ? `${tiles} tiles` : "1 tile"} in ${seconds.toFixed(1)} s`;
+  document.body.dataset.seconds = seconds;
+  document.body.dataset.tiles = tiles;
+  document.body.dataset.done = job;
+}
+
+function progress(fraction, text) {
+  $("bar").value = fraction;
+  $("told").textContent = text;
+}
+
+function fail(text) {
+  $("error").textContent = text;
+  $("error").hidden = false;
+}
+
+function restart() {
+  worker.postMessage({ stop: true });
+  job += 1;
+  source = null;
+  $("error").hidden = true;
+  $("work").hidden = true;
+  $("start").hidden = false;
+}
+
+function save() {
+  $("after").toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${name}-restored.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  });
+}
+
+/** A live picture where the page may have one; else the phone's own camera program. */
+async function openCamera() {
+  if (!navigator.mediaDevices?.getUserMedia) return $("capture").click();
+  try {
+    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1920 } });
+  } catch {
+    return fail("No camera: there is none, or the page was not allowed to use it.");
+  }
+  $("viewfinder").showModal();
+  await $("video").play();
+}
+
+function shoot() {
+  const video = $("video");
+  const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  canvas.convertToBlob().then((blob) => take(blob, "camera"));
+  $("viewfinder").close();
+}
+
+function closeCamera() {
+  for (const track of $("video").srcObject?.getTracks() ?? []) track.stop();
+  $("video").srcObject = null;
+}
+
+for (const id of ["file", "capture"]) {
+  $(id).onchange = ({ target }) => {
+    if (target.files[0]) take(target.files[0], target.files[0].name);
+    target.value = "";
+  };
+}
+$("choose").onclick = () => $("file").click();
+$("camera").onclick = openCamera;
+$("shutter").onclick = shoot;
+$("cancel").onclick = () => $("viewfinder").close();
+$("viewfinder").onclose = closeCamera;
+$("again").onclick = restart;
+$("stop").onclick = restart;
+$("save").onclick = save;
+$("size").onchange = () => source && restore();
+$("slider").oninput = ({ target }) => $("compare").style.setProperty("--split", `${target.value / 10}%`);
+document.ondragover = (event) => { event.preventDefault(); $("start").classList.add("over"); };
+document.ondragleave = () => $("start").classList.remove("over");
+document.ondrop = (event) => {
+  event.preventDefault();
+  $("start").classList.remove("over");
+  const file = event.dataTransfer.files[0];
+  if (file) take(file, file.name);
+};
+document.onpaste = ({ clipboardData }) => {
+  const file = clipboardData.files[0];
+  if (file) take(file, file.name);
+};

@@ -1,0 +1,138 @@
+"""ExecuTorch (.pte): the graph delegated to XNNPACK, with two methods over it, ``forward`` and ``stages``."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import missing_package
+from elir_edge.native import captured_output
+from elir_edge.target import Conversion, Target
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule, Node
+
+    from elir_edge.lowering.static import StaticRestorer
+
+FORWARD, STAGES = "forward", "stages"
+DELEGATE_CALL = "executorch_call_delegate"
+TRACES = ("from_node", "stack_trace", "nn_module_stack", "source_fn_stack")
+ALIGNMENT = 16
+
+
+def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
+    """Write ``stem.pte``. ``forward`` gives the restored image; ``stages`` what it passes through, then the image.
+
+    What is inside a delegate cannot be looked at from outside, so the delegate gives the latents too, and the two
+    methods differ only in which of its results they hand on.
+    """
+    with conversion.progress.stage("converting to ExecuTorch"), captured_output():
+        program, facts = _lower(graph)
+    path = conversion.folder / f"{conversion.stem}.pte"
+    path.write_bytes(program)
+    _add_forward(path)
+    return {"methods": [FORWARD, STAGES], "delegate": "XNNPACK", **facts}
+
+
+def embed(path: Path, text: str) -> None:
+    """Put the manifest into the program's named data, where the C++ runtime finds it too."""
+    from executorch.exir._serialize._named_data_store import NamedDataStore
+
+    with _rewritten(path) as file:
+        store = NamedDataStore()
+        if file.named_data is not None:
+            for name, entry in file.named_data.pte_data.items():
+                if name != MANIFEST_KEY:
+                    store.add_named_data(name, file.named_data.buffers[entry.buffer_index], entry.alignment)
+        store.add_named_data(MANIFEST_KEY, text.encode(), ALIGNMENT)
+        file.named_data = store.get_named_data_store_output()
+
+
+def _lower(graph: StaticRestorer) -> tuple[bytes, dict[str, Any]]:
+    try:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+    except ImportError as error:
+        raise missing_package("executorch", "executorch") from error
+    from elir_edge.lowering.trace import trace
+
+    manager = to_edge_transform_and_lower({STAGES: _tidy(trace(graph))}, partitioner=[XnnpackPartitioner()])
+    facts = _delegation(manager.exported_program(STAGES).graph_module)
+    return manager.to_executorch().buffer, facts
+
+
+def _add_forward(path: Path) -> None:
+    """A second method that runs the same instructions and hands on the last result only."""
+    with _rewritten(path) as file:
+        (stages,) = file.program.execution_plan
+        forward = copy.deepcopy(stages)
+        forward.name, forward.outputs = FORWARD, stages.outputs[-1:]
+        file.program.execution_plan = [forward, stages]
+
+
+@contextmanager
+def _rewritten(path: Path) -> Iterator[Any]:
+    from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
+
+    file = deserialize_pte_binary(path.read_bytes())
+    yield file
+    path.write_bytes(bytes(serialize_pte_binary(file, extract_delegate_segments=True)))
+
+
+def _tidy(program: ExportedProgram) -> ExportedProgram:
+    """Drop concatenations of one tensor, which XNNPACK leaves, and what tells of the code that was traced."""
+    import torch
+
+    for node in list(program.graph.nodes):
+        for key in TRACES:
+            node.meta.pop(key, None)
+        if node.target is torch.ops.aten.cat.default and len(node.args[0]) == 1:
+            node.replace_all_uses_with(node.args[0][0])
+            program.graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
+
+
+def _delegation(module: GraphModule) -> dict[str, Any]:
+    """How many ops XNNPACK runs, in how many parts, and which ops are left to ExecuTorch's own kernels."""
+    parts = [part for node in module.graph.nodes if (part := _part(module, node)) is not None]
+    left = Counter(_op_name(node) for node in _calls(module) if _part(module, node) is None)
+    delegated = sum(1 for part in parts for node in _calls(part))
+    return {"delegated_ops": delegated, "delegated_parts": len(parts), "other_ops": dict(sorted(left.items()))}
+
+
+def _calls(module: GraphModule) -> Iterator[Node]:
+    return (node for node in module.graph.nodes if node.op == "call_function" and "getitem" not in str(node.target))
+
+
+def _part(module: GraphModule, node: Node) -> GraphModule | None:
+    """The graph inside the delegate that ``node`` calls, or None where it calls something else."""
+    if node.op != "call_function" or str(node.target) != DELEGATE_CALL:
+        return None
+    return getattr(module, str(node.args[0])).original_module.graph_module
+
+
+def _op_name(node: Node) -> str:
+    return str(getattr(node.target, "_name", node.target))
+
+
+TARGET = Target(
+    name="executorch",
+    description="ExecuTorch .pte, delegated to XNNPACK",
+    suffixes=(".pte",),
+    precisions=("fp32",),
+    layouts={"float": "NCHW", "uint8": "NHWC"},
+    latent_layout="NCHW",
+    norm="pointwise",
+    backends=("executorch",),
+    packages=("torch", "executorch"),
+    extra="executorch",
+    convert=convert,
+    embed=embed,
+)

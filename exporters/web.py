@@ -1,0 +1,87 @@
+"""A web page: a static folder that runs the ONNX graph in a browser with onnxruntime-web, which it brings along."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.cache import cache_folder
+from elir_edge.errors import UnavailableError
+from elir_edge.target import Conversion, Target, get_target
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
+
+PACKAGE = "onnxruntime-web"
+PLACE = "ELIR_EDGE_ONNXRUNTIME_WEB"
+TESTED = "1.30.0"
+MODEL, MANIFEST, LICENCE = "model.onnx", "manifest.json", "LICENSE.txt"
+RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+
+
+def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
+    """Write the folder ``stem.web``: the page, the runtime, and the graph as the onnx target converts it."""
+    package = find_runtime()
+    folder = conversion.folder / f"{conversion.stem}.web"
+    folder.mkdir()
+    facts = get_target("onnx").convert(graph, dataclasses.replace(conversion, folder=folder, stem=Path(MODEL).stem))
+    for file in files("elir_edge").joinpath("web").iterdir():
+        if file.name != LICENCE:
+            (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "ort").mkdir()
+    for name in RUNTIME:
+        shutil.copyfile(package / "dist" / name, folder / "ort" / name)
+    (folder / "ort" / LICENCE).write_text(files("elir_edge").joinpath("web", LICENCE).read_text())
+    return {**facts, PACKAGE: _version(package)}
+
+
+def embed(path: Path, text: str) -> None:
+    """Put the manifest into the graph, and beside it where the page reads it."""
+    get_target("onnx").embed(path / MODEL, text)
+    (path / MANIFEST).write_text(text)
+
+
+def find_runtime() -> Path:
+    """The npm package's folder: where ``ELIR_EDGE_ONNXRUNTIME_WEB`` says, else in the tool's cache, else from here up.
+
+    Raises UnavailableError, with the npm command, where it is in none of these.
+    """
+    cache = cache_folder("npm")
+    given = os.environ.get(PLACE)
+    above = [parent / "node_modules" / PACKAGE for parent in (Path.cwd(), *Path.cwd().parents)]
+    places = [Path(given)] if given else [cache / "node_modules" / PACKAGE, *above]
+    for place in places:
+        if all((place / "dist" / name).is_file() for name in RUNTIME):
+            return place
+    said = f"{given} ({PLACE}) is not" if given else "this needs"
+    npm = "" if shutil.which("npm") else "install Node.js, which brings npm, then "
+    raise UnavailableError(
+        f"{said} the npm package '{PACKAGE}' with its dist folder",
+        hint=f"{npm}npm install --prefix '{cache}' {PACKAGE}@{TESTED}, or set {PLACE} to where it is",
+    )
+
+
+def _version(package: Path) -> str:
+    return str(json.loads((package / "package.json").read_text())["version"])
+
+
+TARGET = Target(
+    name="web",
+    description="a web page that runs the ONNX graph, .web folder",
+    suffixes=(".web",),
+    precisions=("fp32",),
+    layouts={"float": "NCHW", "uint8": "NHWC"},
+    latent_layout="NCHW",
+    norm="native",
+    backends=("onnxruntime",),
+    packages=("torch", "onnx", "onnxscript", "onnxsim"),
+    extra="web",
+    convert=convert,
+    embed=embed,
+    try_it="python3 -m http.server -d {path}, then http://localhost:8000",
+)
