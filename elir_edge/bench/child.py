@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from elir_edge.errors import DataError, ElirEdgeError, UnavailableError
 
 Answer = dict[str, Any]
+LAST_WORDS = 2000
 
 
 class Child:
@@ -25,11 +27,12 @@ class Child:
 
     def __init__(self, module: str, request: Answer, name: str) -> None:
         self.name = name
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         self._child = subprocess.Popen(
             [sys.executable, "-P", "-m", module, json.dumps(request)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
         )
         try:
@@ -58,6 +61,7 @@ class Child:
         """End the child. Closing twice is allowed."""
         self._child.kill()
         self._child.communicate()
+        self._said.close()
 
     def _answer(self) -> Answer:
         assert self._child.stdout is not None
@@ -76,7 +80,10 @@ class Child:
             os.kill(self._child.pid, number)
 
     def _death(self) -> str:
-        return f"{self.name}: its process died (status {self._child.wait()})"
+        status = self._child.wait()
+        said = os.pread(self._said.fileno(), LAST_WORDS, max(0, os.fstat(self._said.fileno()).st_size - LAST_WORDS))
+        lines = said.decode(errors="replace").strip().splitlines()
+        return f"{self.name}: its process died (status {status}{', ' + lines[-1] if lines else ''})"
 
 
 def serve(request: Answer, open_handler: Callable[[Answer], tuple[Answer, Callable[[Answer], Answer]]]) -> None:

@@ -18,7 +18,7 @@ from elir_edge.bench.statistics import relative_spread
 
 SIDE = 1536
 REPEATS = 3
-ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "bf16": "bf16", "int8": "int8"}
+ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "bf16": "bf16", "int8": "int8", "mixed": "int8"}
 MODULE = "elir_edge.bench.peaks"
 
 

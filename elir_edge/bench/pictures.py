@@ -43,23 +43,32 @@ def make_scene(spec: ModelSpec, size: tuple[int, int]) -> Scene:
     return Scene(PHOTOGRAPHS, np.stack(originals), np.stack(degraded), words)
 
 
-def judge(restored: np.ndarray, expected: np.ndarray, scene: Scene, computes_in: str) -> Judgement:
-    """Hold ``restored`` (N x H x W x 3, float in 0..1 or uint8) against ``expected``, PyTorch's, float."""
+def judge(
+    restored: np.ndarray, expected: np.ndarray, scene: Scene, computes_in: str, trained: bool = True
+) -> Judgement:
+    """Hold ``restored`` (N x H x W x 3, float in 0..1 or uint8) against ``expected``, PyTorch's, float.
+
+    The gate is that of ``validate``; what is lost against the originals counts where the weights are ``trained``.
+    """
+    from elir_edge.validation import Truth, Validation
+
     io = "uint8" if restored.dtype == np.uint8 else "float"
-    gate = gate_for(computes_in, io)
     targets = to_bytes(expected) if io == "uint8" else expected
-    found = [compare(actual, target) for actual, target in zip(restored, targets, strict=True)]
-    passed = all(gate.passes(item) for item in found)
-    quality = _quality(restored, scene) if all(item.problem is None for item in found) else None
-    drop = None if quality is None else _quality(expected, scene) - quality
+    found = {name: compare(actual, target) for name, actual, target in zip(scene.names, restored, targets, strict=True)}
+    comparable = all(item.problem is None for item in found.values())
+    truths = {}
+    if comparable:
+        pairs = zip(_against_originals(expected, scene), _against_originals(restored, scene), strict=True)
+        truths = {name: Truth(*pair) for name, pair in zip(scene.names, pairs, strict=True)}
+    validation = Validation("", gate_for(computes_in, io), found, truths if trained else {})
     return Judgement(
-        OK if passed else WRONG,
-        str(gate),
-        max(item.max_abs for item in found),
-        min(item.psnr_db for item in found),
-        quality,
-        drop,
-        next((item.problem for item in found if item.problem), None),
+        OK if validation.passed else WRONG,
+        str(validation.gate),
+        max(item.max_abs for item in found.values()),
+        min(item.psnr_db for item in found.values()),
+        float(np.mean([truth.artifact_db for truth in truths.values()])) if truths else None,
+        float(np.mean([truth.drop_db for truth in truths.values()])) if truths else None,
+        "; ".join(validation.failures) or None,
     )
 
 
@@ -70,7 +79,7 @@ def to_bytes(pictures: np.ndarray) -> np.ndarray:
     return np.rint(np.nan_to_num(pictures) * np.float32(255)).clip(0, 255).astype(np.uint8)
 
 
-def _quality(restored: np.ndarray, scene: Scene) -> float:
-    """Mean PSNR against the originals, of pictures as they would be saved."""
-    differences = (to_bytes(restored).astype(np.float64) - scene.originals) / 255
-    return float(np.mean([psnr_of(difference) for difference in differences]))
+def _against_originals(pictures: np.ndarray, scene: Scene) -> list[float]:
+    """PSNR in dB of each picture, as it would be saved, against its original."""
+    differences = (to_bytes(pictures).astype(np.float64) - scene.originals) / 255
+    return [psnr_of(difference) for difference in differences]

@@ -16,7 +16,7 @@ from elir_edge.errors import DataError, MissingInputError
 
 SCHEMA = 1
 OK, WRONG, UNCHECKED, FAILED, ABSENT = "ok", "wrong", "unchecked", "failed", "absent"
-GATE_OF_ROW = ("int8", "bf16", "fp16", "fp32")
+LEAST_EXACT_FIRST = ("int8", "mixed", "bf16", "fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Row:
     @property
     def computes_in(self) -> str:
         """The least exact of the artifact's precision and the arithmetic: what gate and roof go by."""
-        return min(self.precision, self.arithmetic, key=GATE_OF_ROW.index)
+        return min(self.precision, self.arithmetic, key=LEAST_EXACT_FIRST.index)
 
     @property
     def key(self) -> tuple[Any, ...]:

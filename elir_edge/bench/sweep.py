@@ -101,7 +101,8 @@ def run_section(
     scene = make_scene(manifest.model_spec(), manifest.size)
     measured = measure(contestants, plan.rounds, progress, scene.degraded, plan.threads)
     reference = measured.restored[0] if contestants[0].request.get("variant") == EAGER else None
-    rows = [_judged(row, made, reference, scene) for row, made in zip(measured.rows, measured.restored, strict=True)]
+    made = zip(measured.rows, measured.restored, strict=True)
+    rows = [_judged(row, pictures, reference, scene, model.trained) for row, pictures in made]
     return Section(model, rows, measured.noise), _gallery(scene, measured), measured.peaks
 
 
@@ -224,13 +225,13 @@ def model_of(manifest: Manifest) -> Model:
     )
 
 
-def _judged(row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene) -> Row:
+def _judged(row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool) -> Row:
     if restored is None or row.error is not None:
         return row
     if reference is None:
         reason = "PyTorch, or the weights the artifact was made from, are not at hand"
         return dataclasses.replace(row, judgement=Judgement(UNCHECKED, reason=reason))
-    return dataclasses.replace(row, judgement=judge(restored, reference, scene, row.computes_in))
+    return dataclasses.replace(row, judgement=judge(restored, reference, scene, row.computes_in, trained))
 
 
 def _gallery(scene: Scene, measured: Measured) -> Gallery:

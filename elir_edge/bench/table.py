@@ -104,10 +104,7 @@ def title(model: Model) -> str:
 
 
 def _why_wrong(row: Row) -> str:
-    judgement = row.judgement
-    assert judgement is not None
-    found = judgement.reason or f"{judgement.psnr_db:.1f} dB, max abs {judgement.max_abs:.2g}"
-    return f"{row.label}: {found}; its gate is {judgement.gate}"
+    return f"{row.label}: {row.judgement.reason}" if row.judgement else row.label
 
 
 def _ms(seconds: float) -> str:

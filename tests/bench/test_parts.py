@@ -83,11 +83,15 @@ def test_pictures_are_judged_by_the_gate_of_what_computed_them(tiny_spec):
     assert np.array_equal(scene.degraded, make_scene(tiny_spec, (32, 32)).degraded)
     assert 20 < (scene.degraded.astype(float) - scene.originals).std() < 26
     expected = (scene.originals / np.float32(255)).astype(np.float32) * np.float32(0.9)
-    near = expected + np.float32(4e-3)
+    signs = np.where(np.arange(expected.size).reshape(expected.shape) % 2, 1, -1).astype(np.float32)
+    near = expected + np.float32(4e-3) * signs
     assert judge(expected, expected, scene, "fp32").status == "ok"
     assert judge(near, expected, scene, "fp32").status == "wrong"
     assert judge(near, expected, scene, "int8").status == "ok"
     assert judge(near, expected, scene, "int8").psnr_db == pytest.approx(48, abs=0.5)
+    tinted = judge(expected + np.float32(4e-3), expected, scene, "int8")
+    assert tinted.status == "wrong"
+    assert "colour" in tinted.reason
     broken = judge(near * np.float32(np.nan), expected, scene, "int8")
     assert broken.status == "wrong"
     assert "NaN" in broken.reason
