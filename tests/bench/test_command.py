@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.helpers import run_process
 from tests.test_target_contract import SPEC
 
 pytestmark = pytest.mark.slow
+SOFTWARE_GPU = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +100,17 @@ def test_what_makes_no_sense_is_refused(folder, tmp_path):
     assert run_process("bench", "--all", folder, "--torch", "slow").code == 2
     assert run_process("bench", "--all", folder, "--preset", "nano").code == 2
     assert run_process("bench", "--all", folder, "-b", "litert").code == 2
+
+
+@pytest.mark.skipif(not SOFTWARE_GPU.is_file(), reason="no software GPU (it comes with chromium) to run on")
+def test_ops_that_fell_to_the_cpu_are_counted(tmp_path):
+    artifact = export(load_restorer(SPEC), "tflite", out=tmp_path)
+    options = ["-b", "litert", "--device", "GPU", "--rounds", "2", "--threads", "1", "--json"]
+    done = run_process("bench", artifact.path, *options, VK_DRIVER_FILES=str(SOFTWARE_GPU), XDG_RUNTIME_DIR="/tmp")
+    assert done.code == 0, done.err
+    _, ours = json.loads(done.out)["sections"][0]["rows"]
+    if ours["status"] == "absent":
+        pytest.skip(ours["error"])
+    assert (ours["device"], ours["status"]) == ("GPU", "ok")
+    assert ours["placement"]["GPU"] > 100 * ours["placement"]["CPU"] > 0
+    assert ours["figures"]["of_roof"] is None
