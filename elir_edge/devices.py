@@ -31,7 +31,10 @@ def find_devices() -> list[Device]:
 
 
 def devices_of(backend: Backend) -> list[Device]:
-    """The devices of one backend; where it is not installed, its CPU as unavailable, with the command."""
+    """The devices of one backend; where it cannot be here or is not installed, its CPU as unavailable, with why."""
+    reason = backend.why_not_here()
+    if reason is not None:
+        return [Device(backend.name, "CPU", False, reason)]
     try:
         backend.load()
     except UnavailableError as error:
