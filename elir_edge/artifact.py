@@ -14,6 +14,7 @@ from elir_edge.signature import StageSpec, TensorSpec
 from elir_edge.spec import ModelSpec
 
 MANIFEST_SCHEMA = 1
+NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
 MANIFEST_KEY = "elir_edge"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 FOLDER_SUFFIXES = (".mlpackage", ".web")
@@ -112,6 +113,12 @@ class Manifest:
     def model_spec(self) -> ModelSpec:
         """The model's specification. Raises ConfigError where it describes none."""
         return ModelSpec.from_dict(self.spec, "manifest.spec")
+
+    @property
+    def names_its_weights(self) -> bool:
+        """Whether the weights can be had by the name stated, as those that come with the package or are published."""
+        prefix = NAMED_WEIGHTS.get(self.weights["kind"])
+        return prefix is not None and str(self.weights["name"]).startswith(prefix)
 
     @property
     def trained(self) -> bool:

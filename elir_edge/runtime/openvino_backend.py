@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, for IR and for ONNX files."""
+"""OpenVINO, for IR and for ONNX files."""
 
 from __future__ import annotations
 
@@ -10,34 +10,47 @@ import numpy as np
 import openvino
 
 from elir_edge.artifact import MANIFEST_KEY
-from elir_edge.errors import DataError
+from elir_edge.errors import DataError, UnavailableError
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
+from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
 BLANKS = b"\xef\xbb\xbf \t\r\n"
 IR_START_WITHIN = 64
+ARITHMETIC = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+NOT_COMPUTED = ("Const", "Input", "Output")
 
 
 class OpenVinoSession(Session):
-    """Runs a .xml and .bin pair, or a .onnx file, in fp32 arithmetic: what a graph holds is what is computed."""
+    """Runs a .xml and .bin pair, or a .onnx file; in fp32 arithmetic (what a graph holds) unless told otherwise."""
 
     backend = "openvino"
 
-    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode) -> None:
         core = openvino.Core()
         model = _read(core, path)
         for name in stages:
             _add_output(model, name, path)
-        properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            properties["INFERENCE_NUM_THREADS"] = threads
+        self.device = _device(core, mode)
         try:
-            self._compiled = core.compile_model(model, self.device, properties)
+            self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
         except RuntimeError as error:
-            raise DataError(f"{path}: OpenVINO cannot compile it: {error}") from error
+            raise DataError(f"{path}: OpenVINO cannot compile it for {self.device}: {error}") from error
         self._request = self._compiled.create_infer_request()
         super().__init__(*describe(path, _manifest(model), _reported(model.inputs), _reported(model.outputs)))
+
+    def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
+        """Run ``count`` times, as many side by side as OpenVINO finds best for the hint."""
+        queue = openvino.AsyncInferQueue(self._compiled)
+        for _ in range(count):
+            queue.start_async(dict(feeds))
+        queue.wait_all()
+
+    def placement(self) -> dict[str, int]:
+        """Ops of the compiled graph, all on the devices that OpenVINO says execute it."""
+        nodes = [op for op in self._compiled.get_runtime_model().get_ops() if _layer_type(op) not in NOT_COMPUTED]
+        return {",".join(self._compiled.get_property("EXECUTION_DEVICES")): len(nodes)}
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._request.infer(dict(feeds))
@@ -47,14 +60,39 @@ class OpenVinoSession(Session):
         del self._request, self._compiled
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded."""
-    return OpenVinoSession(path, threads, stages)
+def open_session(path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode = DEFAULT_MODE) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a device not there."""
+    return OpenVinoSession(path, threads, stages, mode)
 
 
 def read_manifest(path: Path) -> str | None:
     """The manifest inside, or None."""
     return _manifest(_read(openvino.Core(), path))
+
+
+def _device(core: Any, mode: Mode) -> str:
+    there = core.available_devices
+    if mode.device not in there:
+        raise UnavailableError(f"OpenVINO finds no device {mode.device} here, only {', '.join(there)}")
+    able = core.get_property(mode.device, "OPTIMIZATION_CAPABILITIES")
+    if mode.arithmetic != "fp32" and mode.arithmetic.upper() not in able:
+        raise UnavailableError(f"OpenVINO's {mode.device} does not compute in {mode.arithmetic} here")
+    return mode.device
+
+
+def _properties(threads: int | None, mode: Mode) -> dict[str, Any]:
+    """Arithmetic is said wherever it can be: OpenVINO would pick bf16 or f16 by itself where there is hardware."""
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": mode.hint.upper()}
+    if mode.device.startswith((CPU, "GPU")):
+        properties["INFERENCE_PRECISION_HINT"] = ARITHMETIC[mode.arithmetic]
+    if threads and mode.device == CPU:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    return properties
+
+
+def _layer_type(op: Any) -> str:
+    info = op.get_rt_info()
+    return str(info["layerType"].astype(str)) if "layerType" in info else ""
 
 
 def _read(core: Any, path: Path) -> Any:
