@@ -26,7 +26,7 @@ class Backend:
     """A runtime: what it is called, which files it opens, the module it needs, and the extra that brings that.
 
     ``platform`` is the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
-    others; None for those that exist on all.
+    others; None for those that exist on all. ``enters`` says whether its ``open_session`` takes an ``entry`` too.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Backend:
     extra: str
     platform: str | None = None
     elsewhere: str = ""
+    enters: bool = False
 
     def installed(self) -> bool:
         """Whether ``load`` would work, found out without importing anything."""
@@ -71,10 +72,10 @@ class Backend:
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime"),
-        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino"),
-        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert"),
-        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", enters=True),
+        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino", enters=True),
+        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert", enters=True),
+        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True),
         Backend("executorch", (".pte",), "executorch", "executorch"),
         Backend("coreml", (".mlpackage",), "coremltools", "coreml", "darwin", "Core ML runs only on macOS"),
         Backend(TORCH, (), "torch", "torch"),
@@ -142,17 +143,24 @@ def _loads(name: str, required: bool, note: Callable[[str], None]) -> bool:
 
 
 def open_session(
-    model: str | Path | nn.Module, backend: str | None = None, threads: int | None = None, stages: tuple[str, ...] = ()
+    model: str | Path | nn.Module,
+    backend: str | None = None,
+    threads: int | None = None,
+    stages: tuple[str, ...] = (),
+    entry: str | None = None,
 ) -> Session:
     """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
 
     ``threads`` None leaves their number to the runtime; LiteRT then takes all cores. ``stages`` are names of
-    stages to give as outputs too.
+    stages to give as outputs too. ``entry`` is the stage to start at: its latent, float32, is an input in place of the
+    image, and what lies before it is not run; ``stages`` are then later ones.
 
-    Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed),
-    DataError (the file is damaged).
+    Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed, or
+    cannot start at a stage), DataError (the file is damaged, or has no such stage).
     """
     if not isinstance(model, str | Path):
+        if entry is not None:
+            raise _cannot_enter(TORCH)
         return get_backend(TORCH).load().open_session(model, threads, stages)
     path = Path(model)
     if backend is not None:
@@ -163,4 +171,13 @@ def open_session(
         chosen = usual_backend(path)
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
-    return chosen.load().open_session(path, threads, stages)
+    if entry is None:
+        return chosen.load().open_session(path, threads, stages)
+    if not chosen.enters:
+        raise _cannot_enter(chosen.name)
+    return chosen.load().open_session(path, threads, stages, entry=entry)
+
+
+def _cannot_enter(name: str) -> UnavailableError:
+    able = ", ".join(backend.name for backend in BACKENDS.values() if backend.enters)
+    return UnavailableError(f"the backend '{name}' cannot start at a stage", hint=f"these can: {able}")

@@ -15,6 +15,7 @@ from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+QUANTIZER = "FakeQuantize"
 BLANKS = b"\xef\xbb\xbf \t\r\n"
 IR_START_WITHIN = 64
 
@@ -24,11 +25,14 @@ class OpenVinoSession(Session):
 
     backend = "openvino"
 
-    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...], entry: str | None) -> None:
         core = openvino.Core()
         model = _read(core, path)
         for name in stages:
             _add_output(model, name, path)
+        text = _manifest(model)
+        if entry is not None:
+            model = _started_at(model, entry, path)
         properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             properties["INFERENCE_NUM_THREADS"] = threads
@@ -37,7 +41,7 @@ class OpenVinoSession(Session):
         except RuntimeError as error:
             raise DataError(f"{path}: OpenVINO cannot compile it: {error}") from error
         self._request = self._compiled.create_infer_request()
-        super().__init__(*describe(path, _manifest(model), _reported(model.inputs), _reported(model.outputs)))
+        super().__init__(*describe(path, text, _reported(model.inputs), _reported(model.outputs)))
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._request.infer(dict(feeds))
@@ -47,9 +51,9 @@ class OpenVinoSession(Session):
         del self._request, self._compiled
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
+def open_session(path: Path, threads: int | None, stages: tuple[str, ...], *, entry: str | None = None) -> Session:
     """A session over ``path``. Raises DataError where it cannot be loaded."""
-    return OpenVinoSession(path, threads, stages)
+    return OpenVinoSession(path, threads, stages, entry)
 
 
 def read_manifest(path: Path) -> str | None:
@@ -83,6 +87,39 @@ def _add_output(model: Any, name: str, path: Path) -> None:
         model.add_outputs([name])
     except RuntimeError as error:
         raise DataError(f"{path}: the graph has no tensor called {name}") from error
+
+
+def _started_at(model: Any, name: str, path: Path) -> Any:
+    """The part of ``model`` behind the tensor ``name``, or behind what its quantizer reads where it lies after one."""
+    port = _port(model, name, path)
+    while port.get_node().get_type_name() == QUANTIZER:
+        port = port.get_node().input_value(0)
+    entry = openvino.opset13.parameter(port.get_shape(), port.get_element_type())
+    port.replace(entry.output(0))
+    entry.output(0).set_names({name})
+    kept = [given for given in model.get_parameters() if _is_read(given, model.get_results())]
+    return openvino.Model(model.get_results(), [entry, *kept], model.get_friendly_name())
+
+
+def _port(model: Any, name: str, path: Path) -> Any:
+    for node in model.get_ordered_ops():
+        for port in node.outputs():
+            if name in port.get_names() and node.get_type_name() != "Result":
+                return port
+    raise DataError(f"{path}: the graph has no tensor called {name}")
+
+
+def _is_read(parameter: Any, results: list[Any]) -> bool:
+    """Whether any of ``results`` depends on ``parameter``."""
+    seen, waiting = set(), [*results]
+    while waiting:
+        node = waiting.pop()
+        if node == parameter:
+            return True
+        if node.get_friendly_name() not in seen:
+            seen.add(node.get_friendly_name())
+            waiting += [value.get_node() for value in node.input_values()]
+    return False
 
 
 def _reported(ports: list[Any]) -> list[Reported]:
