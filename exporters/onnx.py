@@ -76,7 +76,9 @@ def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) 
         by_stage = nodes_by_stage(model, stages)
         float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
         with captured_output():
-            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops)
+            return quantize_onnx(
+                model, conversion.calibration, conversion.progress, float_ops, frozenset(stages) - {RESTORED}
+            )
     return model
 
 
@@ -124,4 +126,5 @@ TARGET = Target(
     extra="onnx",
     convert=convert,
     embed=embed,
+    quantizers=("onnxruntime",),
 )

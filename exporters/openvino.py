@@ -85,7 +85,8 @@ def _at_precision(model: Any, stages: list[str], conversion: Conversion) -> Any:
 
     by_stage = nodes_by_stage(model, stages)
     float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
-    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops)
+    latents = frozenset(stages) - {RESTORED}
+    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops, latents)
 
 
 def _save(model: Any, path: Path, half: bool = False) -> None:
@@ -140,4 +141,5 @@ TARGET = Target(
     extra="openvino",
     convert=convert,
     embed=embed,
+    quantizers=("nncf",),
 )

@@ -60,14 +60,19 @@ class StaticRestorer(nn.Module):
 
         Latents are in the form's latent layout and times ``latent_gain``.
         """
-        stages = {"encoded": self.enc(self._take_image(image))}
-        z = stages["coarse"] = self.mmse(stages["encoded"]) if self.mmse is not None else stages["encoded"]
-        for k, step in enumerate(self.fields()):
-            z = stages.setdefault("state_0", self._add_noise(z, noise)) if k == 0 else z
-            z = stages[f"state_{k + 1}"] = self._euler(step, z, k)
-        restored = self._give_image(self.dec(z))
+        latents, decoded = self.values(image, noise)
         layout = self.form.latent_layout
-        return {name: _to_layout(latent, layout) for name, latent in stages.items()} | {"restored": restored}
+        stages = {name: _to_layout(latent, layout) for name, latent in latents.items()}
+        return stages | {"restored": self._give_image(decoded)}
+
+    def values(self, image: Tensor, noise: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
+        """Latents by stage, and what the decoder gives, times ``pixel_gain``, before it is clipped: all NCHW."""
+        latents = {"encoded": self.enc(self._take_image(image))}
+        z = latents["coarse"] = self.mmse(latents["encoded"]) if self.mmse is not None else latents["encoded"]
+        for k, step in enumerate(self.fields()):
+            z = latents.setdefault("state_0", self._add_noise(z, noise)) if k == 0 else z
+            z = latents[f"state_{k + 1}"] = self._euler(step, z, k)
+        return latents, self.dec(z)
 
     def fields(self) -> list[Field]:
         """The steps' fields in order."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -14,6 +18,8 @@ def halve_weights(model: ModelProto) -> None:
     Runtimes cast once, when they load. Activations are float32, so that no square in a normalisation overflows; vectors
     (biases, norms) are few numbers and stay float32, and so does a tensor with values beyond float16's range.
     """
+    from onnx import TensorProto, helper, numpy_helper
+
     graph = model.graph
     casts = []
     for tensor in graph.initializer:

@@ -85,6 +85,26 @@ def drop_unused(model: ModelProto) -> None:
     model.graph.initializer.extend(kept)
 
 
+def shorten_names(model: ModelProto) -> None:
+    """Give quantizers, what they make and their parameters short names: of the long ones, a small model has more than
+    a tenth of its size. Kernels, nodes that compute and what those make keep theirs.
+    """
+    stored, names = initializers(model), {}
+    quantizers = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    for i, node in enumerate(quantizers):
+        node.name = f"{node.op_type[0]}{i}"
+        names[node.output[0]] = f"{node.op_type[0].lower()}{i}"
+        parameters = [name for name in node.input if name in stored and len(stored[name].dims) < 2]
+        names |= {name: names.get(name, f"p{i}.{k}") for k, name in enumerate(parameters)}
+    for output in model.graph.output:
+        names.pop(output.name, None)
+    for tensor in model.graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+
+
 def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     """A copy whose outputs are the float tensors called ``names``, and nothing else."""
     exposed = copy_of(model)
@@ -93,19 +113,29 @@ def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     return exposed
 
 
-def split_transposed(model: ModelProto, keep: frozenset[str], sizes: Mapping[str, tuple[int, ...]]) -> None:
+def split_transposed(
+    model: ModelProto, keep: frozenset[str], sizes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
     """Write 4x4 transposed convolutions of stride 2 as four 2x2 convolutions, one for each phase of the output.
 
     ONNX Runtime has no integer transposed convolution. Needs padding 1 on each side, and the height and width of their
     inputs in ``sizes``; others, and the nodes in ``keep``, stay. Guarantees the same function and as many weights.
+    Gives the largest magnitude of each output channel over all four, by the name of each one's kernel: weights that
+    lie on the grid of the whole are to stay on it.
     """
     nodes: list[NodeProto] = []
+    largest: dict[str, np.ndarray] = {}
     for node in model.graph.node:
         splits = node.name not in keep and _is_doubling(node)
+        if splits:
+            weight = numpy_helper.to_array(initializers(model)[node.input[1]])
+            names = [f"{node.input[1]}/{a}{b}" for a, b in PHASES]
+            largest |= dict.fromkeys(names, np.abs(weight).max((0, 2, 3)))
         nodes += _phases(model, node, sizes[node.input[0]]) if splits else [node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     drop_unused(model)
+    return largest
 
 
 def _is_doubling(node: NodeProto) -> bool:
@@ -117,7 +147,7 @@ def _is_doubling(node: NodeProto) -> bool:
 
 
 def _phases(model: ModelProto, node: NodeProto, size: tuple[int, ...]) -> list[NodeProto]:
-    """Row 2m + a of the output sees rows m - 1 + a and m + a of the input by rows 3 - a and 1 - a of the kernel."""
+    """Row 2m + a of the output sees rows m - 1 + a and m + a of the input, through the kernel's 3 - a and 1 - a."""
     stored = initializers(model)
     weight = numpy_helper.to_array(stored[node.input[1]]).transpose(1, 0, 2, 3)
     nodes, parts = [], []

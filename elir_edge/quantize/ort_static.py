@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from elir_edge.errors import missing_package
 from elir_edge.progress import Progress
+from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_graph import (
     consumers,
@@ -23,6 +24,7 @@ from elir_edge.quantize.onnx_graph import (
     open_model,
     own_tensors,
     producers,
+    shorten_names,
     split_transposed,
     with_outputs,
 )
@@ -44,6 +46,7 @@ def quantize_onnx(
     feeds: Feeds,
     progress: Progress,
     float_ops: frozenset[str] = frozenset(),
+    latents: frozenset[str] = frozenset(),
     method: str = RANGE_METHOD,
 ) -> ModelProto:
     """The int8 graph of ``model``, which is not changed.
@@ -53,21 +56,29 @@ def quantize_onnx(
         feeds: the graph's inputs by name, one mapping for each calibration sample, at least one.
         progress: told of the stages.
         float_ops: names of nodes that stay fp32. A node keeps its name.
+        latents: tensors that are sums to be kept unrounded, however they are quantized for the convolutions that read
+            them: an error in the latent stream passes every step unchanged.
         method: of the activation ranges, see ``Ranges.estimate``.
 
     Weights are symmetric, -127 to 127, one scale for each output channel, and stored once for all steps; activations
     are uint8, with a range for each tensor of each step. GroupNormalization, and SiLU right after it, stay float. The
     final clip is left to the last quantizer. Raises DataError where a sample leads to NaN or infinity.
     """
-    prepared = _prepared(model, feeds[0], float_ops)
+    prepared, largest = _prepared(model, feeds[0], float_ops)
     with progress.stage("measuring activations", len(feeds)) as advance:
         seen = _observe(prepared, feeds, advance)
     ranges = seen.ranges.estimate(method) | _picture_range(prepared)
     with progress.stage("quantizing"):
-        quantized = _quantize(prepared, ranges, float_ops | _float_activations(prepared))
+        adds = (node for node in prepared.graph.node if node.op_type == "Add")
+        sums = frozenset(node.name for node in adds if latents & set(node.output))
+        excluded = float_ops | sums | _float_activations(prepared)
+        quantized = _quantize(prepared, ranges, excluded, largest)
+        _pass_floats_on(quantized, excluded)
     with progress.stage("correcting biases") as advance:
         correct_biases(quantized, feeds, seen.means, advance)
     merge_identical(quantized)
+    halve_weights(quantized)
+    shorten_names(quantized)
     return quantized
 
 
@@ -94,12 +105,14 @@ class Observation:
     means: dict[str, np.ndarray]
 
 
-def _prepared(model: ModelProto, sample: Mapping[str, np.ndarray], float_ops: frozenset[str]) -> ModelProto:
+def _prepared(
+    model: ModelProto, sample: Mapping[str, np.ndarray], float_ops: frozenset[str]
+) -> tuple[ModelProto, dict[str, np.ndarray]]:
     prepared = copy_of(model)
-    split_transposed(prepared, float_ops, _sizes(model, sample))
+    largest = split_transposed(prepared, float_ops, _sizes(model, sample))
     own_tensors(prepared)
     _drop_clip(prepared, float_ops)
-    return prepared
+    return prepared, largest
 
 
 def _sizes(model: ModelProto, sample: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
@@ -160,7 +173,7 @@ def _quantizable(model: ModelProto) -> list[str]:
     for node in model.graph.node:
         if node.op_type in QUANTIZED:
             names += [name for name in (*node.input, *node.output) if name in made]
-    return [name for name in dict.fromkeys(names) if made[name].op_type != "Cast" or name != RESTORED]
+    return list(dict.fromkeys(names))
 
 
 def _float_activations(model: ModelProto) -> frozenset[str]:
@@ -173,7 +186,12 @@ def _float_activations(model: ModelProto) -> frozenset[str]:
     return frozenset(names)
 
 
-def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], float_ops: frozenset[str]) -> ModelProto:
+def _quantize(
+    model: ModelProto,
+    ranges: Mapping[str, tuple[float, float]],
+    float_ops: frozenset[str],
+    largest: Mapping[str, np.ndarray],
+) -> ModelProto:
     try:
         from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
     except ImportError as error:
@@ -192,7 +210,10 @@ def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], floa
         nodes_to_quantize=[],
         nodes_to_exclude=sorted(float_ops),
         op_types_to_quantize=list(QUANTIZED),
-        extra_options={"QDQDisableWeightAdjustForInt32Bias": True},
+        extra_options={
+            "QDQDisableWeightAdjustForInt32Bias": True,
+            "TensorQuantOverrides": _given_scales(model, largest),
+        },
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
@@ -200,6 +221,37 @@ def _quantize(model: ModelProto, ranges: Mapping[str, tuple[float, float]], floa
     quantized.producer_name, quantized.producer_version = model.producer_name, model.producer_version
     del quantized.graph.value_info[:], quantized.metadata_props[:]
     return quantized
+
+
+def _given_scales(model: ModelProto, largest: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+    """The scales of kernels whose ``largest`` magnitudes are stated, by the name of each copy of a kernel."""
+    zero = np.int8(0)
+    return {
+        tensor.name: [
+            {"axis": 0, "scale": np.float32(magnitude / 127 if magnitude else 1.0), "zero_point": zero}
+            for magnitude in largest[original].astype(np.float64)
+        ]
+        for tensor in model.graph.initializer
+        if (original := tensor.name.partition("@")[0]) in largest
+    }
+
+
+def _pass_floats_on(model: ModelProto, excluded: frozenset[str]) -> None:
+    """Let float nodes read what float nodes made as it is, not as it was rounded for others."""
+    made = producers(model)
+    floats = {node.name for node in model.graph.node if node.name in excluded or node.op_type not in QUANTIZED}
+    for node in model.graph.node:
+        if node.name in floats and node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            node.input[:] = [_unrounded(name, made, floats) for name in node.input]
+
+
+def _unrounded(name: str, made: Mapping[str, NodeProto], floats: set[str]) -> str:
+    dequantize = made.get(name)
+    quantize = made.get(dequantize.input[0]) if dequantize is not None else None
+    if dequantize is None or dequantize.op_type != "DequantizeLinear" or quantize is None:
+        return name
+    source = made.get(quantize.input[0])
+    return quantize.input[0] if source is None or source.name in floats else name
 
 
 def _state_types(model: ModelProto, floats: Mapping[str, Any]) -> None:

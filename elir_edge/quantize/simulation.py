@@ -1,0 +1,96 @@
+"""An int8 graph simulated in PyTorch: every tensor that the real one rounds is rounded, and gradients pass through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
+from elir_edge.quantize.ranges import Ranges
+
+ACTIVATION_LEVELS = 255
+WEIGHT_LEVELS = 127
+SIGMOID_LEVELS = 256
+SMALLEST = 1e-12
+RECTIFIERS = (functional.relu, torch.relu)
+
+Call = Callable[..., Any]
+
+
+class Simulation:
+    """``ranges`` of every rounded tensor, by its place in the order of execution; ``rectified`` are the places of
+    those that only a ReLU reads, which integer graphs round after it and not before.
+    """
+
+    def __init__(self, ranges: dict[int, tuple[float, float]], rectified: frozenset[int]) -> None:
+        self.ranges, self.rectified = ranges, rectified
+
+    @classmethod
+    def observe(cls, graph: StaticRestorer, inputs: Iterable[tuple[Tensor, ...]], method: str = "mse") -> Simulation:
+        """Measure the ranges on a float graph's ``inputs``, one tuple a sample."""
+        ranges, rectified = Ranges(), set()
+
+        def visit(index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            output = func(*args, **kwargs)
+            output.elir_index = index
+            if func in RECTIFIERS and hasattr(args[0], "elir_index"):
+                rectified.add(args[0].elir_index)
+            ranges.add({str(index): output.detach().numpy()})
+            return output
+
+        with torch.no_grad():
+            for sample in inputs:
+                with Operators(visit):
+                    graph.values(*sample)
+        found = ranges.estimate(method, ACTIVATION_LEVELS + 1)
+        return cls({int(name): ends for name, ends in found.items()}, frozenset(rectified))
+
+    def active(self) -> Operators:
+        """While the result is active, a static graph computes as its int8 form would. A new one for each run."""
+        return Operators(self._visit)
+
+    def _visit(self, index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if func in CONVOLUTIONS:
+            call = Convolution(func, args, kwargs)
+            output = call.run(round_kernel(call.weight, call.output_axis))
+        elif func is functional.silu:
+            gate = through(torch.sigmoid(args[0]), 1 / SIGMOID_LEVELS, 0.0, (SIGMOID_LEVELS - 1) / SIGMOID_LEVELS)
+            output = args[0] * gate
+        else:
+            output = func(*args, **kwargs)
+        if index in self.rectified:
+            return output
+        low, high = self.ranges[index]
+        return through(output, max((high - low) / ACTIVATION_LEVELS, SMALLEST), low, high)
+
+
+def through(values: Tensor, step: float | Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """``values`` clipped to [low, high] and rounded to whole steps; the gradient is that of the clipping alone."""
+    clipped = values.clamp(low, high)
+    return clipped + (torch.round(clipped / step) * step - clipped).detach()
+
+
+def round_kernel(weight: Tensor, axis: int) -> Tensor:
+    """A kernel on the grid of 127 steps a side, one scale for each output channel, which carries no gradient."""
+    others = [i for i in range(weight.dim()) if i != axis]
+    limit = weight.detach().abs().amax(others, keepdim=True).clamp_min(SMALLEST)
+    step = limit / WEIGHT_LEVELS
+    return weight + (torch.round(weight / step) * step - weight).detach()
+
+
+def crops(pictures: Iterable[np.ndarray], size: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` random squares of ``size``, some mirrored, from uint8 H x W x 3: count x size x size x 3."""
+    pool = list(pictures)
+    cut = []
+    for _ in range(count):
+        picture = pool[rng.integers(len(pool))]
+        top, left = (int(rng.integers(0, side - size + 1)) for side in picture.shape[:2])
+        square = picture[top : top + size, left : left + size]
+        cut.append(square[:, ::-1] if rng.uniform() < 0.5 else square)
+    return np.stack(cut)

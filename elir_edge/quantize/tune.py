@@ -1,0 +1,205 @@
+"""Fitting an int8 network to its own float output: no ground truth, no training set, any checkpoint.
+
+Self-distillation with fake quantization and straight-through gradients, on crops of the calibration pictures. Weights
+and biases move; the scales stay, so that the result is still on every format's grid.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.progress import Progress
+from elir_edge.quantize.simulation import Simulation, crops, round_kernel
+
+CROP = 128
+BATCH = 4
+SAMPLES = 8
+BIAS_RATE = 0.02
+KERNEL_RATE = 0.05
+STAGE_SHARE = 0.1
+SAVE_EVERY_S = 60.0
+CHECKPOINT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class TuneBudget:
+    """When to stop: after ``minutes``, or after ``steps``, whichever is given; steps give the same bytes each time."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    def share(self, steps: int, seconds: float) -> float:
+        """How much of it is used up, 0 to 1."""
+        used = [steps / self.steps] if self.steps else []
+        used += [seconds / (60 * self.minutes)] if self.minutes else []
+        return min(1.0, max(used, default=1.0))
+
+
+@dataclass(frozen=True)
+class TuneReport:
+    """``steps`` done; the loss (dB of the int8 simulation to its float self) of the first and the last of them."""
+
+    steps: int
+    before_db: float
+    after_db: float
+
+
+def tune(
+    graph: StaticRestorer,
+    teacher: StaticRestorer,
+    pictures: Sequence[np.ndarray],
+    budget: TuneBudget,
+    progress: Progress,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+) -> TuneReport:
+    """Fit ``graph``, in place, to ``teacher``.
+
+    Args:
+        graph: prepared (``prepare``), at a size that suits crops; its kernels lie on the int8 grid before and after.
+        teacher: the same graph in float, at the same size.
+        pictures: degraded, uint8 H x W x 3, at least as large as the graph's size.
+        budget: when to stop. progress: told of the gain. seed: decides every crop.
+        checkpoint: a file to go on from, and to leave a state in every minute; None for neither.
+    """
+    return _Tuner(graph, teacher, pictures, seed, checkpoint).run(budget, progress)
+
+
+class _Tuner:
+    def __init__(
+        self,
+        graph: StaticRestorer,
+        teacher: StaticRestorer,
+        pictures: Sequence[np.ndarray],
+        seed: int,
+        checkpoint: Path | None,
+    ) -> None:
+        self.graph, self.teacher, self.pictures, self.seed, self.checkpoint = graph, teacher, pictures, seed, checkpoint
+        rng = np.random.default_rng([seed, 0])
+        self.simulation = Simulation.observe(teacher, [self._batch(rng) for _ in range(SAMPLES)])
+        self.kernels = [_Kernel(parameter, axis) for parameter, axis in _kernels(graph)]
+        biases = list(_biases(graph))
+        groups = [{"params": [item.parameter], "lr": item.rate, "base": item.rate} for item in self.kernels]
+        groups += [{"params": [bias], "lr": rate, "base": rate} for bias, rate in biases]
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        self.step, self.seconds, self.losses = 0, 0.0, list[float]()
+
+    def run(self, budget: TuneBudget, progress: Progress) -> TuneReport:
+        self._resume()
+        with progress.stage("fitting int8 to its float self", 1.0) as advance:
+            saved, shown = time.monotonic(), budget.share(self.step, self.seconds)
+            advance(shown)
+            while (share := budget.share(self.step, self.seconds)) < 1:
+                advance(share - shown)
+                shown, began = share, time.monotonic()
+                self._one_step(1 - share)
+                self.seconds += time.monotonic() - began
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    self._save()
+                    saved = time.monotonic()
+        self._save()
+        for kernel in self.kernels:
+            kernel.settle()
+        self.graph.requires_grad_(False)
+        return TuneReport(self.step, _decibels(self.losses[:5]), _decibels(self.losses[-5:]))
+
+    def _one_step(self, remaining: float) -> None:
+        batch = self._batch(np.random.default_rng([self.seed, 1, self.step]))
+        with torch.no_grad():
+            stages, wanted = self.teacher.values(*batch)
+        with self.simulation.active():
+            latents, given = self.graph.values(*batch)
+        error = (given - wanted).square().mean() / self.graph.pixel_gain**2
+        inner = [(latents[name] - stages[name]).square().mean() / stages[name].square().mean() for name in stages]
+        scale = error.detach() / torch.stack(inner).mean().detach().clamp_min(1e-12)
+        loss = error + STAGE_SHARE * scale * torch.stack(inner).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base"] * remaining
+        self.optimizer.step()
+        for kernel in self.kernels:
+            kernel.hold()
+        self.losses.append(float(error))
+        self.step += 1
+
+    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        height = self.graph.form.height
+        cut = crops(self.pictures, height, BATCH, rng)
+        image = torch.from_numpy(cut if self.graph.form.layout == "NHWC" else cut.transpose(0, 3, 1, 2).copy())
+        return (image if self.graph.form.io == "uint8" else image.float() / 255,)
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = {"step": self.step, "seconds": self.seconds, "losses": self.losses}
+        staged = self.checkpoint.with_suffix(".part")
+        tensors = {"graph": self.graph.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save({"schema": CHECKPOINT_SCHEMA} | state | tensors, staged)
+        staged.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.graph.load_state_dict(state["graph"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+
+
+class _Kernel:
+    """A weight that moves between the levels of its grid; the largest of each output channel, the scale, stays."""
+
+    def __init__(self, parameter: nn.Parameter, axis: int) -> None:
+        self.parameter, self.axis = parameter.requires_grad_(True), axis
+        others = [i for i in range(parameter.dim()) if i != axis]
+        magnitude = parameter.detach().abs()
+        self.limit = magnitude.amax(others, keepdim=True)
+        self.peak = (magnitude >= self.limit).detach()
+        self.start = parameter.detach().clone()
+        self.rate = KERNEL_RATE * float(self.limit.mean()) / 127
+
+    def hold(self) -> None:
+        with torch.no_grad():
+            self.parameter.copy_(torch.where(self.peak, self.start, self.parameter.clamp(-self.limit, self.limit)))
+
+    def settle(self) -> None:
+        with torch.no_grad():
+            self.parameter.copy_(round_kernel(self.parameter, self.axis))
+
+
+def own_copy(graph: StaticRestorer) -> StaticRestorer:
+    """A copy of ``graph`` whose tensors are its own; what was shared inside is shared inside the copy."""
+    return copy.deepcopy(graph)
+
+
+def _kernels(graph: nn.Module) -> list[tuple[nn.Parameter, int]]:
+    found: dict[int, tuple[nn.Parameter, int]] = {}
+    for module in graph.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            found.setdefault(id(module.weight), (module.weight, int(isinstance(module, nn.ConvTranspose2d))))
+    return list(found.values())
+
+
+def _biases(graph: nn.Module) -> list[tuple[nn.Parameter, float]]:
+    found: dict[int, tuple[nn.Parameter, float]] = {}
+    for module in graph.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+            rate = BIAS_RATE * float(module.weight.detach().abs().amax()) / 127
+            found.setdefault(id(module.bias), (module.bias.requires_grad_(True), rate))
+    return list(found.values())
+
+
+def _decibels(errors: Sequence[float]) -> float:
+    return float(-10 * np.log10(np.mean(errors))) if errors else float("nan")
+
+

@@ -1,0 +1,44 @@
+"""What the tests of quantized graphs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from elir_edge.images import PHOTOGRAPHS, builtin_photograph, fit_picture
+from elir_edge.lowering.pipeline import lower
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.model.restorer import Restorer
+from elir_edge.progress import Silent
+from elir_edge.target import Conversion, get_target
+from elir_edge.training.pixels import add_noise
+
+
+def noisy_feeds(size: int, io: str = "float", first: int = 0) -> tuple[dict[str, np.ndarray], ...]:
+    """Two of the package's photographs with noise, as inputs of an ``onnx`` or ``openvino`` graph."""
+    feeds = []
+    for name in PHOTOGRAPHS[first : first + 2]:
+        pixels = add_noise(fit_picture(builtin_photograph(name), size, size), 25.0, np.random.default_rng(len(name)))
+        chw = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+        feeds.append({"image": pixels[None] if io == "uint8" else chw})
+    return tuple(feeds)
+
+
+def lowered(restorer: Restorer, target: str, io: str = "float") -> StaticRestorer:
+    """The graph that ``target`` converts."""
+    chosen = get_target(target)
+    return lower(restorer, io=io, layout=chosen.layouts[io], norm=chosen.norm)
+
+
+def converted(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:
+    """The file to open, written by the target itself."""
+    chosen = get_target(target)
+    folder.mkdir(exist_ok=True)
+    chosen.convert(graph, Conversion(folder, precision, precision, Silent(), **more))
+    return folder / f"{precision}{chosen.suffixes[0]}"
+
+
+def psnr_db(actual: np.ndarray, expected: np.ndarray) -> float:
+    """PSNR of values 0..1."""
+    return float(-10 * np.log10(np.mean(np.square(actual.clip(0, 1).astype(np.float64) - expected))))

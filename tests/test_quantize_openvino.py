@@ -1,0 +1,103 @@
+"""int8 and fp16 OpenVINO models: one copy of the weights, the picture kept, nothing said."""
+
+from collections import Counter
+
+import numpy as np
+import openvino
+import pytest
+
+from elir_edge.quantize.nncf_ir import nodes_by_stage
+from tests.quantized import converted, lowered, noisy_feeds, psnr_db
+
+pytestmark = pytest.mark.slow
+STAGES = ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("openvino")
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_restorer, folder):
+    return openvino.Core().read_model(converted(lowered(tiny_restorer, "openvino"), "openvino", folder, "fp32"))
+
+
+def quantized(restorer, folder, **more):
+    graph = lowered(restorer, "openvino")
+    return converted(graph, "openvino", folder, "int8", calibration=noisy_feeds(64), **more)
+
+
+@pytest.fixture(scope="module")
+def integer_path(tiny_restorer, folder):
+    return quantized(tiny_restorer, folder)
+
+
+@pytest.fixture(scope="module")
+def integer(integer_path):
+    return openvino.Core().read_model(integer_path)
+
+
+def results(model, feeds):
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return [compiled(dict(sample))[0] for sample in feeds]
+
+
+def constants(model, kind):
+    found = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
+    return [node for node in found if node.get_element_type().get_type_name() == kind]
+
+
+def test_weights_are_integer_and_stored_once(plain, integer, integer_path):
+    convolutions = [node for node in plain.get_ops() if node.get_type_name().startswith("Convolution")]
+    kernels = {node.input_value(1).get_node().data.tobytes(): node.input_value(1).get_node() for node in convolutions}
+    numbers = sum(node.data.size for node in kernels.values())
+    stored = {node.data.tobytes(): node.data.size for node in constants(integer, "i8")}
+    assert sum(stored.values()) == numbers
+    assert integer_path.with_suffix(".bin").stat().st_size < 2 * numbers
+
+
+def test_result_is_near_the_float_one(plain, integer):
+    feeds = noisy_feeds(64, first=2)
+    for actual, expected in zip(results(integer, feeds), results(plain, feeds), strict=True):
+        assert psnr_db(actual, expected) > 35
+
+
+def test_graph_keeps_its_names_and_types(plain, integer):
+    ends = [
+        [(port.get_names(), port.shape, port.element_type) for port in model.inputs + model.outputs]
+        for model in (plain, integer)
+    ]
+    assert ends[0] == ends[1]
+    integer.clone().add_outputs(STAGES[:-1])
+
+
+def test_stages_stay_float_on_demand(plain, tiny_restorer, folder):
+    path = quantized(tiny_restorer, folder / "mixed", float_stages=frozenset({"encoded", "restored"}))
+    model = openvino.Core().read_model(path)
+    by_stage = nodes_by_stage(model, STAGES)
+    kinds = Counter(
+        (stage in ("encoded", "restored"), node.get_type_name())
+        for node in model.get_ops()
+        for stage in STAGES
+        if node.get_friendly_name() in by_stage[stage]
+    )
+    assert kinds[True, "Convolution"] > 0
+    assert kinds[True, "FakeQuantize"] == 0
+    assert kinds[False, "FakeQuantize"] > 0
+
+
+def test_same_inputs_give_the_same_bytes_and_nothing_is_said(tiny_restorer, folder, integer_path, capfd):
+    again = quantized(tiny_restorer, folder / "again")
+    assert capfd.readouterr() == ("", "")
+    for suffix in (".xml", ".bin"):
+        assert again.with_suffix(suffix).read_bytes() == integer_path.with_suffix(suffix).read_bytes()
+
+
+def test_half_weights(plain, tiny_restorer, folder):
+    model = openvino.Core().read_model(converted(lowered(tiny_restorer, "openvino"), "openvino", folder, "fp16"))
+    assert constants(model, "f16")
+    feeds = noisy_feeds(64)
+    for actual, expected in zip(results(model, feeds), results(plain, feeds), strict=True):
+        assert actual.dtype == np.float32
+        assert psnr_db(actual, expected) > 60
