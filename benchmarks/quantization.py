@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +28,16 @@ from elir_edge.exporting import export
 from elir_edge.images import fit_picture
 from elir_edge.lowering.pipeline import lower
 from elir_edge.lowering.staged import StagedRestorer
+from elir_edge.lowering.static import StaticRestorer
 from elir_edge.model.restorer import Restorer
 from elir_edge.native import captured_output
 from elir_edge.noise import NoiseContract
 from elir_edge.parity import compare, psnr_of
-from elir_edge.quantize.calibration import Calibration, CalibrationRequest, gather_calibration, task_of
+from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration, task_of
 from elir_edge.quantize.equalize import equalize
 from elir_edge.quantize.litert_static import quantize_tflite
 from elir_edge.quantize.plan import Quantization
-from elir_edge.quantize.preparation import as_tensors
+from elir_edge.quantize.preparation import Feeds, as_tensors
 from elir_edge.quantize.rounding import round_weights
 from elir_edge.reference import picture_of, reference_trajectory
 from elir_edge.restore import image_input, noise_feeds, to_graph
@@ -118,6 +118,7 @@ class Study:
         self.calibration = gather_calibration(CalibrationRequest(), restorer.spec, self.side, self.side)
         self.trials = self._trials()
         self._done: dict[Path, Artifact] = {}
+        self._prepared_stems: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def ours(self, target: str, seed: int = 0) -> Contender:
@@ -152,11 +153,35 @@ class Study:
         template = self.ours("tflite")
 
         def make() -> None:
-            out.write_bytes(_tflite_without(self.restorer, self.calibration, left_out, self.shown))
+            out.write_bytes(self._tflite_without(left_out))
             manifest = load_artifact(template.path).manifest
             get_target("tflite").embed(out, dataclasses.replace(manifest, files={}).to_json())
 
         return self._made(label, out, FORMATS["tflite"], make)
+
+    def _tflite_without(self, left_out: tuple[str, ...]) -> bytes:
+        form = _form(self.side, "tflite", "uint8")
+        feeds = self.calibration.feeds(form, self.restorer.spec)
+        graph = lower(
+            self.restorer, self.side, NOISE, "uint8", form.layout, form.latent_layout, get_target("tflite").norm
+        )
+        stages = [] if MEANS in left_out else StagedRestorer(graph).output_names()
+        method = "minmax" if RANGES in left_out else "mse"
+        core = self._prepared(graph, feeds, EQUALIZATION not in left_out, ROUNDING not in left_out)
+        return quantize_tflite(core.read_bytes(), feeds, stages, self.shown, method=method)
+
+    def _prepared(self, graph: StaticRestorer, feeds: Feeds, equalized: bool, rounded: bool) -> Path:
+        """The float graph that the quantizer gets; made once for each way to prepare it."""
+        stem = f"float{'-equalized' * equalized}{'-rounded' * rounded}"
+        path = self.folder / f"{stem}.tflite"
+        if stem not in self._prepared_stems and not (self.reuse and path.is_file()):
+            if equalized:
+                equalize(graph, feeds)
+            if rounded:
+                round_weights(graph, [as_tensors(feed) for feed in feeds], self.shown)
+            get_target("tflite").convert(graph, Conversion(self.folder, stem, "fp32", self.shown))
+        self._prepared_stems.add(stem)
+        return path
 
     def _exported(self, path: Path, target: str, precision: str, quantization: Quantization | None) -> Artifact:
         if path not in self._done:
@@ -222,23 +247,6 @@ def _figures(picture: np.ndarray, trial: Trial) -> Figures:
 def _truth_db(picture: np.ndarray, original: np.ndarray) -> float:
     levels = picture.astype(np.float64) * (1 if picture.dtype == np.uint8 else 255)
     return psnr_of((levels - original) / 255)
-
-
-def _tflite_without(restorer: Restorer, calibration: Calibration, left_out: tuple[str, ...], shown: Shown) -> bytes:
-    """The int8 TFLite graph with some of the preparation left out."""
-    target, spec = get_target("tflite"), restorer.spec
-    form = _form(spec.size, "tflite", "uint8")
-    graph = lower(restorer, spec.size, NOISE, "uint8", form.layout, form.latent_layout, target.norm)
-    feeds = calibration.feeds(form, spec)
-    if EQUALIZATION not in left_out:
-        equalize(graph, feeds)
-    if ROUNDING not in left_out:
-        round_weights(graph, [as_tensors(feed) for feed in feeds], shown)
-    with tempfile.TemporaryDirectory() as folder:
-        target.convert(graph, Conversion(Path(folder), "fp32", "fp32", shown))
-        data = (Path(folder) / "fp32.tflite").read_bytes()
-    stages = [] if MEANS in left_out else StagedRestorer(graph).output_names()
-    return quantize_tflite(data, feeds, stages, shown, method="minmax" if RANGES in left_out else "mse")
 
 
 def _timed(
