@@ -12,9 +12,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -33,9 +35,9 @@ from elir_edge.model.restorer import Restorer
 from elir_edge.native import captured_output
 from elir_edge.noise import NoiseContract
 from elir_edge.parity import compare, psnr_of
+from elir_edge.quantize import litert_static
 from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration, task_of
 from elir_edge.quantize.equalize import equalize
-from elir_edge.quantize.litert_static import quantize_tflite
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import Feeds, as_tensors
 from elir_edge.quantize.rounding import round_weights
@@ -57,8 +59,9 @@ SIGMAS = (25, 50)
 DRAW = 2000
 SEEDS = (0, 1, 2)
 ALLOWED_SPREAD_DB = 0.05
-EQUALIZATION, ROUNDING, RANGES, MEANS = "equalization", "compensated rounding", "least-squared ranges", "stage means"
-PARTS = (EQUALIZATION, ROUNDING, RANGES, MEANS)
+EQUALIZATION, ROUNDING, RANGES = "equalization", "compensated rounding", "least-squared ranges"
+MEANS, LATENTS = "stage means", "16-bit latents"
+PARTS = (EQUALIZATION, ROUNDING, RANGES, MEANS, LATENTS)
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class Study:
 
     def without(self, left_out: tuple[str, ...]) -> Contender:
         """TFLite int8 without some of ``PARTS``."""
-        label = f"without {', '.join(left_out)}" if left_out != PARTS else "without all four"
+        label = f"without {', '.join(left_out)}" if left_out != PARTS else "without all of these"
         out = self.folder / f"{label.replace(' ', '-').replace(',', '')}.tflite"
         template = self.ours("tflite")
 
@@ -165,10 +168,15 @@ class Study:
         graph = lower(
             self.restorer, self.side, NOISE, "uint8", form.layout, form.latent_layout, get_target("tflite").norm
         )
-        stages = [] if MEANS in left_out else StagedRestorer(graph).output_names()
+        stages = StagedRestorer(graph).output_names()
         method = "minmax" if RANGES in left_out else "mse"
         core = self._prepared(graph, feeds, EQUALIZATION not in left_out, ROUNDING not in left_out)
-        return quantize_tflite(core.read_bytes(), feeds, stages, self.shown, method=method)
+        with ExitStack() as stack:
+            if MEANS in left_out:
+                stack.enter_context(patch.object(litert_static, "correct_stages", lambda data, *_: data))
+            if LATENTS in left_out:
+                stack.enter_context(patch.object(litert_static, "_latent_sums", lambda *_: []))
+            return litert_static.quantize_tflite(core.read_bytes(), feeds, stages, self.shown, method=method)
 
     def _prepared(self, graph: StaticRestorer, feeds: Feeds, equalized: bool, rounded: bool) -> Path:
         """The float graph that the quantizer gets; made once for each way to prepare it."""

@@ -19,6 +19,7 @@ from elir_edge.flatmodel import (
     op_names,
     pack_model,
     produced_by,
+    producer_of,
     read_model,
     tensor_name,
 )
@@ -31,6 +32,8 @@ from elir_edge.signature import IMAGE, NOISE, RESTORED
 BYTES = (0.0, 255.0)
 RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
+SUMS = ("ADD", "MUL")
+WIDE_BITS, WEIGHT_BITS = 16, 8
 WHERE = "the TFLite graph"
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
@@ -65,7 +68,7 @@ def quantize_tflite(
     ranges, means = _observe(core, feeds, stages, progress, method)
     ranges |= {IMAGE: BYTES, RESTORED: BYTES}
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        quantized = read_model(bytes(_quantize(core, ranges, float_tensors)), WHERE)
+        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, _latent_sums(model, stages))), WHERE)
     _speak_bytes(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
     drop_unused(quantized)
@@ -128,17 +131,39 @@ def _open(core: bytes) -> Any:
     return interpreter
 
 
-def _quantize(core: bytes, ranges: dict[str, tuple[float, float]], float_tensors: frozenset[str]) -> bytes:
+def _latent_sums(model: Any, stages: Sequence[str]) -> list[str]:
+    """The sums that make up the latent stream: an error in it passes every step unchanged, so they have 16 bits."""
+    made = produced_by(model)
+    waiting, found = [made[stage] for stage in stages], []
+    while waiting:
+        index = waiting.pop()
+        op, name = producer_of(model, index)
+        if name in SUMS:
+            found.append(tensor_name(model, index))
+            waiting += [int(source) for source in op.inputs]
+    return sorted(set(found))
+
+
+def _quantize(
+    core: bytes, ranges: dict[str, tuple[float, float]], float_tensors: frozenset[str], wide: Sequence[str]
+) -> bytes:
     try:
         from ai_edge_quantizer import quantizer, recipe
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
     except ImportError as error:
         raise missing_package("ai-edge-quantizer", "quantize") from error
     task = quantizer.Quantizer(core, recipe.static_wi8_ai8())
+    for name in wide:
+        task.add_static_config(_exactly(name), "*", WIDE_BITS, WEIGHT_BITS)
     for name in sorted(float_tensors):
-        task.update_quantization_recipe(f"^{re.escape(name)};?$", "*", algorithm_key=AlgorithmName.NO_QUANTIZE)
+        task.update_quantization_recipe(_exactly(name), "*", algorithm_key=AlgorithmName.NO_QUANTIZE)
     found = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
     return task.quantize(found).quantized_model
+
+
+def _exactly(name: str) -> str:
+    """The pattern of one tensor, as the quantizer writes its ops' names."""
+    return f"^{re.escape(name)};?$"
 
 
 def _scalar(value: float) -> np.ndarray:

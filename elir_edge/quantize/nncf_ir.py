@@ -50,7 +50,7 @@ def quantize_ir(
                 subset_size=max(len(feeds), round(min(len(feeds), BIAS_SAMPLES) / BIAS_SHARE)),
                 fast_bias_correction=False,
                 ignored_scope=nncf.IgnoredScope(names=sorted(sums | float_ops), validate=False),
-                advanced_parameters=_true_extremes(),
+                advanced_parameters=_parameters(),
             )
     _halve(quantized)
     _tidy(quantized, {node.get_friendly_name() for node in model.get_ops()})
@@ -72,9 +72,11 @@ def _nncf() -> Any:
     return nncf
 
 
-def _true_extremes() -> Any:
-    """Extremes over all samples; NNCF's own choice is their mean, which clips."""
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+def _parameters() -> Any:
+    """Extremes over all samples, of which NNCF's own choice is the mean, which clips; all 255 levels for the first
+    layer's weights, of which it takes half for processors whose 16-bit sums may overflow: that is a colour cast.
+    """
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     from nncf.quantization.range_estimator import (
         AggregatorType,
         RangeEstimatorParameters,
@@ -84,7 +86,9 @@ def _true_extremes() -> Any:
 
     low = StatisticsCollectorParameters(statistics_type=StatisticsType.MIN, aggregator_type=AggregatorType.MIN)
     high = StatisticsCollectorParameters(statistics_type=StatisticsType.MAX, aggregator_type=AggregatorType.MAX)
-    return AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParameters(low, high))
+    return AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.DISABLE, activations_range_estimator_params=RangeEstimatorParameters(low, high)
+    )
 
 
 def _is_sum(node: Any, latents: frozenset[str]) -> bool:

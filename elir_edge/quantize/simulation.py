@@ -70,7 +70,7 @@ class Simulation:
         return through(output, max((high - low) / ACTIVATION_LEVELS, SMALLEST), low, high)
 
 
-def through(values: Tensor, step: float | Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+def through(values: Tensor, step: float, low: float, high: float) -> Tensor:
     """``values`` clipped to [low, high] and rounded to whole steps; the gradient is that of the clipping alone."""
     clipped = values.clamp(low, high)
     return clipped + (torch.round(clipped / step) * step - clipped).detach()

@@ -159,7 +159,7 @@ class _Tuner:
 class _Kernel:
     """A weight that moves between the levels of its grid; the largest of each output channel, the scale, stays."""
 
-    def __init__(self, parameter: nn.Parameter, axis: int) -> None:
+    def __init__(self, parameter: Tensor, axis: int) -> None:
         self.parameter, self.axis = parameter.requires_grad_(True), axis
         others = [i for i in range(parameter.dim()) if i != axis]
         magnitude = parameter.detach().abs()
@@ -182,16 +182,16 @@ def own_copy(graph: StaticRestorer) -> StaticRestorer:
     return copy.deepcopy(graph)
 
 
-def _kernels(graph: nn.Module) -> list[tuple[nn.Parameter, int]]:
-    found: dict[int, tuple[nn.Parameter, int]] = {}
+def _kernels(graph: nn.Module) -> list[tuple[Tensor, int]]:
+    found: dict[int, tuple[Tensor, int]] = {}
     for module in graph.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             found.setdefault(id(module.weight), (module.weight, int(isinstance(module, nn.ConvTranspose2d))))
     return list(found.values())
 
 
-def _biases(graph: nn.Module) -> list[tuple[nn.Parameter, float]]:
-    found: dict[int, tuple[nn.Parameter, float]] = {}
+def _biases(graph: nn.Module) -> list[tuple[Tensor, float]]:
+    found: dict[int, tuple[Tensor, float]] = {}
     for module in graph.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
             rate = BIAS_RATE * float(module.weight.detach().abs().amax()) / 127
