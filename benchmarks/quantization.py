@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from elir_edge.parity import compare, psnr_of
 from elir_edge.quantize import litert_static
 from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration, task_of
 from elir_edge.quantize.equalize import equalize
+from elir_edge.quantize.nncf_ir import NO_TELEMETRY
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import Feeds, as_tensors
 from elir_edge.quantize.rounding import round_weights
@@ -57,11 +59,11 @@ FORMATS = {"tflite": "litert", "openvino": "openvino", "onnx": "onnxruntime"}
 NOISE = "baked:0"
 SIGMAS = (25, 50)
 DRAW = 2000
-SEEDS = (0, 1, 2)
 ALLOWED_SPREAD_DB = 0.05
 EQUALIZATION, ROUNDING, RANGES = "equalization", "compensated rounding", "least-squared ranges"
 MEANS, LATENTS = "stage means", "16-bit latents"
 PARTS = (EQUALIZATION, ROUNDING, RANGES, MEANS, LATENTS)
+LEFT_OUT = (*((part,) for part in PARTS), PARTS)
 
 
 @dataclass(frozen=True)
@@ -348,27 +350,37 @@ def _spread(contenders: list[Contender]) -> float:
 @click.option("--weights", "-w", help="Default: the preset's own.")
 @click.option("--rounds", type=click.IntRange(2), default=5, show_default=True, help="Of the timing.")
 @click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Calibrations of the TFLite form.")
+@click.option("--parts/--no-parts", default=True, help="What each part of the preparation is worth, too.")
 @click.option("--reuse", is_flag=True, help="Take what an earlier run left in --folder.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/quantization"), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def main(
-    preset: str, weights: str | None, rounds: int, threads: int | None, reuse: bool, folder: Path, out: Path
+    preset: str,
+    weights: str | None,
+    rounds: int,
+    threads: int | None,
+    seeds: int,
+    parts: bool,
+    reuse: bool,
+    folder: Path,
+    out: Path,
 ) -> None:
     """Quantize, judge, time, and write quantization.md and quantization.json."""
+    os.environ.setdefault(NO_TELEMETRY, "1")
     shown, spec = Shown(), load_spec(preset)
     chosen = weights or spec.weights
     if chosen is None:
         raise click.UsageError(f"the preset '{preset}' has no weights of its own: give some with --weights")
     study = Study(load_restorer(spec, chosen, shown), folder / preset, reuse, shown)
     contenders = [study.stock(name) for name in STOCK] + [study.ours(target) for target in FORMATS]
-    ours = study.ours("tflite")
-    ablation = [ours, *(study.without((part,)) for part in PARTS), study.without(PARTS)]
-    seeds = [study.ours("tflite", seed) for seed in SEEDS]
+    ablation = [study.ours("tflite"), *(study.without(left_out) for left_out in LEFT_OUT)] if parts else []
+    calibrations = [study.ours("tflite", seed) for seed in range(seeds)]
     rows = _timed(study, contenders, [chosen], rounds, threads)
     out.mkdir(parents=True, exist_ok=True)
-    text = _report(study, contenders, ablation, seeds, rows)
+    text = _report(study, contenders, ablation, calibrations, rows)
     (out / "quantization.md").write_text(text, encoding="utf-8")
-    (out / "quantization.json").write_text(_as_json(study, contenders, ablation, seeds, rows), encoding="utf-8")
+    (out / "quantization.json").write_text(_as_json(study, contenders, ablation, calibrations, rows), encoding="utf-8")
     click.echo(text)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+AT_ONCE = 256
+
 Feeds = Sequence[Mapping[str, np.ndarray]]
 Quantizer = Callable[[Path, Feeds, Path], None]
 
@@ -38,8 +40,7 @@ def nncf_on_openvino(source: Path, feeds: Feeds, out: Path) -> None:
 
 
 def onnxruntime_static(source: Path, feeds: Feeds, out: Path) -> None:
-    """``quantize_static``; weights that steps share are copied first, since it refuses one quantized twice."""
-    import onnx
+    """``quantize_static``."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -49,26 +50,36 @@ def onnxruntime_static(source: Path, feeds: Feeds, out: Path) -> None:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._left, None)
 
-    unknown_types = {"DefaultTensorType": onnx.TensorProto.FLOAT}
-    quantize_static(_with_own_weights(source), out, Reader(), extra_options=unknown_types)
+    quantize_static(_digestible(source, feeds[0]), out, Reader())
 
 
 def nncf_on_onnx(source: Path, feeds: Feeds, out: Path) -> None:
-    """``nncf.quantize`` on the ONNX graph, shared weights copied."""
+    """``nncf.quantize`` on the ONNX graph."""
     import nncf
     import onnx
 
-    quantized = nncf.quantize(_with_own_weights(source), nncf.Dataset([dict(feed) for feed in feeds]))
-    onnx.save_model(quantized, out)
+    model = _digestible(source, feeds[0])
+    onnx.save_model(nncf.quantize(model, nncf.Dataset([dict(feed) for feed in feeds])), out)
 
 
-def _with_own_weights(source: Path) -> Any:
+def _digestible(source: Path, sample: Mapping[str, np.ndarray]) -> Any:
+    """Weights that steps share copied, and every tensor's type and shape stated: both quantizers fail otherwise."""
     import onnx
 
-    from elir_edge.quantize.onnx_graph import own_tensors
+    from elir_edge.quantize.onnx_graph import open_model, own_tensors, with_outputs
 
     model = onnx.load_model(source)
     own_tensors(model)
+    given = {output.name for output in model.graph.output}
+    names = [name for node in model.graph.node for name in node.output if name and name not in given]
+    del model.graph.value_info[:]
+    for i in range(0, len(names), AT_ONCE):
+        some = names[i : i + AT_ONCE]
+        arrays = open_model(with_outputs(model, some)).run(some, dict(sample))
+        model.graph.value_info.extend(
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in zip(some, arrays, strict=True)
+        )
     return model
 
 
