@@ -43,7 +43,7 @@ def onnxruntime_static(source: Path, feeds: Feeds, out: Path) -> None:
     """``quantize_static``."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._left: Iterator[dict[str, np.ndarray]] = (dict(feed) for feed in feeds)
 
