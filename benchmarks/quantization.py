@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from elir_edge.cli.shared import Shown
 from elir_edge.exporting import export
 from elir_edge.images import fit_picture
 from elir_edge.lowering.pipeline import lower
+from elir_edge.lowering.pipeline import measure as measure_graph
 from elir_edge.lowering.staged import StagedRestorer
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.model.restorer import Restorer
@@ -61,9 +62,10 @@ SIGMAS = (25, 50)
 DRAW = 2000
 ALLOWED_SPREAD_DB = 0.05
 EQUALIZATION, ROUNDING, RANGES = "equalization", "compensated rounding", "least-squared ranges"
-MEANS, LATENTS = "stage means", "16-bit latents"
-PARTS = (EQUALIZATION, ROUNDING, RANGES, MEANS, LATENTS)
-LEFT_OUT = (*((part,) for part in PARTS), PARTS)
+MEANS = "stage means"
+PARTS = (EQUALIZATION, ROUNDING, RANGES, MEANS)
+LEFT_OUT = (*((part,) for part in PARTS), PARTS, ())
+LABELS = {PARTS: "without all of these", (): "with 16-bit latents in any case"}
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,8 @@ class Study:
         return self._exported(self.folder / f"fp32{get_target(target).suffixes[0]}", target, "fp32", None)
 
     def without(self, left_out: tuple[str, ...]) -> Contender:
-        """TFLite int8 without some of ``PARTS``."""
-        label = f"without {', '.join(left_out)}" if left_out != PARTS else "without all of these"
+        """TFLite int8 without some of ``PARTS``; with none left out, its latent sums at 16 bits whatever they cost."""
+        label = LABELS.get(left_out) or f"without {', '.join(left_out)}"
         out = self.folder / f"{label.replace(' ', '-').replace(',', '')}.tflite"
         template = self.ours("tflite")
 
@@ -173,12 +175,11 @@ class Study:
         stages = StagedRestorer(graph).output_names()
         method = "minmax" if RANGES in left_out else "mse"
         core = self._prepared(graph, feeds, EQUALIZATION not in left_out, ROUNDING not in left_out)
-        with ExitStack() as stack:
-            if MEANS in left_out:
-                stack.enter_context(patch.object(litert_static, "correct_stages", lambda data, *_: data))
-            if LATENTS in left_out:
-                stack.enter_context(patch.object(litert_static, "_latent_sums", lambda *_: []))
-            return litert_static.quantize_tflite(core.read_bytes(), feeds, stages, self.shown, method=method)
+        gflop = measure_graph("int8", graph).gflop if left_out else math.inf
+        kept = _unchanged if MEANS in left_out else litert_static.correct_stages
+        with patch.object(litert_static, "correct_stages", kept):
+            data = core.read_bytes()
+            return litert_static.quantize_tflite(data, feeds, stages, self.shown, method=method, gflop=gflop)
 
     def _prepared(self, graph: StaticRestorer, feeds: Feeds, equalized: bool, rounded: bool) -> Path:
         """The float graph that the quantizer gets; made once for each way to prepare it."""
@@ -241,6 +242,10 @@ class Study:
         restored = reference_trajectory(self.restorer, degraded, NoiseContract.parse(NOISE)).restored
         references = {"float32": picture_of(restored, "float"), "uint8": picture_of(restored, "uint8")}
         return Trial(degraded, original, references, _truth_db(references["float32"], original))
+
+
+def _unchanged(data: bytes, *_: object) -> bytes:
+    return data
 
 
 def _form(side: int, target: str, io: str) -> GraphForm:
