@@ -13,6 +13,7 @@ _PUBLIC = {
     "lower": "elir_edge.lowering.pipeline",
     "export": "elir_edge.exporting",
     "open_session": "elir_edge.runtime",
+    "package": "elir_edge.packaging.package",
     "load_artifact": "elir_edge.artifact",
     "restore_picture": "elir_edge.restore",
     "read_picture": "elir_edge.images",

@@ -33,6 +33,9 @@ def find_devices() -> list[Device]:
 
 
 def _devices_of(backend: Backend) -> list[Device]:
+    reason = backend.why_not_here()
+    if reason is not None:
+        return [Device(backend.name, "CPU", False, reason)]
     try:
         backend.load()
     except UnavailableError as error:

@@ -112,12 +112,25 @@ def publish(files: list[Path], folder: Path) -> None:
             if file.is_dir() and target.exists():
                 target.replace(file.with_name(f"{file.name}.old"))
             file.replace(target)
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+    _sync_folder(folder)
+
+
+def publish_folder(staged: Path, destination: Path) -> None:
+    """Rename a staged folder to ``destination``; a folder that is there moves into the staging folder, which goes.
+
+    Where the renaming fails, what was there is put back.
+    """
+    old = staged.with_name(f"{staged.name}.old")
+    with storage_errors(destination):
+        if destination.is_dir():
+            destination.rename(old)
         try:
-            _sync(handle)
-        finally:
-            os.close(handle)
+            staged.rename(destination)
+        except OSError:
+            if old.is_dir():
+                old.rename(destination)
+            raise
+    _sync_folder(destination.parent)
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -171,6 +184,15 @@ def _is_still_there(file: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            _sync(handle)
+        finally:
+            os.close(handle)
 
 
 def _sync(handle: int) -> None:

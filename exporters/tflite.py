@@ -45,10 +45,17 @@ def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) ->
 
         return halve_weights(data)
     if conversion.precision == "int8":
+        from elir_edge.lowering.pipeline import measure
         from elir_edge.quantize.litert_static import quantize_tflite
 
-        names = StagedRestorer(graph).output_names()
-        return quantize_tflite(data, conversion.calibration, names, conversion.progress, conversion.float_stages)
+        return quantize_tflite(
+            data,
+            conversion.calibration,
+            StagedRestorer(graph).output_names(),
+            conversion.progress,
+            conversion.float_stages,
+            gflop=measure("int8", graph).gflop,
+        )
     return data
 
 

@@ -15,6 +15,7 @@ FORBIDDEN = {
     "elir_edge/images.py": ("torch", "exporters", "elir_edge.model", "elir_edge.lowering", "elir_edge.cli"),
     "elir_edge/model": ("exporters", "elir_edge.lowering", "elir_edge.runtime", "elir_edge.cli", "elir_edge.target"),
     "elir_edge/lowering": ("exporters", "elir_edge.runtime", "elir_edge.cli", "elir_edge.exporting"),
+    "elir_edge/packaging": ("torch", "exporters", "elir_edge.model", "elir_edge.lowering", "elir_edge.cli"),
     "elir_edge/runtime": ("torch", "exporters", "elir_edge.model", "elir_edge.lowering", "elir_edge.cli"),
     "exporters": ("elir_edge.cli", "benchmarks", "exporters"),
     "elir_edge": ("benchmarks", "tests"),

@@ -157,6 +157,12 @@ FAILURES = {
     "inspecting text as .onnx": (["inspect", "text.onnx"], 65, "text.onnx"),
     "inspecting text as .tflite": (["inspect", "text.tflite"], 65, "text.tflite"),
     "inspecting text as .xml": (["inspect", "text.xml"], 65, "text.xml"),
+    "packaging nothing": (["package", "no.tflite", "-l", "c", "-o", "new"], 66, "no.tflite"),
+    "packaging text": (["package", "text.tflite", "-l", "c", "-o", "new"], 65, "text.tflite"),
+    "packaging for no language": (["package", "no.tflite", "-l", "kotln", "-o", "new"], 2, "did you mean 'kotlin'?"),
+    "packaging without a language": (["package", "no.tflite", "-o", "new"], 2, "--lang"),
+    "embedding in an asset": (["package", "no.tflite", "-l", "kotlin", "--embed", "-o", "new"], 2, "--embed"),
+    "packaging below a file": (["package", "no.tflite", "-l", "c", "-o", "a.png/new"], 73, "a.png/new"),
     "validating nothing": (["validate", "no.onnx"], 66, "no.onnx"),
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
     "inspect": "Say what an artifact is.",
     "lower": "Show what the lowered graph costs, and what each rewrite saves.",
+    "package": "Write a folder that runs an artifact in a C, C++ or Android program.",
     "presets": "List the models that come with the package.",
     "restore": "Restore pictures.",
     "targets": "List the formats to export to.",

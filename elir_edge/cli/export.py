@@ -12,7 +12,15 @@ from elir_edge.artifact import NOT_COMPARED
 from elir_edge.cli.lower import echo_costs, lowering_costs
 from elir_edge.cli.shared import F, Shown, echo_json, form_options, given, json_option, load_model, model_options
 
-QUANTIZATION_OPTIONS = ("calibrate", "task", "calibration_pictures", "calibration_seed", "allow_degraded")
+QUANTIZATION_OPTIONS = (
+    "calibrate",
+    "task",
+    "calibration_pictures",
+    "calibration_seed",
+    "tune",
+    "tune_steps",
+    "allow_degraded",
+)
 
 
 def quantization_options(function: F) -> F:
@@ -27,6 +35,17 @@ def quantization_options(function: F) -> F:
             click.option("--task", help="What degrades them, see elir-edge degrade. Default: the model's own task."),
             click.option("--calibration-pictures", default=20, show_default=True, help="Cuts to calibrate on."),
             click.option("--calibration-seed", default=0, show_default=True, help="Decides the cuts and their noise."),
+            click.option(
+                "--tune",
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="MINUTES",
+                help="Fit int8 to the float output on the calibration pictures for so long.",
+            ),
+            click.option(
+                "--tune-steps",
+                type=click.IntRange(min=1),
+                help="The same, counted in steps: equal commands then give equal bytes.",
+            ),
             click.option(
                 "--allow-degraded", is_flag=True, help="Write an artifact below its gate too, marked as degraded."
             ),
@@ -58,6 +77,8 @@ def command(
     task: str | None,
     calibration_pictures: int,
     calibration_seed: int,
+    tune: float | None,
+    tune_steps: int | None,
     allow_degraded: bool,
     out: Path | None,
     force: bool,
@@ -77,11 +98,13 @@ def command(
     from elir_edge.exporting import INTEGER_PRECISIONS, export
     from elir_edge.quantize.calibration import CalibrationRequest
     from elir_edge.quantize.plan import Quantization
+    from elir_edge.quantize.tune import TuneBudget
 
     quantization = None
     if precision in INTEGER_PRECISIONS or any(map(given, QUANTIZATION_OPTIONS)):
         request = CalibrationRequest(calibrate, task, calibration_pictures, calibration_seed)
-        quantization = Quantization(request, allow_degraded)
+        budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
+        quantization = Quantization(request, budget, allow_degraded)
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
     if as_json:

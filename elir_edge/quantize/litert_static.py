@@ -34,6 +34,7 @@ RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
 SUMS = ("ADD", "MUL")
 WIDE_BITS, WEIGHT_BITS = 16, 8
+CHEAP_NUMBERS_PER_GFLOP = 10_000
 WHERE = "the TFLite graph"
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
@@ -46,6 +47,7 @@ def quantize_tflite(
     progress: Progress,
     float_tensors: frozenset[str] = frozenset(),
     method: str = RANGE_METHOD,
+    gflop: float = 0.0,
 ) -> bytes:
     """The full-integer form of a .tflite file whose image is uint8 0..255 on both sides.
 
@@ -56,6 +58,7 @@ def quantize_tflite(
         progress: told of each part.
         float_tensors: names of tensors whose ops stay fp32.
         method: of the activation ranges, see ``Ranges.estimate``.
+        gflop: of the graph, by which it is decided whether the sums of the latent stream may have 16 bits.
 
     Weights are symmetric and per channel, activations int8 with a range for each tensor of each step; the final
     clip is the saturation of the output's own type. Raises UsageError for a graph that takes noise as a float input.
@@ -68,7 +71,7 @@ def quantize_tflite(
     ranges, means = _observe(core, feeds, stages, progress, method)
     ranges |= {IMAGE: BYTES, RESTORED: BYTES}
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, _latent_sums(model, stages))), WHERE)
+        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, _latent_sums(model, stages, gflop))), WHERE)
     _speak_bytes(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
     drop_unused(quantized)
@@ -131,8 +134,12 @@ def _open(core: bytes) -> Any:
     return interpreter
 
 
-def _latent_sums(model: Any, stages: Sequence[str]) -> list[str]:
-    """The sums that make up the latent stream: an error in it passes every step unchanged, so they have 16 bits."""
+def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
+    """The sums that make up the latent stream, where 16 bits for them cost no more than a hundredth of the time.
+
+    An error in the stream passes every step unchanged, so that they gain a third of the loss; but 16-bit kernels take
+    5 ns a number on one core, which a small graph of a large latent feels (nano: 24 % slower), and others do not.
+    """
     made = produced_by(model)
     waiting, found = [made[stage] for stage in stages], []
     while waiting:
@@ -141,7 +148,8 @@ def _latent_sums(model: Any, stages: Sequence[str]) -> list[str]:
         if name in SUMS:
             found.append(tensor_name(model, index))
             waiting += [int(source) for source in op.inputs]
-    return sorted(set(found))
+    numbers = sum(int(np.prod(model.subgraphs[0].tensors[made[name]].shape)) for name in set(found))
+    return sorted(set(found)) if numbers < CHEAP_NUMBERS_PER_GFLOP * gflop else []
 
 
 def _quantize(

@@ -6,7 +6,6 @@ and biases move; the scales stay, so that the result is still on every format's 
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from elir_edge.quantize.simulation import Simulation, crops, round_kernel
 CROP = 128
 BATCH = 4
 SAMPLES = 8
-BIAS_RATE = 0.02
-KERNEL_RATE = 0.05
+BIAS_RATE = 0.05
+KERNEL_RATE = 0.1
 STAGE_SHARE = 0.1
 SAVE_EVERY_S = 60.0
 CHECKPOINT_SCHEMA = 1
@@ -65,7 +64,7 @@ def tune(
     """Fit ``graph``, in place, to ``teacher``.
 
     Args:
-        graph: prepared (``prepare``), at a size that suits crops; its kernels lie on the int8 grid before and after.
+        graph: at a size that suits crops; its kernels lie on the int8 grid before (``round_weights``) and after.
         teacher: the same graph in float, at the same size.
         pictures: degraded, uint8 H x W x 3, at least as large as the graph's size.
         budget: when to stop. progress: told of the gain. seed: decides every crop.
@@ -94,7 +93,7 @@ class _Tuner:
         self.step, self.seconds, self.losses = 0, 0.0, list[float]()
 
     def run(self, budget: TuneBudget, progress: Progress) -> TuneReport:
-        self._resume()
+        self._resume(budget)
         with progress.stage("fitting int8 to its float self", 1.0) as advance:
             saved, shown = time.monotonic(), budget.share(self.step, self.seconds)
             advance(shown)
@@ -129,7 +128,7 @@ class _Tuner:
         self.optimizer.step()
         for kernel in self.kernels:
             kernel.hold()
-        self.losses.append(float(error))
+        self.losses.append(float(error.detach()))
         self.step += 1
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
@@ -147,10 +146,12 @@ class _Tuner:
         torch.save({"schema": CHECKPOINT_SCHEMA} | state | tensors, staged)
         staged.replace(self.checkpoint)
 
-    def _resume(self) -> None:
+    def _resume(self, budget: TuneBudget) -> None:
         if self.checkpoint is None or not self.checkpoint.is_file():
             return
         state = torch.load(self.checkpoint, weights_only=True)
+        if state["schema"] != CHECKPOINT_SCHEMA or (budget.steps is not None and state["step"] > budget.steps):
+            return
         self.graph.load_state_dict(state["graph"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
@@ -177,11 +178,6 @@ class _Kernel:
             self.parameter.copy_(round_kernel(self.parameter, self.axis))
 
 
-def own_copy(graph: StaticRestorer) -> StaticRestorer:
-    """A copy of ``graph`` whose tensors are its own; what was shared inside is shared inside the copy."""
-    return copy.deepcopy(graph)
-
-
 def _kernels(graph: nn.Module) -> list[tuple[Tensor, int]]:
     found: dict[int, tuple[Tensor, int]] = {}
     for module in graph.modules():
@@ -201,5 +197,3 @@ def _biases(graph: nn.Module) -> list[tuple[Tensor, float]]:
 
 def _decibels(errors: Sequence[float]) -> float:
     return float(-10 * np.log10(np.mean(errors))) if errors else float("nan")
-
-

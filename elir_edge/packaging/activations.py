@@ -1,0 +1,32 @@
+"""How much memory a .tflite model needs for the values between its operations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+BYTES_OF_TYPE = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}  # by the schema's TensorType
+
+
+def peak_activation_bytes(model: Any) -> int:
+    """The most bytes of values, constants aside, that the main graph needs at one time when run op by op in order."""
+    graph = model.subgraphs[0]
+    last = {index: step for step, op in enumerate(graph.operators) for index in op.inputs if index >= 0}
+    last |= dict.fromkeys(graph.outputs, len(graph.operators))
+    alive = sum(_tensor_bytes(graph.tensors[index]) for index in graph.inputs)
+    peak = alive
+    for step, op in enumerate(graph.operators):
+        alive += sum(_tensor_bytes(graph.tensors[index]) for index in op.outputs)
+        peak = max(peak, alive)
+        done = {index for index in (*op.inputs, *op.outputs) if index >= 0 and last.get(index, step) == step}
+        alive -= sum(_tensor_bytes(graph.tensors[index]) for index in done if not _is_constant(model, index))
+    return peak
+
+
+def _is_constant(model: Any, index: int) -> bool:
+    data = model.buffers[model.subgraphs[0].tensors[index].buffer].data
+    return data is not None and len(data) > 0
+
+
+def _tensor_bytes(tensor: Any) -> int:
+    return math.prod(int(side) for side in tensor.shape) * BYTES_OF_TYPE[tensor.type]

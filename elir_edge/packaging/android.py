@@ -1,0 +1,66 @@
+"""The Kotlin package: an Android library module with the model among its assets and an instrumented test."""
+
+from __future__ import annotations
+
+from elir_edge.packaging.facts import Facts, PackagedTensor
+from elir_edge.packaging.prose import model_card
+from elir_edge.packaging.render import float_digits, kotlin_string, render
+
+LITERT_VERSION = "2.2.0"
+
+
+def kotlin_files(facts: Facts, embed: bool) -> dict[str, bytes]:
+    """The files of the module by name. ``embed`` makes no difference: the model is always inside."""
+    values = _values(facts)
+    namespace = str(values["namespace"])
+    sources, tests = (f"src/{part}/kotlin/{namespace.replace('.', '/')}" for part in ("main", "androidTest"))
+    return {
+        "README.md": render("kotlin/README.md", values),
+        "build.gradle.kts": render("kotlin/build.gradle.kts", values),
+        "settings.gradle.kts": render("kotlin/settings.gradle.kts", values),
+        "gradle.properties": render("kotlin/gradle.properties", values),
+        "src/main/AndroidManifest.xml": render("kotlin/AndroidManifest.xml", values),
+        f"src/main/assets/{_asset(facts)}": facts.content,
+        f"src/main/assets/{_asset(facts)}.json": facts.packaged_manifest().to_json().encode(),
+        f"{sources}/ModelFacts.kt": render("kotlin/ModelFacts.kt", values),
+        f"{sources}/Restorer.kt": render("kotlin/Restorer.kt", values),
+        f"{tests}/SelfTest.kt": render("kotlin/SelfTest.kt", values),
+        "src/androidTest/assets/selftest/image.rgb": facts.image.tobytes(),
+        "src/androidTest/assets/selftest/restored.rgb": facts.restored.tobytes(),
+    }
+
+
+def _values(facts: Facts) -> dict[str, object]:
+    manifest = facts.manifest
+    name = facts.identifier
+    return {
+        "id": name,
+        "namespace": f"elir.edge.{name}_restorer",
+        "name_literal": kotlin_string(str(manifest.spec["name"])),
+        "precision_literal": kotlin_string(manifest.precision),
+        "asset_literal": kotlin_string(_asset(facts)),
+        "android_litert_version": LITERT_VERSION,
+        "crc32": f"{facts.crc32:08x}",
+        "width": manifest.size[1],
+        "height": manifest.size[0],
+        "model_bytes": len(facts.content),
+        "activation_bytes": facts.activation_bytes,
+        "test_levels": facts.test_levels,
+        "test_db": float_digits(facts.test_db),
+        **_tensor_values("input", facts.input),
+        **_tensor_values("output", facts.output),
+        **model_card(facts),
+    }
+
+
+def _tensor_values(role: str, tensor: PackagedTensor) -> dict[str, object]:
+    return {
+        f"{role}_name": kotlin_string(tensor.spec.name),
+        f"{role}_is_float": str(tensor.spec.dtype == "float32").lower(),
+        f"{role}_scale": float_digits(tensor.scale),
+        f"{role}_zero_point": tensor.zero_point,
+    }
+
+
+def _asset(facts: Facts) -> str:
+    return f"elir/{facts.model_file}"

@@ -1,0 +1,159 @@
+"""The C and C++ packages: a library of one source file over LiteRT's C API, an example, a CMake file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elir_edge.packaging.facts import Facts, PackagedTensor
+from elir_edge.packaging.prose import model_card
+from elir_edge.packaging.render import c_string, float_digits, one_line, render
+
+TYPES = {"float32": "ELIR_FLOAT32", "uint8": "ELIR_UINT8"}
+LIBRARY = (
+    "elir_restorer.h",
+    "elir_restorer.c",
+    "elir_tiled.h",
+    "elir_tiled.c",
+    "elir_litert.h",
+    "ppm.h",
+    "ppm.c",
+)
+EMBED_OPTIONS = """set_source_files_properties({id}_data.S PROPERTIES
+  COMPILE_OPTIONS "-Wa,-I${{CMAKE_CURRENT_SOURCE_DIR}}"
+  OBJECT_DEPENDS "${{CMAKE_CURRENT_SOURCE_DIR}}/{id}.tflite")
+"""
+C_EXAMPLE = """elir_restorer *restorer;
+elir_status status = elir_open(&{variable}, {path}, 0, &restorer);
+if (status == ELIR_OK) {{
+    status = elir_restore(restorer, width, height, image, image_stride, restored, restored_stride);
+}}
+if (status != ELIR_OK) {{
+    fprintf(stderr, "%s\\n", elir_message(status));
+}}
+elir_close(restorer);"""
+CPP_EXAMPLE = """elir::Restorer restorer({variable}, {path});
+restorer.restore(width, height, image, image_stride, restored, restored_stride);"""
+COMPILE = {
+    "C": "cc -std=c11 -O2 {sources} main.c ppm.c libLiteRt.so -lm -Wl,-rpath,$PWD -o restore",
+    "C++": "cc -std=c11 -O2 -c {sources} ppm.c\n"
+    "c++ -std=c++17 -O2 main.cpp *.o libLiteRt.so -Wl,-rpath,$PWD -o restore",
+}
+
+
+def c_files(facts: Facts, embed: bool) -> dict[str, bytes]:
+    """The files of a C package by name; ``embed`` links the model into the program."""
+    path = "NULL" if embed else f'"{facts.model_file}"'
+    values = _values(facts, embed) | {
+        "main": "main.c",
+        "languages": "C ASM" if embed else "C",
+        "language": "C",
+        "language_features": "",
+        "fence": "c",
+        "example": C_EXAMPLE.format(variable=_variable(facts), path=path),
+        "compile_command": COMPILE["C"].format(sources=_sources(facts, embed)),
+        "file_table": _file_table(facts, embed),
+    }
+    return _library(facts, values, embed) | {"main.c": render("c/main.c", values)}
+
+
+def cpp_files(facts: Facts, embed: bool) -> dict[str, bytes]:
+    """The files of a C++ package by name: those of a C package behind a class."""
+    path = "nullptr" if embed else f'"{facts.model_file}"'
+    values = _values(facts, embed) | {
+        "main": "main.cpp",
+        "languages": "C CXX ASM" if embed else "C CXX",
+        "language": "C++",
+        "language_features": "target_compile_features(restore PRIVATE cxx_std_17)\n",
+        "fence": "cpp",
+        "example": CPP_EXAMPLE.format(variable=_variable(facts), path=path),
+        "compile_command": COMPILE["C++"].format(sources=_sources(facts, embed)),
+        "file_table": f"{_file_table(facts, embed)}\n| `elir_restorer.hpp` | the C API as a class |",
+    }
+    return _library(facts, values, embed) | {
+        "elir_restorer.hpp": render("cpp/elir_restorer.hpp", values),
+        "main.cpp": render("cpp/main.cpp", values),
+    }
+
+
+def _library(facts: Facts, values: dict[str, object], embed: bool) -> dict[str, bytes]:
+    name = facts.identifier
+    files = {file: render(f"c/{file}", values) for file in (*LIBRARY, "CMakeLists.txt", "README.md")}
+    files |= {f"{name}_model.{ending}": render(f"c/model.{ending}", values) for ending in ("h", "c")}
+    if embed:
+        files[f"{name}_data.S"] = render("c/data.S", values)
+    return files | {
+        facts.model_file: facts.content,
+        f"{facts.model_file}.json": facts.packaged_manifest().to_json().encode(),
+        "selftest/image.ppm": _ppm(facts.image),
+        "selftest/restored.ppm": _ppm(facts.restored),
+    }
+
+
+def _values(facts: Facts, embed: bool) -> dict[str, object]:
+    name, manifest, variable = facts.identifier, facts.manifest, _variable(facts)
+    return {
+        "id": name,
+        "symbol": variable.upper(),
+        "variable": variable,
+        "name_literal": c_string(str(manifest.spec["name"])),
+        "data_declaration": f"\nextern const unsigned char {variable}_data[];\n" if embed else "",
+        "data": f"{variable}_data" if embed else "NULL",
+        "default_model": "NULL" if embed else f'"{facts.model_file}"',
+        "cmake_model_argument": "" if embed else f'--model "${{CMAKE_CURRENT_SOURCE_DIR}}/{facts.model_file}" ',
+        "shell_model_argument": "" if embed else f"--model {facts.model_file} ",
+        "assembly_source": f" {name}_data.S" if embed else "",
+        "assembly_options": EMBED_OPTIONS.format(id=name) if embed else "",
+        "crc32": f"{facts.crc32:08x}",
+        "width": manifest.size[1],
+        "height": manifest.size[0],
+        "model_bytes": len(facts.content),
+        "activation_bytes": facts.activation_bytes,
+        "test_levels": facts.test_levels,
+        "test_db": float_digits(facts.test_db),
+        "model_line": one_line(f"{manifest.spec['name']}: {manifest.spec['task']}, {manifest.precision}"),
+        "weights_line": one_line(f"{manifest.weights['name']}, sha256 {manifest.weights['sha256']}"),
+        **_tensor_values("input", facts.input),
+        **_tensor_values("output", facts.output),
+        **model_card(facts),
+    }
+
+
+def _tensor_values(role: str, tensor: PackagedTensor) -> dict[str, object]:
+    spec = tensor.spec
+    return {
+        f"{role}_name": c_string(spec.name),
+        f"{role}_type": TYPES[spec.dtype],
+        f"{role}_shape": ", ".join(map(str, spec.shape)),
+        f"{role}_scale": f"{float_digits(tensor.scale)}f",
+        f"{role}_zero_point": tensor.zero_point,
+        f"{role}_line": one_line(f"{spec.name}: {spec.dtype} {'x'.join(map(str, spec.shape))}, {spec.values}"),
+    }
+
+
+def _file_table(facts: Facts, embed: bool) -> str:
+    name = facts.identifier
+    model = f"`{facts.model_file}`"
+    data = f"| {model}, `{name}_data.S` | the model, and the assembly that links it in |"
+    return "\n".join(
+        (
+            "| `elir_restorer.h`, `.c` | the library: open, restore, close |",
+            "| `elir_tiled.h`, `.c` | frames of any size, if you need them |",
+            "| `elir_litert.h` | what it needs of LiteRT's C API |",
+            f"| `{name}_model.h`, `.c` | the model's size, types, scales and checksum |",
+            data if embed else f"| {model} | the model, loaded when the program runs |",
+        )
+    )
+
+
+def _sources(facts: Facts, embed: bool) -> str:
+    name = facts.identifier
+    return f"elir_restorer.c elir_tiled.c {name}_model.c" + (f" {name}_data.S" if embed else "")
+
+
+def _variable(facts: Facts) -> str:
+    return f"elir_{facts.identifier}"
+
+
+def _ppm(pixels: np.ndarray) -> bytes:
+    """uint8 H x W x 3 as a binary PPM file."""
+    return b"P6\n%d %d\n255\n" % (pixels.shape[1], pixels.shape[0]) + np.ascontiguousarray(pixels).tobytes()

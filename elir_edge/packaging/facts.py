@@ -1,0 +1,144 @@
+"""What a package states about its model: read from the artifact, its manifest and its golden file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from elir_edge.artifact import Artifact, Manifest
+from elir_edge.errors import DataError, UsageError
+from elir_edge.flatmodel import read_model
+from elir_edge.golden import PICTURE, load_golden, tolerance_for
+from elir_edge.images import builtin_photograph, fit_picture
+from elir_edge.packaging.activations import peak_activation_bytes
+from elir_edge.restore import restore_picture
+from elir_edge.runtime import open_session
+from elir_edge.signature import IMAGE, RESTORED, TensorSpec
+
+TARGET, BACKEND = "tflite", "litert"
+LEVELS = 255
+
+
+@dataclass(frozen=True)
+class PackagedTensor:
+    """An input or output: what ``spec`` says, and that a value v in 0..1 is stored as v / scale + zero_point."""
+
+    spec: TensorSpec
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """``identifier`` names the model in file names and sources; ``content`` is the model file.
+
+    ``image`` and ``restored``, uint8 H x W x 3, are what the self-test compares: it passes where no value differs by
+    more than ``test_levels`` of 255, or, with ``test_db`` above 0, where the PSNR is at least that.
+    ``activation_bytes`` is the least memory for values between the model's operations.
+    """
+
+    identifier: str
+    manifest: Manifest
+    content: bytes
+    input: PackagedTensor
+    output: PackagedTensor
+    activation_bytes: int
+    image: np.ndarray
+    restored: np.ndarray
+    test_levels: int
+    test_db: float
+
+    @property
+    def model_file(self) -> str:
+        """The model file's name inside a package."""
+        return f"{self.identifier}.tflite"
+
+    @property
+    def crc32(self) -> int:
+        """Of the model file, as zlib computes it."""
+        return zlib.crc32(self.content)
+
+    def packaged_manifest(self) -> Manifest:
+        """The manifest to lie beside the model file, under its name there; the package has a self-test of its own."""
+        files = {self.model_file: hashlib.sha256(self.content).hexdigest()}
+        return dataclasses.replace(self.manifest, files=files, golden=None)
+
+
+def gather_facts(artifact: Artifact) -> Facts:
+    """Everything that a package of ``artifact`` states.
+
+    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, noise as an input, or values
+    that are neither float32 nor bytes; DataError where the file or its golden file is damaged; MissingInputError where
+    the golden file that its manifest names is missing; UnavailableError where there is none, and no LiteRT either.
+    """
+    manifest = artifact.manifest
+    _check(artifact)
+    content = artifact.path.read_bytes()
+    stated = manifest.files.get(artifact.path.name)
+    if stated is not None and hashlib.sha256(content).hexdigest() != stated:
+        raise DataError(f"{artifact.path}: its content is not what the manifest states (sha256 differs)")
+    model = read_model(content, str(artifact.path))
+    image, restored = _golden_pair(artifact)
+    tolerance = tolerance_for(manifest)
+    return Facts(
+        identifier=identifier_of(str(manifest.spec["name"])),
+        manifest=manifest,
+        content=content,
+        input=_tensor(manifest.inputs[0]),
+        output=_tensor(manifest.outputs[0]),
+        activation_bytes=peak_activation_bytes(model),
+        image=image,
+        restored=restored,
+        test_levels=max(1, round(tolerance.max_abs * LEVELS)),
+        test_db=tolerance.elsewhere_db or 0.0,
+    )
+
+
+def identifier_of(name: str) -> str:
+    """A model's name as C, Kotlin, CMake and Android resources can use it: a-z, 0-9 and _, beginning with a letter."""
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
+
+
+def _check(artifact: Artifact) -> None:
+    manifest, path = artifact.manifest, artifact.path
+    if manifest.target != TARGET:
+        raise UsageError(
+            f"{path}: packages run with LiteRT, which does not open '{manifest.target}' artifacts",
+            hint="export the model with --target tflite",
+        )
+    names = [tensor.name for tensor in (*manifest.inputs, *manifest.outputs)]
+    if names != [IMAGE, RESTORED]:
+        raise UsageError(
+            f"{path}: packages take one image and nothing else, this artifact has {', '.join(names)}",
+            hint="export the model with --noise baked:0 or --noise zero",
+        )
+    shape = (1, *manifest.size, 3)
+    for tensor in (*manifest.inputs, *manifest.outputs):
+        if tensor.dtype not in ("float32", "uint8") or tensor.layout != "NHWC" or tensor.shape != shape:
+            raise UsageError(
+                f"{path}: packages take float32 or uint8 pixels in NHWC order, '{tensor.name}' is {tensor.dtype} "
+                f"{tensor.shape} {tensor.layout}",
+                hint="export the model with --io float or --io uint8",
+            )
+
+
+def _golden_pair(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
+    """The picture of the artifact's golden file and what came out, as bytes; run now where it was exported without."""
+    if artifact.manifest.golden is None:
+        image = fit_picture(builtin_photograph(PICTURE), *artifact.manifest.size)
+        with open_session(artifact.path, BACKEND) as session:
+            return image, restore_picture(session, image)
+    golden = load_golden(artifact)
+    levels = golden.restored if golden.restored.dtype == np.uint8 else np.rint(golden.restored * np.float32(LEVELS))
+    return golden.pixels, levels.astype(np.uint8)
+
+
+def _tensor(spec: TensorSpec) -> PackagedTensor:
+    """By the manifest, bytes are the levels 0..255 and floats 0..1, whatever scale the graph uses for itself."""
+    return PackagedTensor(spec, 1 / LEVELS if spec.dtype == "uint8" else 1.0, 0)

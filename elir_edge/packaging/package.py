@@ -1,0 +1,113 @@
+"""Writing a package: an artifact, sources that run it, and a test of itself, as one folder in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from elir_edge.artifact import Artifact, load_artifact
+from elir_edge.errors import OutputError, UsageError, did_you_mean
+from elir_edge.packaging.android import kotlin_files
+from elir_edge.packaging.c_host import c_files, cpp_files
+from elir_edge.packaging.facts import Facts, gather_facts
+from elir_edge.progress import Progress, Silent
+from elir_edge.publish import publish_folder, staging, storage_errors, write_in
+
+RECORD = "elir_package.json"
+RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Language:
+    """``files(facts, embed)`` gives a package's files by name; ``embeds``: the model can be linked into the program."""
+
+    files: Callable[[Facts, bool], dict[str, bytes]]
+    embeds: bool
+
+
+LANGUAGES = {
+    "c": Language(c_files, embeds=True),
+    "cpp": Language(cpp_files, embeds=True),
+    "kotlin": Language(kotlin_files, embeds=False),
+}
+
+
+def package(
+    artifact: Artifact | str | Path,
+    lang: str,
+    out: str | Path,
+    embed: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a folder that runs a .tflite artifact in a program of another language; returns it.
+
+    Args:
+        artifact: what ``export`` gave, or its path.
+        lang: ``c``, ``cpp`` or ``kotlin``. out: the folder to write.
+        embed: link the model into the program, in C and C++. force: replace a package that is there.
+        progress: told of each long stage.
+
+    Raises:
+        UsageError: an unknown language, or an artifact that cannot be packaged. MissingInputError, DataError: the
+        artifact, or the golden file beside it, is missing or damaged. OutputError: something is there already, or
+        nothing can be written there. UnavailableError: no golden file, and no LiteRT to run the artifact with.
+        StorageError, LockedError: the disk, or another run.
+    """
+    progress, destination = progress or Silent(), Path(out)
+    language = get_language(lang, embed)
+    with staging(destination) as staged:
+        _refuse_existing(destination, force)
+        artifact = artifact if isinstance(artifact, Artifact) else load_artifact(artifact)
+        with progress.stage("reading the artifact"):
+            facts = gather_facts(artifact)
+        files = language.files(facts, embed)
+        files[RECORD] = _record(facts, lang, embed, files)
+        folder = staged / "package"
+        for name in sorted(files):
+            place = folder / name
+            with storage_errors(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+            write_in(place.parent, place.name, files[name])
+        publish_folder(folder, destination)
+    return destination
+
+
+def get_language(name: str, embed: bool = False) -> Language:
+    """The language called ``name``. Raises UsageError where there is none, or it cannot embed the model."""
+    if name not in LANGUAGES:
+        raise UsageError(f"there is no language '{name}' to package for", hint=did_you_mean(name, LANGUAGES))
+    if embed and not LANGUAGES[name].embeds:
+        raise UsageError(
+            f"--embed has no meaning with --lang {name}", hint="leave it out: the model is an asset of the module"
+        )
+    return LANGUAGES[name]
+
+
+def _refuse_existing(destination: Path, force: bool) -> None:
+    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+        raise OutputError(f"{destination}: is there already, and is no folder", hint="choose another place with -o")
+    if not destination.exists():
+        return
+    if not force:
+        raise OutputError(f"{destination}: is there already", hint="--force replaces it")
+    if any(destination.iterdir()) and not (destination / RECORD).is_file():
+        raise OutputError(
+            f"{destination}: is no package of elir-edge, and is not replaced", hint="choose another place with -o"
+        )
+
+
+def _record(facts: Facts, lang: str, embed: bool, files: dict[str, bytes]) -> bytes:
+    """What the folder holds; it also marks the folder as one that --force may replace."""
+    record = {
+        "schema": RECORD_SCHEMA,
+        "lang": lang,
+        "embed": embed,
+        "model": facts.model_file,
+        "request": facts.manifest.request,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    return (json.dumps(record, sort_keys=True, indent=1) + "\n").encode()

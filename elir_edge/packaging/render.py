@@ -1,0 +1,43 @@
+"""Filling in the templates: text files in which @{name} stands for a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+
+import numpy as np
+
+PLACE = re.compile(r"@\{([a-z0-9_]+)\}")  # C, CMake, Kotlin and shell have their own uses for $, % and a plain @
+PLAIN = re.compile(r"[A-Za-z0-9 .,:;()+=_/-]")
+
+
+def render(template: str, values: Mapping[str, object]) -> bytes:
+    """The file ``templates/<template>`` with every @{name} replaced. Raises KeyError for a name without a value."""
+    text = (resources.files("elir_edge.packaging") / "templates" / template).read_text(encoding="utf-8")
+    return PLACE.sub(lambda place: str(values[place[1]]), text).encode()
+
+
+def c_string(text: str) -> str:
+    """``text`` as a C string literal: ASCII, nothing in it can end the literal or begin a trigraph."""
+    characters = (chr(byte) if PLAIN.match(chr(byte)) else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(characters)}"'
+
+
+def kotlin_string(text: str) -> str:
+    """``text`` as a Kotlin string literal: ASCII, without templates."""
+    units = np.frombuffer(text.encode("utf-16-le"), "<u2")
+    characters = (chr(unit) if PLAIN.match(chr(unit)) else f"\\u{unit:04x}" for unit in units)
+    return f'"{"".join(characters)}"'
+
+
+def float_digits(value: float) -> str:
+    """As many digits as a 32-bit float needs, with a point or an exponent as C and Kotlin ask."""
+    digits = f"{float(np.float32(value)):.9g}"
+    return digits if "." in digits or "e" in digits else f"{digits}.0"
+
+
+def one_line(text: object) -> str:
+    """``text`` for a comment or a table: one line of plain characters, which ends neither."""
+    line = " ".join(str(text).split())
+    return re.sub(r"[^\w .,:;()+=\[\]{}/'-]", "_", line)

@@ -1,0 +1,6 @@
+package org.junit.runner
+
+import kotlin.reflect.KClass
+
+@Target(AnnotationTarget.CLASS)
+annotation class RunWith(val value: KClass<*>)
