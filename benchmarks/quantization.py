@@ -296,11 +296,7 @@ def _report(
         *_table(f"| | {head} | MB | ms per picture | times PyTorch eager |", _overview(made, rows)),
         *[f"\n{item.label} could not be made: {item.error}" for item in contenders if item.error is not None],
         "",
-        "## TFLite: what each part is worth",
-        "",
-        *_table(f"| | {head} |", [(item.label, *item.summary()) for item in ablation if item.error is None]),
-        *[f"\n{item.label} could not be made: {item.error}" for item in ablation if item.error is not None],
-        "",
+        *_worth(ablation, head),
         "## Seeds of the calibration",
         "",
         *_table(f"| | {head} |", [(item.label, *item.summary()) for item in seeds]),
@@ -314,6 +310,14 @@ def _report(
     ):
         lines += ["", f"## {title}", "", *_by_picture(study, made, cell)]
     return "\n".join([*lines, "", describe_machine(), ""])
+
+
+def _worth(ablation: list[Contender], head: str) -> list[str]:
+    if not ablation:
+        return []
+    rows = [(item.label, *item.summary()) for item in ablation if item.error is None]
+    failed = [f"\n{item.label} could not be made: {item.error}" for item in ablation if item.error is not None]
+    return ["## TFLite: what each part is worth", "", *_table(f"| | {head} |", rows), *failed, ""]
 
 
 def _overview(made: list[Contender], rows: list[Row]) -> list[tuple[str, ...]]:
