@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from elir_edge import export, load_restorer, open_session
 from elir_edge.errors import GateError, UsageError
@@ -15,6 +16,7 @@ from elir_edge.quantize.trials import gather_trials
 from elir_edge.quantize.tune import TuneBudget
 from elir_edge.restore import restore_picture
 from elir_edge.validation import validate
+from elir_edge.weights import tensors_sha256
 from tests.helpers import refused
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,9 @@ def test_no_tensor_is_float_and_bytes_go_in_and_out(artifacts):
     assert [tensor.name for tensor in graph.tensors if tensor.type == FLOAT32] == []
     assert not {"DEQUANTIZE", "CAST", "ROUND", "MINIMUM", "RELU_0_TO_1"} & set(op_names(model))
     manifest = artifacts["int8"].manifest
-    assert [(tensor.dtype, tensor.layout) for tensor in (*manifest.inputs, *manifest.outputs)] == [("uint8", "NHWC")] * 2
+    assert [(tensor.dtype, tensor.layout) for tensor in (*manifest.inputs, *manifest.outputs)] == [
+        ("uint8", "NHWC")
+    ] * 2
 
 
 def test_steps_share_kernels_and_have_their_own_ranges(artifacts):
@@ -93,7 +97,7 @@ def nano():
 @pytest.fixture(scope="module")
 def nano_int8(nano, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nano")
-    return export(nano, "tflite", "int8", out=folder, quantization=Quantization(CalibrationRequest(count=8)))
+    return export(nano, "tflite", "int8", out=folder)
 
 
 def test_trained_weights_keep_the_picture(nano_int8, nano):
@@ -111,7 +115,9 @@ def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, mo
     small = {"precision": "int8", "size": 64, "out": tmp_path}
     refused(GateError, lambda: export(nano, "tflite", quantization=wish, **small), "90", "--allow-degraded")
     assert list(tmp_path.iterdir()) == []
-    marked = export(nano, "tflite", quantization=Quantization(CalibrationRequest(count=4), allow_degraded=True), **small)
+    marked = export(
+        nano, "tflite", quantization=Quantization(CalibrationRequest(count=4), allow_degraded=True), **small
+    )
     assert marked.manifest.quantization["degraded"] is True
 
 
@@ -135,16 +141,17 @@ def test_what_an_interrupted_tuning_left_is_gone_on_from(nano, tmp_path):
 
     calibration = gather_calibration(CalibrationRequest(count=4), nano.spec, 64, 64)
 
+    before = tensors_sha256(nano.state_dict())
+
     def tuned(budgets, checkpoint):
         for steps in budgets:
             graph = lower(nano, 64)
             prepare_and_tune(graph, nano, calibration, TuneBudget(steps=steps), Silent(), checkpoint)
+        assert tensors_sha256(nano.state_dict()) == before
         return graph
 
     once = tuned([4], None)
     twice = tuned([4, 4], tmp_path / "state.pt")
     image = fit_picture(builtin_photograph("rocket"), 64, 64).transpose(2, 0, 1)[None].astype(np.float32) / 255
-    import torch
-
     results = [graph(torch.from_numpy(image)).numpy() for graph in (once, twice)]
     assert np.array_equal(*results)

@@ -10,6 +10,8 @@ import numpy as np
 
 from elir_edge.errors import UsageError, missing_package
 from elir_edge.flatmodel import (
+    QUANTIZE,
+    QUANTIZE_VERSION,
     UINT8,
     add_op,
     add_tensor,
@@ -30,7 +32,6 @@ from elir_edge.signature import IMAGE, NOISE, RESTORED
 BYTES = (0.0, 255.0)
 RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
-QUANTIZE, QUANTIZE_VERSION = 114, 2
 SUMS = ("ADD", "MUL")
 WIDE_BITS, WEIGHT_BITS = 16, 8
 CHEAP_NUMBERS_PER_GFLOP = 10_000

@@ -28,7 +28,7 @@ class Backend:
 
     ``platform`` is the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
     others; None for those that exist on all. ``modes`` says whether its ``open_session`` takes a Mode too; without, it
-    runs on the CPU in one way.
+    runs on the CPU in one way. ``enters`` says whether it takes an ``entry`` too.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Backend:
     platform: str | None = None
     elsewhere: str = ""
     modes: bool = False
+    enters: bool = False
 
     def installed(self) -> bool:
         """Whether ``load`` would work, found out without importing anything."""
@@ -74,10 +75,10 @@ class Backend:
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True),
-        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True),
-        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True),
-        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True, enters=True),
+        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True),
+        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True, enters=True),
+        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True),
         Backend("executorch", (".pte",), "executorch", "executorch"),
         Backend("coreml", (".mlpackage",), "coremltools", "coreml", "darwin", "Core ML runs only on macOS"),
         Backend(TORCH, (), "torch", "torch"),
@@ -150,16 +151,21 @@ def open_session(
     threads: int | None = None,
     stages: tuple[str, ...] = (),
     mode: Mode = DEFAULT_MODE,
+    entry: str | None = None,
 ) -> Session:
     """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
 
     ``threads`` None leaves their number to the runtime; LiteRT then takes all cores. ``stages`` are names of
     stages to give as outputs too. ``mode`` says where and how it is to run; the default is the CPU, in fp32.
+    ``entry`` is the stage to start at: its latent, float32, is an input in place of the image, and what lies before it
+    is not run; ``stages`` are then later ones.
 
     Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed,
-    or has no such mode here), DataError (the file is damaged).
+    has no such mode here, or cannot start at a stage), DataError (the file is damaged, or has no such stage).
     """
     if not isinstance(model, str | Path):
+        if entry is not None:
+            raise _cannot_enter(TORCH)
         return get_backend(TORCH).load().open_session(model, threads, stages)
     path = Path(model)
     if backend is not None:
@@ -170,8 +176,18 @@ def open_session(
         chosen = usual_backend(path)
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
-    if mode == DEFAULT_MODE:
-        return chosen.load().open_session(path, threads, stages)
-    if not chosen.modes:
-        raise UnavailableError(f"{chosen.name} runs on the {CPU} only, and in one way")
-    return chosen.load().open_session(path, threads, stages, mode)
+    options: dict[str, Any] = {}
+    if mode != DEFAULT_MODE:
+        if not chosen.modes:
+            raise UnavailableError(f"{chosen.name} runs on the {CPU} only, and in one way")
+        options["mode"] = mode
+    if entry is not None:
+        if not chosen.enters:
+            raise _cannot_enter(chosen.name)
+        options["entry"] = entry
+    return chosen.load().open_session(path, threads, stages, **options)
+
+
+def _cannot_enter(name: str) -> UnavailableError:
+    able = ", ".join(backend.name for backend in BACKENDS.values() if backend.enters)
+    return UnavailableError(f"the backend '{name}' cannot start at a stage", hint=f"these can: {able}")

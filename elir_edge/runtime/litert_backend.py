@@ -13,11 +13,18 @@ from elir_edge.runtime.tflite_interpreter import InterpreterSession, read_manife
 __all__ = ["open_session", "read_manifest"]
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode = DEFAULT_MODE) -> Session:
+def open_session(
+    path: Path,
+    threads: int | None,
+    stages: tuple[str, ...],
+    *,
+    mode: Mode = DEFAULT_MODE,
+    entry: str | None = None,
+) -> Session:
     """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a device not there."""
     if mode.device == CPU:
         mode.require_plain("litert")
-        return InterpreterSession("litert", Interpreter, path, threads, stages)
+        return InterpreterSession("litert", Interpreter, path, threads, stages, entry)
     from elir_edge.runtime.litert_accelerated import AcceleratedSession
 
     return AcceleratedSession(path, mode)

@@ -16,6 +16,7 @@ from elir_edge.runtime.described import Reported, describe
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+QUANTIZER = "FakeQuantize"
 BLANKS = b"\xef\xbb\xbf \t\r\n"
 IR_START_WITHIN = 64
 ARITHMETIC = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -27,18 +28,21 @@ class OpenVinoSession(Session):
 
     backend = "openvino"
 
-    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode) -> None:
+    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode, entry: str | None) -> None:
         core = openvino.Core()
         model = _read(core, path)
         for name in stages:
             _add_output(model, name, path)
+        text = _manifest(model)
+        if entry is not None:
+            model = _started_at(model, entry, path)
         self.device = _device(core, mode)
         try:
             self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
         except RuntimeError as error:
             raise DataError(f"{path}: OpenVINO cannot compile it for {self.device}: {error}") from error
         self._request = self._compiled.create_infer_request()
-        super().__init__(*describe(path, _manifest(model), _reported(model.inputs), _reported(model.outputs)))
+        super().__init__(*describe(path, text, _reported(model.inputs), _reported(model.outputs)))
 
     def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
         """Run ``count`` times, as many side by side as OpenVINO finds best for the hint."""
@@ -60,9 +64,16 @@ class OpenVinoSession(Session):
         del self._request, self._compiled
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode = DEFAULT_MODE) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a device not there."""
-    return OpenVinoSession(path, threads, stages, mode)
+def open_session(
+    path: Path,
+    threads: int | None,
+    stages: tuple[str, ...],
+    *,
+    mode: Mode = DEFAULT_MODE,
+    entry: str | None = None,
+) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a missing device."""
+    return OpenVinoSession(path, threads, stages, mode, entry)
 
 
 def read_manifest(path: Path) -> str | None:
@@ -121,6 +132,39 @@ def _add_output(model: Any, name: str, path: Path) -> None:
         model.add_outputs([name])
     except RuntimeError as error:
         raise DataError(f"{path}: the graph has no tensor called {name}") from error
+
+
+def _started_at(model: Any, name: str, path: Path) -> Any:
+    """The part of ``model`` behind the tensor ``name``, or behind what its quantizer reads where it lies after one."""
+    port = _port(model, name, path)
+    while port.get_node().get_type_name() == QUANTIZER:
+        port = port.get_node().input_value(0)
+    entry = openvino.opset13.parameter(port.get_shape(), port.get_element_type())
+    port.replace(entry.output(0))
+    entry.output(0).set_names({name})
+    kept = [given for given in model.get_parameters() if _is_read(given, model.get_results())]
+    return openvino.Model(model.get_results(), [entry, *kept], model.get_friendly_name())
+
+
+def _port(model: Any, name: str, path: Path) -> Any:
+    for node in model.get_ordered_ops():
+        for port in node.outputs():
+            if name in port.get_names() and node.get_type_name() != "Result":
+                return port
+    raise DataError(f"{path}: the graph has no tensor called {name}")
+
+
+def _is_read(parameter: Any, results: list[Any]) -> bool:
+    """Whether any of ``results`` depends on ``parameter``."""
+    seen, waiting = set(), [*results]
+    while waiting:
+        node = waiting.pop()
+        if node == parameter:
+            return True
+        if node.get_friendly_name() not in seen:
+            seen.add(node.get_friendly_name())
+            waiting += [value.get_node() for value in node.input_values()]
+    return False
 
 
 def _reported(ports: list[Any]) -> list[Reported]:
