@@ -22,10 +22,12 @@ from unittest.mock import patch
 import click
 import numpy as np
 
-from benchmarks.machine import describe_machine
 from benchmarks.stock_quantizers import STOCK
 from elir_edge.artifact import Artifact, load_artifact
-from elir_edge.bench.measure import Contestant, Row, measure
+from elir_edge.bench.machine import describe_machine
+from elir_edge.bench.measure import Contestant, measure
+from elir_edge.bench.results import Row
+from elir_edge.bench.sweep import EAGER, torch_contestant
 from elir_edge.cli.shared import Shown
 from elir_edge.exporting import export
 from elir_edge.images import fit_picture
@@ -47,6 +49,7 @@ from elir_edge.quantize.rounding import round_weights
 from elir_edge.reference import picture_of, reference_trajectory
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import open_session
+from elir_edge.runtime.mode import Mode
 from elir_edge.signature import IMAGE, RESTORED, GraphForm
 from elir_edge.spec import load_spec
 from elir_edge.target import Conversion, get_target
@@ -269,14 +272,13 @@ def _timed(
 ) -> list[Row]:
     """All that were made, taking turns with PyTorch eager."""
     manifest = study.float_artifact("tflite").manifest
-    gflop = manifest.graph["gflop"]
-    eager = {"backend": "torch", "spec": manifest.spec, "weights": weights, "size": manifest.size, "threads": threads}
-    field = [Contestant("PyTorch eager fp32", eager, gflop)]
+    field = [torch_contestant(manifest, EAGER, weights, threads)]
     for item in contenders:
         if item.error is None:
-            request = {"path": str(item.path), "backend": item.backend, "threads": threads}
-            field.append(Contestant(item.label, request, gflop, item.size_bytes))
-    return measure(field, rounds, study.shown)
+            row = Row(item.label, manifest.graph["gflop"], size_bytes=item.size_bytes)
+            request = {"kind": "artifact", "path": str(item.path), "backend": item.backend, "threads": threads}
+            field.append(Contestant(row, request | {"mode": dataclasses.asdict(Mode()), "size": manifest.size}))
+    return measure(field, rounds, study.shown, threads=threads).rows
 
 
 def _report(
@@ -290,7 +292,8 @@ def _report(
         f"Six photographs that no calibration saw, each with noise of {SIGMAS[0]} and {SIGMAS[1]} and with the task's",
         "own degradation. Lost: PSNR against the original, PyTorch fp32 less int8. All calibrated on the same "
         f"{len(study.calibration.pictures)} pictures.",
-        "Stock quantizers work on our lowered fp32 artifacts, at their defaults; floats in and out.",
+        "Stock quantizers work on our lowered fp32 artifacts, at their defaults; floats in and out. For those of ONNX",
+        "shared weights were copied and all shapes stated beforehand: both fail on the graph without it.",
         "Times: one run on this machine, taking turns with PyTorch eager fp32; the quartiles of the ratio in brackets.",
         "",
         *_table(f"| | {head} | MB | ms per picture | times PyTorch eager |", _overview(made, rows)),
