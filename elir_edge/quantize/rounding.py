@@ -23,7 +23,7 @@ from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
 
 LEVELS = 127
 DAMPING = 0.01
-PATCHES = 512
+PATCHES = 256
 BLOCK = 128
 SMALLEST = 1e-12
 
