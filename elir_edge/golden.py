@@ -53,7 +53,8 @@ class Tolerance:
 
 
 ONE_LEVEL = BYTE_LEVELS / 255 + 1e-9
-TOLERANCES = {"fp32": Tolerance(FP32_MAX_ABS), "fp16": Tolerance(ONE_LEVEL, 50.0), "int8": Tolerance(ONE_LEVEL, 40.0)}
+INTEGER = Tolerance(ONE_LEVEL, 40.0)
+TOLERANCES = {"fp32": Tolerance(FP32_MAX_ABS), "fp16": Tolerance(ONE_LEVEL, 50.0), "int8": INTEGER, "mixed": INTEGER}
 
 
 @dataclass(frozen=True)

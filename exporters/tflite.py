@@ -10,7 +10,7 @@ from elir_edge.errors import missing_package
 from elir_edge.flatmodel import pack_model, read_file, rename_tensors, set_metadata, set_outputs
 from elir_edge.native import captured_output
 from elir_edge.signature import RESTORED
-from elir_edge.target import Conversion, Target
+from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
@@ -44,16 +44,18 @@ def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) ->
         from elir_edge.quantize.litert_half import halve_weights
 
         return halve_weights(data)
-    if conversion.precision == "int8":
+    if conversion.precision in INTEGER_PRECISIONS:
         from elir_edge.lowering.pipeline import measure
-        from elir_edge.quantize.litert_static import quantize_tflite
+        from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
 
+        stages = StagedRestorer(graph).output_names()
+        by_stage = tensors_by_stage(data, stages) if conversion.float_stages else {}
         return quantize_tflite(
             data,
             conversion.calibration,
-            StagedRestorer(graph).output_names(),
+            stages,
             conversion.progress,
-            conversion.float_stages,
+            frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages)),
             gflop=measure("int8", graph).gflop,
         )
     return data
@@ -76,7 +78,7 @@ TARGET = Target(
     name="tflite",
     description="TFLite / LiteRT flatbuffer, NHWC",
     suffixes=(".tflite",),
-    precisions=("fp32", "fp16", "int8"),
+    precisions=("fp32", "fp16", "int8", "mixed"),
     layouts={"float": "NHWC", "uint8": "NHWC"},
     latent_layout="NHWC",
     norm="pointwise",
@@ -86,5 +88,5 @@ TARGET = Target(
     convert=convert,
     embed=embed,
     quantizers=("ai-edge-quantizer",),
-    bytes_only=("int8",),
+    bytes_only=INTEGER_PRECISIONS,
 )
