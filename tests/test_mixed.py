@@ -11,12 +11,12 @@ import torch
 from elir_edge import export, load_artifact, load_restorer
 from elir_edge.errors import GateError, UsageError
 from elir_edge.exporting import _hold
-from elir_edge.flatmodel import op_names, produced_by, read_file
+from elir_edge.flatmodel import FLOAT32, produced_by, read_file
 from elir_edge.lowering.pipeline import lower
 from elir_edge.progress import Silent
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.ladder import Rung, best_of, climb, draw, report_of, table_lines, timeless
-from elir_edge.quantize.litert_static import tensors_by_stage
+from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
 from elir_edge.quantize.mixed import assembled, groups_of, losses_by_group, stages_of_groups
 from elir_edge.quantize.ort_static import float_convolutions
 from elir_edge.quantize.plan import Limits, Quantization
@@ -24,7 +24,7 @@ from elir_edge.quantize.preparation import as_tensors, prepare
 from elir_edge.quantize.trials import gather_trials
 from elir_edge.runtime import open_session
 from elir_edge.validation import validate
-from tests.quantized import converted, lowered, noisy_feeds, psnr_db
+from tests.quantized import converted, noisy_feeds, psnr_db
 
 LOSSES = {"encoder": 50.0, "step 1": 60.0, "decoder": 45.0}
 
@@ -147,21 +147,31 @@ def test_a_group_by_itself_loses_less_than_all_together(prepared):
     assert together < max(losses.values())
 
 
+STAGES = ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
+
+
+@pytest.fixture(scope="module")
+def plain_tflite(tiny_restorer, tmp_path_factory):
+    graph = lower(tiny_restorer, io="uint8", layout="NHWC", latent_layout="NHWC", norm="pointwise")
+    return converted(graph, "tflite", tmp_path_factory.mktemp("tflite"), "fp32")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("floats", [{"encoded"}, {"state_1"}, {"restored"}, {"coarse", "state_0", "restored"}])
-def test_tflite_with_a_float_group_still_speaks_bytes(tiny_restorer, tmp_path, floats):
-    graph = lowered(tiny_restorer, "tflite", "uint8")
-    feeds = noisy_feeds(64, "uint8")
-    plain = converted(graph, "tflite", tmp_path, "fp32")
-    path = converted(graph, "tflite", tmp_path, "mixed", calibration=feeds, float_stages=frozenset(floats))
+def test_tflite_with_a_float_group_still_speaks_bytes(plain_tflite, tmp_path, floats):
+    by_stage = tensors_by_stage(plain_tflite.read_bytes(), STAGES)
+    kept = frozenset().union(*(by_stage[stage] for stage in floats))
+    path = tmp_path / "mixed.tflite"
+    path.write_bytes(
+        quantize_tflite(plain_tflite.read_bytes(), noisy_feeds(64, "uint8"), STAGES, Silent(), kept, gflop=1e9)
+    )
     model = read_file(path)
-    by_stage = tensors_by_stage(plain.read_bytes(), ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"])
     kinds = {name: model.subgraphs[0].tensors[index].type for name, index in produced_by(model).items()}
-    assert {"DEQUANTIZE", "QUANTIZE"} & set(op_names(model))
     for stage, names in by_stage.items():
         convolutions = [name for name in names & kinds.keys() if name.startswith("conv_2d")]
-        assert all((kinds[name] == 0) == (stage in floats) for name in convolutions), stage
-    with open_session(plain, "litert") as exact, open_session(path, "litert") as mixed:
+        assert convolutions or stage == "state_0"
+        assert all((kinds[name] == FLOAT32) == (stage in floats) for name in convolutions), stage
+    with open_session(plain_tflite, "litert") as exact, open_session(path, "litert") as mixed:
         for feed in noisy_feeds(64, "uint8", first=2):
             pictures = [session.run(feed)["restored"] for session in (mixed, exact)]
             assert pictures[0].dtype == np.uint8

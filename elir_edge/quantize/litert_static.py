@@ -135,7 +135,8 @@ def _observe(
             for name, index in outputs.items():
                 ranges.add({name: interpreter.get_tensor(index)})
             for stage in stages:
-                seen[stage].append(channel_means([interpreter.get_tensor(outputs[stage])]))
+                values = interpreter.get_tensor(outputs[stage])
+                seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values]))
             advance(1)
     return ranges.estimate(method), {stage: np.mean(means, 0) for stage, means in seen.items()}
 
