@@ -150,13 +150,16 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         (axes[1], "latency_ms", limits["max_latency_ms"], "ms a picture, where it was exported"),
     ):
         for row in report["table"]:
+            place = (row[key], row["mean_drop_db"])
             chosen = row["floats"] == report["float_groups"]
-            axis.plot(row[key], row["mean_drop_db"], marker="*" if chosen else "o", markersize=12 if chosen else 6)
-            axis.annotate(f"+ {row['floats'][-1]}" if row["floats"] else "int8", (row[key], row["mean_drop_db"]))
+            axis.plot(*place, "*" if chosen else "o", color="C0", markersize=14 if chosen else 6)
+            text = f"+ {row['floats'][-1]}" if row["floats"] else "int8"
+            axis.annotate(text, place, xytext=(0, 8), textcoords="offset points", ha="center")
         if limit is not None:
-            axis.axvline(limit, linestyle="--")
+            axis.axvline(limit, color="grey", linestyle="--")
         if limits["max_drop_db"] is not None:
-            axis.axhline(limits["max_drop_db"], linestyle="--")
+            axis.axhline(limits["max_drop_db"], color="grey", linestyle="--")
+        axis.margins(0.25)
         axis.set_xlabel(label)
     axes[0].set_ylabel("dB lost against the ground truth, mean")
     figure.savefig(path, dpi=DRAWING_DPI, metadata={"Software": None})
