@@ -38,27 +38,31 @@ def embed(path: Path, text: str) -> None:
 
 
 def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
-    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.quantize.litert_half import halve_weights
 
     if conversion.precision == "fp16":
-        from elir_edge.quantize.litert_half import halve_weights
-
         return halve_weights(data)
     if conversion.precision in INTEGER_PRECISIONS:
-        from elir_edge.lowering.pipeline import measure
-        from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
-
-        stages = StagedRestorer(graph).output_names()
-        by_stage = tensors_by_stage(data, stages) if conversion.float_stages else {}
-        return quantize_tflite(
-            data,
-            conversion.calibration,
-            stages,
-            conversion.progress,
-            frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages)),
-            gflop=measure("int8", graph).gflop,
-        )
+        integer = _integer(data, graph, conversion)
+        return halve_weights(integer) if conversion.float_stages else integer
     return data
+
+
+def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
+    from elir_edge.lowering.pipeline import measure
+    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
+
+    stages = StagedRestorer(graph).output_names()
+    by_stage = tensors_by_stage(data, stages) if conversion.float_stages else {}
+    return quantize_tflite(
+        data,
+        conversion.calibration,
+        stages,
+        conversion.progress,
+        frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages)),
+        gflop=measure("int8", graph).gflop,
+    )
 
 
 def _export(graph: StaticRestorer, path: Path) -> None:
