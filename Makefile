@@ -35,6 +35,8 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.export_cost
 	$(BIN)/elir-edge bench --preset $(PRESET)
+	$(BIN)/python -m benchmarks.peers $(PRESET)
+	$(BIN)/python -m benchmarks.growth
 
 clean:
 	rm -rf .venv build

@@ -14,6 +14,7 @@ from elir_edge.signature import StageSpec, TensorSpec
 from elir_edge.spec import ModelSpec
 
 MANIFEST_SCHEMA = 1
+NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
 MANIFEST_KEY = "elir_edge"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 FOLDER_SUFFIXES = (".mlpackage", ".web")
@@ -58,7 +59,8 @@ class Manifest:
     findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
     ``quantization`` says what an integer artifact was calibrated on and whether it is below its gate (``degraded``);
     for ``mixed`` also how it was found, with latencies in the manifest beside the artifact only;
-    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``request`` identifies what was
+    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``compiled`` says, where an
+    NPU's compiler made the file, for which device, from what, and with which figures; ``request`` identifies what was
     asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.
     """
 
@@ -79,6 +81,7 @@ class Manifest:
     request: str
     parity: dict[str, Any] | None = None
     golden: dict[str, Any] | None = None
+    compiled: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
@@ -111,6 +114,12 @@ class Manifest:
     def model_spec(self) -> ModelSpec:
         """The model's specification. Raises ConfigError where it describes none."""
         return ModelSpec.from_dict(self.spec, "manifest.spec")
+
+    @property
+    def names_its_weights(self) -> bool:
+        """Whether the weights can be had by the name stated, as those that come with the package or are published."""
+        prefix = NAMED_WEIGHTS.get(self.weights["kind"])
+        return prefix is not None and str(self.weights["name"]).startswith(prefix)
 
     @property
     def trained(self) -> bool:

@@ -384,8 +384,8 @@ def _judged(
 ) -> Manifest:
     """The manifest with the figures of a validation, where it lets the artifact through."""
     degraded = _gate(validation, request.quantization, progress) or degraded
-    golden = record_golden(path, manifest, validation.backend)
-    manifest = dataclasses.replace(manifest, parity=_parity(validation), golden=golden)
+    manifest = dataclasses.replace(manifest, parity=_parity(validation))
+    manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, validation.backend))
     if manifest.quantization is not None:
         manifest = dataclasses.replace(manifest, quantization=manifest.quantization | {"degraded": degraded})
     return manifest
@@ -489,7 +489,8 @@ def _identical(path: Path, key: str) -> Artifact | None:
         artifact = load_artifact(path)
     except ElirEdgeError:
         return None
-    return artifact if artifact.manifest.request == key and has_golden(artifact) else None
+    complete = has_golden(artifact) or NOT_COMPARED in (artifact.manifest.parity or {})
+    return artifact if artifact.manifest.request == key and complete else None
 
 
 def _refuse_existing(path: Path, target: Target, force: bool) -> None:

@@ -15,6 +15,7 @@ from elir_edge.errors import DataError, missing_package
 FILE_IDENTIFIER = b"TFL3"
 FLOAT32, FLOAT16, UINT8 = 0, 1, 3
 DEQUANTIZE, DEQUANTIZE_VERSION = 6, 2
+QUANTIZE, QUANTIZE_VERSION = 114, 2
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
 
@@ -86,6 +87,18 @@ def rename_tensors(model: Any) -> None:
 def op_names(model: Any) -> list[str]:
     """The ops of the main graph, in order, as the schema names them."""
     return [_op_name(model, op).upper() for op in model.subgraphs[0].operators]
+
+
+def tensor_types(model: Any) -> list[str]:
+    """The type of each tensor of the main graph, as NumPy names it."""
+    names = {value: name.lower() for name, value in vars(_schema().TensorType).items() if isinstance(value, int)}
+    return [names[tensor.type] for tensor in model.subgraphs[0].tensors]
+
+
+def custom_codes(model: Any) -> list[str | None]:
+    """The custom code of each op of the main graph, in order; None for built-in ones."""
+    codes = [model.operatorCodes[op.opcodeIndex].customCode for op in model.subgraphs[0].operators]
+    return [code.decode(errors="replace") if code else None for code in codes]
 
 
 def tensor_name(model: Any, index: int) -> str:
@@ -206,6 +219,40 @@ def show_as_float(model: Any, name: str) -> None:
     shown = add_tensor(model, index, name, FLOAT32, 0)
     graph.tensors[shown].quantization = None
     add_op(model, len(graph.operators), DEQUANTIZE, DEQUANTIZE_VERSION, index, shown)
+
+
+def start_at(model: Any, name: str, where: str) -> None:
+    """Make ``name`` the graph's float32 input, and leave out every op that its outputs then do not need.
+
+    Other inputs stay where something still reads them. A quantized tensor is filled from a float one put before it.
+    Raises DataError where no op writes such a tensor.
+    """
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    index = produced_by(model).get(name)
+    if index is None:
+        raise DataError(f"{where}: the graph has no tensor called {name}")
+    graph.operators = [op for op in graph.operators if index not in op.outputs]
+    entry = index
+    if graph.tensors[index].type != FLOAT32:
+        entry = add_tensor(model, index, name, FLOAT32, 0)
+        graph.tensors[entry].quantization = None
+        graph.tensors[index].name = f"{name}_quantized".encode()
+        add_op(model, 0, QUANTIZE, QUANTIZE_VERSION, entry, index)
+    needed = _keep_needed(graph)
+    signature.inputs = [_tensor_map(name, entry), *(port for port in signature.inputs if port.tensorIndex in needed)]
+    graph.inputs = [port.tensorIndex for port in signature.inputs]
+
+
+def _keep_needed(graph: Any) -> set[int]:
+    """Drop the ops that no output depends on; gives the tensors that are left in use."""
+    needed = {int(index) for index in graph.outputs}
+    kept = []
+    for op in reversed(graph.operators):
+        if needed.intersection(int(index) for index in op.outputs):
+            kept.append(op)
+            needed.update(int(index) for index in op.inputs)
+    graph.operators = kept[::-1]
+    return needed
 
 
 def _op_code(model: Any, builtin: int, version: int) -> int:

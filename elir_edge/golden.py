@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifact import Artifact, Manifest, sha256_of
-from elir_edge.errors import DataError, MissingInputError
+from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.images import builtin_photograph, fit_picture
-from elir_edge.parity import BYTE_LEVELS, FP32_MAX_ABS, Comparison, compare
+from elir_edge.parity import BYTE_LEVELS, Comparison, compare, gate_for
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import get_backend, open_session
 from elir_edge.runtime.base import Session
@@ -53,8 +53,8 @@ class Tolerance:
 
 
 ONE_LEVEL = BYTE_LEVELS / 255 + 1e-9
-INTEGER = Tolerance(ONE_LEVEL, 40.0)
-TOLERANCES = {"fp32": Tolerance(FP32_MAX_ABS), "fp16": Tolerance(ONE_LEVEL, 50.0), "int8": INTEGER, "mixed": INTEGER}
+ENOUGH_DB = 40.0
+OWN_ROUNDING_DB = 3.0
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,15 @@ def record_golden(path: Path, manifest: Manifest, backend: str) -> dict[str, Any
 def load_golden(artifact: Artifact) -> Golden:
     """The golden input, noise and output of an artifact, held against the hash in its manifest.
 
-    Raises MissingInputError where the artifact has none or it is not beside it, DataError where it was changed.
+    Raises MissingInputError where the artifact has none or it is not beside it, DataError where it was changed,
+    UsageError for what an NPU's compiler made.
     """
-    facts = artifact.manifest.golden
+    facts, compiled = artifact.manifest.golden, artifact.manifest.compiled
+    if compiled is not None:
+        raise UsageError(
+            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can be",
+            hint=f"verify {compiled['made_from']['name']}, which it was made from",
+        )
     if facts is None:
         raise MissingInputError(
             f"{artifact.path}: was exported without a golden file, so it cannot test itself",
@@ -136,7 +142,7 @@ def has_golden(artifact: Artifact) -> bool:
     """Whether the artifact's golden file is beside it, unchanged."""
     try:
         load_golden(artifact)
-    except (MissingInputError, DataError):
+    except (MissingInputError, DataError, UsageError):
         return False
     return True
 
@@ -167,9 +173,29 @@ def verify(artifact: Artifact, backend: str | None = None) -> Verification:
 
 
 def tolerance_for(manifest: Manifest) -> Tolerance:
-    """What an artifact is held to on later runs: its precision's, and one level where it rounds to bytes."""
-    tolerance = TOLERANCES[manifest.precision]
-    return Tolerance(ONE_LEVEL, tolerance.elsewhere_db) if manifest.io == "uint8" else tolerance
+    """What an artifact is held to on later runs: fp32 to its gate, others to one level where they were recorded."""
+    gate = gate_for(manifest.precision, manifest.io)
+    return Tolerance(ONE_LEVEL, own_rounding_db(manifest)) if gate.max_abs is None else Tolerance(gate.max_abs)
+
+
+def own_rounding_db(manifest: Manifest) -> float:
+    """How near two runtimes' pictures of a graph must be: each rounds in its own way, and each may be as far from
+    PyTorch as the artifact was found to be; more than its precision's gate is not asked.
+    """
+    asked = gate_for(manifest.precision).psnr_db or ENOUGH_DB
+    parity = (manifest.parity or {}).get("psnr_db", asked + OWN_ROUNDING_DB)
+    return round(float(min(asked, parity - OWN_ROUNDING_DB)), 1)
+
+
+def feeds_of(manifest: Manifest, golden: Golden) -> dict[str, np.ndarray]:
+    """A golden input as the graph takes it, for those who run the artifact elsewhere; noise it lacks is zero."""
+    feeds = {}
+    for tensor in manifest.inputs:
+        if tensor.name == IMAGE:
+            feeds[IMAGE] = to_graph(golden.pixels.astype(np.float32), tensor)
+        else:
+            feeds[tensor.name] = np.zeros(tensor.shape, tensor.dtype) if golden.noise is None else golden.noise
+    return feeds
 
 
 def _run(session: Session, pixels: np.ndarray, noise: dict[str, np.ndarray]) -> np.ndarray:

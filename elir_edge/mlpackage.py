@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.errors import DataError, missing_package
+from elir_edge.native import captured_output
 
 MODEL = Path("Data", "com.apple.CoreML", "model.mlmodel")
 MAIN = "main"
@@ -20,7 +21,8 @@ ITEMS = {
 def read_spec(path: Path) -> Any:
     """The model's specification, a protocol buffer. Raises DataError for anything else at ``path``."""
     try:
-        from coremltools.proto import Model_pb2
+        with captured_output():
+            from coremltools.proto import Model_pb2
     except ImportError as error:
         raise missing_package("coremltools", "coreml") from error
     spec = Model_pb2.Model()

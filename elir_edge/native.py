@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import IO
 
@@ -15,8 +15,11 @@ _ONE_AT_A_TIME = threading.RLock()  # the descriptors belong to the whole proces
 
 
 @contextmanager
-def captured_output() -> Iterator[None]:
-    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs."""
+def captured_output() -> Iterator[Callable[[], str]]:
+    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs.
+
+    Gives a function that tells, inside the block, what was said so far.
+    """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         stack.enter_context(warnings.catch_warnings())
@@ -26,7 +29,7 @@ def captured_output() -> Iterator[None]:
         stream = stack.enter_context(open(os.dup(file.fileno()), "w", errors="replace"))  # noqa: PTH123
         stack.enter_context(redirect_stdout(stream))
         stack.enter_context(redirect_stderr(stream))
-        yield
+        yield lambda: _content(file)
 
 
 @contextmanager
@@ -45,6 +48,12 @@ def _diverted(descriptor: int, target: int) -> Iterator[None]:
         _flush(stream)
         os.dup2(original, descriptor)
         os.close(original)
+
+
+def _content(file: IO[bytes]) -> str:
+    for stream in (sys.stdout, sys.stderr):
+        _flush(stream)
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def _flush(stream: IO[str] | None) -> None:

@@ -16,8 +16,6 @@ from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
 from elir_edge.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from elir_edge.lowering.static import StaticRestorer
 
 ENTRY_POINTS = "elir_edge.targets"

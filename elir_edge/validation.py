@@ -17,13 +17,17 @@ from elir_edge.model.restorer import Restorer
 from elir_edge.noise import NoiseContract
 from elir_edge.parity import Comparison, Gate, compare, gate_for, psnr_of
 from elir_edge.progress import Progress, Silent
+from elir_edge.quantize.calibration import task_of
+from elir_edge.quantize.trials import gather_trials
 from elir_edge.reference import picture_of, reference_trajectory, stages_of
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import open_session
 from elir_edge.runtime.base import Session
 from elir_edge.signature import IMAGE, RESTORED, StageSpec
+from elir_edge.stage_errors import StageError, measure_stages, weakest
 
 STAGE_TOLERANCE = 1e-4
+EXACT = "fp32"
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,17 @@ class Truth:
 
 @dataclass(frozen=True)
 class Validation:
-    """An artifact held against its model on several pictures; ``truths`` where their originals are known."""
+    """An artifact held against its model on several pictures; ``truths`` where their originals are known.
+
+    Of what happens inside, ``stages`` tells for fp32, ``errors`` for every other precision.
+    """
 
     backend: str
     gate: Gate
     pictures: dict[str, Comparison]
     truths: dict[str, Truth] = field(default_factory=dict)
     stages: tuple[StageDrift, ...] = ()
+    errors: tuple[StageError, ...] = ()
 
     @property
     def worst(self) -> str:
@@ -72,6 +80,13 @@ class Validation:
     def worst_drop_db(self) -> float | None:
         """Loss on the picture that loses most; None where no original is known."""
         return max((truth.drop_db for truth in self.truths.values()), default=None)
+
+    @property
+    def worst_shift(self) -> tuple[float, float, float]:
+        """The largest mean shift of each colour channel over all pictures, with its sign, in units of 1/255."""
+        shifts = np.array([item.mean_shift for item in self.pictures.values()]) * 255
+        red, green, blue = (float(channel[np.abs(channel).argmax()]) for channel in shifts.T)
+        return red, green, blue
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -95,8 +110,12 @@ class Validation:
     def drift_began(self) -> str | None:
         """The first stage that differs, in the order in which they run; None where none does.
 
-        Where every latent is right and the picture is not, it began in the decoder.
+        Where every latent is right and the picture is not, it began in the decoder. Below fp32 every stage differs:
+        it is then, for an artifact that fails, the part that costs the picture most.
         """
+        if self.errors:
+            error = None if self.passed else weakest(self.errors)
+            return error.part if error else None
         decoder = "decoder" if self.stages and not self.passed else None
         return next((stage.stage for stage in self.stages if stage.drifted), decoder)
 
@@ -112,6 +131,8 @@ class Validation:
             "mean_drop_db": self.mean_drop_db,
             "worst_drop_db": self.worst_drop_db,
             "drift_began": self.drift_began,
+            "worst_shift_255": self.worst_shift,
+            "drop_db": {name: truth.drop_db for name, truth in self.truths.items()},
         }
         return summary | dataclasses.asdict(self)
 
@@ -132,7 +153,8 @@ def validate(
     """Run the artifact and the model on ``pictures`` (uint8 H x W x 3, fitted to the graph's size) and compare.
 
     ``originals`` are what ``pictures`` were before they were degraded, under the same names and of the graph's size.
-    With ``stages``, or where the result fails, the stages inside are compared too, on the worst picture.
+    With ``stages``, or where the result fails, the stages inside are compared too, on the worst picture: for fp32 by
+    how far they are from the model's, for other precisions by their error in dB, inherited and their own.
     """
     progress = progress or Silent()
     noise = NoiseContract(manifest.noise["mode"], manifest.noise["seed"])
@@ -150,9 +172,14 @@ def validate(
     validation = Validation(name, gate_for(manifest.precision, manifest.io), results, truths)
     if stages or not validation.passed:
         try:
-            with progress.stage("comparing stages"):
-                drift = _stage_drift(path, manifest, restorer, fitted[validation.worst], noise, backend)
-            validation = dataclasses.replace(validation, stages=drift)
+            pixels = fitted[validation.worst]
+            if manifest.precision == EXACT:
+                with progress.stage("comparing stages"):
+                    drift = _stage_drift(path, manifest, restorer, pixels, noise, name)
+                validation = dataclasses.replace(validation, stages=drift)
+            else:
+                errors = _stage_errors(path, manifest, restorer, pixels, noise, name, progress)
+                validation = dataclasses.replace(validation, errors=errors)
         except UnavailableError as error:
             progress.note(f"note: the stages cannot be looked at here: {error}")
     return validation
@@ -169,6 +196,22 @@ def gather_pictures(source: Path | None) -> dict[str, np.ndarray]:
         return {name: builtin_photograph(name) for name in PHOTOGRAPHS}
     paths = pictures_in(source) if source.is_dir() else [source]
     return {path.name: read_picture(path) for path in paths}
+
+
+def gather_judges(
+    manifest: Manifest, source: Path | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
+    """What an artifact is validated on, and the originals where what it loses against them means something.
+
+    fp32 is compared on the pictures as they are, every other precision on pictures degraded as the model's task says:
+    the one that it was calibrated for, else its spec's.
+    """
+    if manifest.precision == EXACT:
+        return gather_pictures(source), None
+    calibration = (manifest.quantization or {}).get("calibration", {})
+    task = calibration.get("task") or task_of(manifest.model_spec())
+    trials = gather_trials(task, *manifest.size, gather_pictures(source))
+    return trials.degraded, trials.originals if manifest.trained else None
 
 
 def check_same_weights(manifest: Manifest, restorer: Restorer) -> None:
@@ -200,6 +243,22 @@ def _stage_drift(
     with open_session(path, backend, stages=names) as session:
         actual = _run(session, pixels)
     return tuple(_drift(stage, actual[stage.name], expected[stage.name]) for stage in manifest.stages)
+
+
+def _stage_errors(
+    path: Path,
+    manifest: Manifest,
+    restorer: Restorer,
+    pixels: np.ndarray,
+    noise: NoiseContract,
+    backend: str,
+    progress: Progress,
+) -> tuple[StageError, ...]:
+    trajectory = reference_trajectory(restorer, pixels, noise)
+    picture = picture_of(trajectory.restored, manifest.io)
+    restored = picture if manifest.outputs[0].layout == "NHWC" else picture.transpose(2, 0, 1)
+    expected = stages_of(trajectory) | {RESTORED: restored[None]}
+    return measure_stages(path, backend, manifest.stages, expected, lambda session: _run(session, pixels), progress)
 
 
 def _drift(stage: StageSpec, actual: np.ndarray, expected: np.ndarray) -> StageDrift:

@@ -91,15 +91,17 @@ def _pictures(inner: nn.Module) -> nn.Module:
 
 
 def _inputs(graph: StaticRestorer) -> list[Any]:
+    import numpy as np
     from coremltools import ImageType, TensorType
     from coremltools.converters.mil.input_types import ColorLayout
 
     height, width = graph.form.height, graph.form.width
     tensors = graph.form.inputs(graph.spec)
-    image = TensorType(name=IMAGE, shape=tensors[0].shape)
+    image = TensorType(name=IMAGE, shape=tensors[0].shape, dtype=np.float32)
     if graph.form.io == "uint8":
         image = ImageType(name=IMAGE, shape=(1, 3, height, width), color_layout=ColorLayout.RGB)
-    return [image, *(TensorType(name=tensor.name, shape=tensor.shape) for tensor in tensors[1:])]
+    noise = [TensorType(name=tensor.name, shape=tensor.shape, dtype=np.float32) for tensor in tensors[1:]]
+    return [image, *noise]
 
 
 def _outputs(graph: StaticRestorer) -> list[Any]:

@@ -33,7 +33,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     methods differ only in which of its results they hand on.
     """
     with conversion.progress.stage("converting to ExecuTorch"), captured_output():
-        program, facts = _lower(graph)
+        program, facts = _lower(graph, conversion)
     path = conversion.folder / f"{conversion.stem}.pte"
     path.write_bytes(program)
     _add_forward(path)
@@ -54,7 +54,7 @@ def embed(path: Path, text: str) -> None:
         file.named_data = store.get_named_data_store_output()
 
 
-def _lower(graph: StaticRestorer) -> tuple[bytes, dict[str, Any]]:
+def _lower(graph: StaticRestorer, conversion: Conversion) -> tuple[bytes, dict[str, Any]]:
     try:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
@@ -62,9 +62,31 @@ def _lower(graph: StaticRestorer) -> tuple[bytes, dict[str, Any]]:
         raise missing_package("executorch", "executorch") from error
     from elir_edge.lowering.trace import trace
 
-    manager = to_edge_transform_and_lower({STAGES: _tidy(trace(graph))}, partitioner=[XnnpackPartitioner()])
+    _upsample_by_convolution(graph)
+    program = trace(graph)
+    if conversion.precision == "int8":
+        from elir_edge.quantize.xnnpack_pt2e import quantize_program
+
+        program = quantize_program(program, conversion.calibration, conversion.progress)
+    manager = to_edge_transform_and_lower({STAGES: _tidy(program)}, partitioner=[XnnpackPartitioner()])
     facts = _delegation(manager.exported_program(STAGES).graph_module)
     return manager.to_executorch().buffer, facts
+
+
+def _upsample_by_convolution(graph: StaticRestorer) -> None:
+    """XNNPACK has no nearest neighbours; a transposed convolution with ones gives the same numbers, channel by channel.
+
+    With it the whole graph is one delegate, and a runtime needs no kernels besides XNNPACK's.
+    """
+    import torch
+    from torch import nn
+
+    channels = graph.spec.autoencoder.width
+    for name, layer in list(graph.dec.layers.named_children()):
+        if isinstance(layer, nn.Upsample):
+            copier = nn.ConvTranspose2d(channels, channels, 2, 2, groups=channels, bias=False)
+            copier.weight = nn.Parameter(torch.ones_like(copier.weight), requires_grad=False)
+            setattr(graph.dec.layers, name, copier)
 
 
 def _add_forward(path: Path) -> None:
@@ -126,12 +148,13 @@ TARGET = Target(
     name="executorch",
     description="ExecuTorch .pte, delegated to XNNPACK",
     suffixes=(".pte",),
-    precisions=("fp32",),
+    precisions=("fp32", "int8"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
     norm="pointwise",
     backends=("executorch",),
     packages=("torch", "executorch"),
+    quantizers=("torchao",),
     extra="executorch",
     convert=convert,
     embed=embed,

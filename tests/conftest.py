@@ -56,3 +56,12 @@ def private_cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium without a window, the same for all tests."""
+    from tests.browser import open_browser
+
+    with open_browser() as opened:
+        yield opened

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 
+import click
 import numpy as np
 import onnx
 import pytest
 import torch
 
 from elir_edge import export, load_artifact, load_restorer
+from elir_edge.cli.export import Quantity
 from elir_edge.errors import GateError, UsageError
 from elir_edge.exporting import _hold
 from elir_edge.flatmodel import FLOAT32, produced_by, read_file
@@ -195,3 +197,14 @@ def test_the_published_artifact_keeps_the_drop_that_was_asked_for(tmp_path):
     measured = validate(again.path, again.manifest, restorer, trials.degraded, originals=trials.originals)
     assert measured.passed
     assert measured.mean_drop_db <= allowed
+
+
+@pytest.mark.parametrize("text", ["0.05", "0.05dB", "0.05 db"])
+def test_a_drop_may_have_its_unit(text):
+    assert Quantity("dB").convert(text, None, None) == 0.05
+
+
+@pytest.mark.parametrize("text", ["dB", "-1", "0", "nan", "inf", "5MB"])
+def test_a_drop_is_a_positive_number(text):
+    with pytest.raises(click.BadParameter, match="is not a positive number of dB"):
+        Quantity("dB").convert(text, None, None)

@@ -135,7 +135,7 @@ def test_manifest_tells_what_a_receiver_must_know(artifact, restorer):
     assert manifest.noise["sigma_s"] == SPEC.sigma_s
     reason = get_backend(get_target(manifest.target).backends[0]).why_not_here()
     if reason is None:
-        assert manifest.parity["max_abs"] <= manifest.parity["limit"]
+        assert manifest.parity["max_abs"] <= manifest.parity["gate"]["max_abs"]
     else:
         assert manifest.parity == {"not_compared": reason}
     assert manifest.versions["elir-edge"]

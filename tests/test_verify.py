@@ -15,7 +15,6 @@ from elir_edge.cli import run
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.golden import (
     ONE_LEVEL,
-    TOLERANCES,
     Golden,
     Tolerance,
     golden_path,
@@ -124,11 +123,21 @@ def test_tolerances_bind_whom_they_should():
     exact, near = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
     near[0, 0, 0] = 2
     two_levels = compare(near, exact)
-    assert not TOLERANCES["int8"].accepts(two_levels, same_backend=True)
-    assert TOLERANCES["int8"].accepts(two_levels, same_backend=False)
-    assert not TOLERANCES["fp32"].accepts(two_levels, same_backend=False)
+    fp32, int8 = (
+        tolerance_for(dataclasses.replace(manifest_without_files(), precision=precision))
+        for precision in ("fp32", "int8")
+    )
+    assert not int8.accepts(two_levels, same_backend=True)
+    assert int8.accepts(two_levels, same_backend=False)
+    assert not fp32.accepts(two_levels, same_backend=False)
     nothing = compare(np.full((8, 8, 3), np.nan, np.float32), np.zeros((8, 8, 3), np.float32))
     assert not any(Tolerance(9.0, floor).accepts(nothing, same_backend=False) for floor in (None, 0.0))
+
+
+def test_a_poor_artifact_asks_no_more_of_others_than_it_gives():
+    poor = dataclasses.replace(manifest_without_files(), precision="int8", parity={"psnr_db": 34.0})
+    assert tolerance_for(poor).elsewhere_db == 31.0
+    assert tolerance_for(dataclasses.replace(poor, parity={"psnr_db": 60.0})).elsewhere_db == 40.0
 
 
 def test_floats_survive_the_golden_file(tmp_path):

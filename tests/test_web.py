@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import shutil
 import threading
 from pathlib import Path
 
@@ -19,18 +18,6 @@ from exporters.web import RUNTIME, find_runtime
 from tests.helpers import refused
 from tests.test_target_contract import SPEC, why_no_export
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PIXELS = """
 () => {
@@ -40,18 +27,6 @@ PIXELS = """
   return { height: canvas.height, width: canvas.width, data: btoa(text) };
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser here: {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=program, args=list(OPTIONS))
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=["nano", "bytes"])

@@ -3,169 +3,238 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from elir_edge.bench.statistics import Latency, is_stable, latency_of, ratio_of
-from elir_edge.errors import DataError
+import numpy as np
+
+from elir_edge.bench.child import Child
+from elir_edge.bench.energy import EnergyMeter, find_energy_meter
+from elir_edge.bench.noise import Noise, ProcessorClock
+from elir_edge.bench.peaks import Peaks
+from elir_edge.bench.results import Row
+from elir_edge.bench.statistics import is_stable, medians_of, ratio_of, relative_spread
+from elir_edge.errors import ElirEdgeError, UnavailableError
 from elir_edge.progress import Progress, Silent
+from elir_edge.runtime.mode import CPU
 
 MAX_WARM_UP = 12
 ROUND_SECONDS = 0.5
 DEFAULT_ROUNDS = 10
+MODULE = "elir_edge.bench.worker"
+TOGETHER = 8
+Absent = dict[tuple[str, str], UnavailableError]
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """What is timed: a ``label``, the worker's ``request``, and facts to report with it."""
+    """What is timed: the worker's ``request``, and the ``row`` of what is known about it beforehand."""
 
-    label: str
+    row: Row
     request: dict[str, Any]
-    gflop: float
-    size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
-class Row:
-    """What was measured of one contestant; ``error`` where it failed, and the figures are then missing.
+class Measured:
+    """Rows in the contestants' order; ``restored`` the pictures of each, None where it gave none."""
 
-    ``rounds`` holds the raw samples in seconds, a list for each round; ``ratio`` the quartiles of how many times as
-    fast as the first row it is; ``cold_s`` loading, compiling and the first picture.
-    """
-
-    label: str
-    gflop: float
-    size_bytes: int | None = None
-    cold_s: float | None = None
-    peak_bytes: int | None = None
-    rounds: list[list[float]] = field(default_factory=list)
-    ratio: tuple[float, float, float] | None = None
-    error: str | None = None
-
-    @property
-    def latency(self) -> Latency | None:
-        """Figures over all rounds, None where there are none."""
-        samples = [sample for samples in self.rounds for sample in samples]
-        return latency_of(samples) if samples else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, figures and raw samples."""
-        latency = self.latency
-        figures = {} if latency is None else dataclasses.asdict(latency) | {"fps": latency.fps, "noisy": latency.noisy}
-        return dataclasses.asdict(self) | figures
+    rows: list[Row]
+    restored: list[np.ndarray | None]
+    noise: Noise
+    peaks: dict[str, float]
 
 
 class Worker:
-    """A child process that runs one contestant on demand."""
+    """A child process that runs one contestant on demand. Raises DataError where it fails or dies."""
 
     def __init__(self, contestant: Contestant) -> None:
-        self.contestant = contestant
-        command = [sys.executable, "-P", "-m", "elir_edge.bench.worker", json.dumps(contestant.request)]
-        self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self.greeting = self._answer()
-        self.peak_bytes = self.greeting["peak_bytes"]
-        self.count = max(1, round(ROUND_SECONDS / self.greeting["first_s"]))
+        self._child = Child(MODULE, contestant.request, contestant.row.label)
+        self.greeting = self._child.greeting
+        self.peak_bytes: int = self.greeting["peak_bytes"]
+        self.device_peak_bytes: int | None = None
+        self.count = self._fitting(self.greeting["first_s"])
+
+    @property
+    def pid(self) -> int:
+        """The child's process."""
+        return self._child.pid
 
     def round(self) -> list[float]:
-        """Seconds of each picture of one round. Raises DataError where the worker fails or dies."""
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(f"{self.count}\n")
-            self._child.stdin.flush()
-        except OSError as error:
-            raise DataError(f"{self.contestant.label}: its process died (status {self._child.wait()})") from error
-        answer = self._answer()
-        self.peak_bytes = answer["peak_bytes"]
-        return list(answer["samples"])
+        """Seconds of each picture of one round."""
+        answer = self._child.ask({"run": self.count})
+        self.peak_bytes, self.device_peak_bytes = answer["peak_bytes"], answer["device_peak_bytes"]
+        return [sample / self.greeting["pictures"] for sample in answer["samples"]]
 
     def warm_up(self) -> None:
-        """Rounds until two in a row agree, and as many pictures a round as half a second holds."""
+        """Rounds until two in a row agree, and as many runs a round as half a second holds."""
         medians: list[float] = []
         while len(medians) < MAX_WARM_UP and not is_stable(medians):
             medians.append(statistics.median(self.round()))
-            self.count = max(1, round(ROUND_SECONDS / medians[-1]))
+            self.count = self._fitting(medians[-1] * self.greeting["pictures"])
+
+    def restore(self, pictures: np.ndarray) -> np.ndarray:
+        """uint8 N x H x W x 3 -> the restored pictures."""
+        with tempfile.TemporaryDirectory(prefix="elir-edge-bench-") as folder:
+            given, restored = Path(folder) / "given.npy", Path(folder) / "restored.npy"
+            np.save(given, pictures)
+            self._child.ask({"restore": str(given), "to": str(restored)})
+            return np.asarray(np.load(restored))
 
     def close(self) -> None:
         """End the child."""
-        self._child.kill()
-        self._child.communicate()
+        self._child.close()
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line:
-            raise DataError(f"{self.contestant.label}: its process died (status {self._child.wait()})")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise DataError(f"{self.contestant.label}: {answer['error']}")
-        return answer
+    @staticmethod
+    def _fitting(seconds: float) -> int:
+        return max(1, round(ROUND_SECONDS / seconds))
 
 
-def measure(
-    contestants: Sequence[Contestant], rounds: int = DEFAULT_ROUNDS, progress: Progress | None = None
-) -> list[Row]:
-    """Time all ``contestants``, taking turns; a failing one becomes a row with its error, and the others go on."""
-    progress = progress or Silent()
-    with ExitStack() as stack:
-        entries = [_enter(contestant, stack, progress) for contestant in contestants]
-        with progress.stage("measuring", rounds) as advance:
-            for _ in range(rounds):
-                for entry in entries:
-                    entry.take_turn()
-                advance(1)
-        return [entry.row(entries[0]) for entry in entries]
-
-
+@dataclass
 class Entry:
     """One contestant in the running, or the reason why it is out."""
 
-    def __init__(self, contestant: Contestant) -> None:
-        self.contestant = contestant
-        self.worker: Worker | None = None
-        self.rounds: list[list[float]] = []
-        self.error: str | None = None
+    contestant: Contestant
+    meter: EnergyMeter
+    worker: Worker | None = None
+    rounds: list[list[float]] = field(default_factory=list)
+    joules: list[float] = field(default_factory=list)
+    restored: np.ndarray | None = None
+    error: ElirEdgeError | None = None
 
     def take_turn(self) -> None:
         """Add a round, unless it is out; a failure puts it out."""
         if self.worker is None:
             return
+        before = self.meter.read()
         try:
-            self.rounds.append(self.worker.round())
-        except DataError as error:
-            self.worker, self.error = None, str(error)
+            samples = self.worker.round()
+        except ElirEdgeError as error:
+            self.worker, self.error = None, error
+            return
+        self.rounds.append(samples)
+        joules = self.meter.between(before, self.meter.read())
+        if joules is not None:
+            self.joules.append(joules / (len(samples) * self.worker.greeting["pictures"]))
+
+    def restore(self, pictures: np.ndarray) -> None:
+        """Keep the restored pictures; a failure puts it out."""
+        if self.worker is None:
+            return
+        try:
+            self.restored = self.worker.restore(pictures)
+        except ElirEdgeError as error:
+            self.worker, self.error = None, error
 
     def row(self, base: Entry) -> Row:
         """What was measured, in relation to ``base``."""
-        contestant = self.contestant
-        row = Row(contestant.label, contestant.gflop, contestant.size_bytes, error=self.error)
-        if self.worker is None:
-            return row
-        ratio = ratio_of(base.medians(), self.medians()) if base.worker is not None else None
-        cold = self.worker.greeting["load_s"] + self.worker.greeting["first_s"]
-        peak = self.worker.peak_bytes
-        return dataclasses.replace(row, cold_s=cold, peak_bytes=peak, rounds=self.rounds, ratio=ratio)
+        row = self.contestant.row
+        if self.error is not None:
+            absent = isinstance(self.error, UnavailableError)
+            return dataclasses.replace(row, error=str(self.error), absent=absent)
+        assert self.worker is not None
+        greeting = self.worker.greeting
+        both = base.rounds[-len(self.rounds) :] if base.error is None else []
+        return dataclasses.replace(
+            row,
+            device=greeting["device"],
+            arithmetic=greeting["arithmetic"],
+            cold={name: greeting[name] for name in ("import_s", "load_s", "first_s")},
+            placement=greeting["placement"],
+            peak_bytes=self.worker.peak_bytes,
+            device_peak_bytes=self.worker.device_peak_bytes,
+            rounds=self.rounds,
+            ratio=ratio_of(medians_of(both), medians_of(self.rounds)) if both else None,
+            energy_j=statistics.median(self.joules) if self.joules else None,
+        )
 
-    def medians(self) -> list[float]:
-        """The median of each round, in seconds."""
-        return [statistics.median(samples) for samples in self.rounds]
+
+def measure(
+    contestants: Sequence[Contestant],
+    rounds: int = DEFAULT_ROUNDS,
+    progress: Progress | None = None,
+    pictures: np.ndarray | None = None,
+    threads: int | None = None,
+) -> Measured:
+    """Time all ``contestants``, taking turns; a failing one becomes a row with its error, and the others go on.
+
+    At most eight are loaded at once, the first of all among them each time: ratios refer to its rounds beside theirs.
+    Those still running then restore ``pictures``, uint8 N x H x W x 3. ``threads`` are those of the matrix products
+    that say how noisy the machine is, and how fast at best.
+    """
+    progress, meter = progress or Silent(), find_energy_meter()
+    base, *others = [Entry(contestant, meter) for contestant in contestants]
+    rows: list[Row] = []
+    absent: Absent = {}
+    shares: list[float | None] = []
+    with ExitStack() as stack:
+        with progress.stage("starting"):
+            peaks = Peaks(threads)
+        stack.callback(peaks.close)
+        _enter(base, stack, progress, absent)
+        for group in _groups(others):
+            with ExitStack() as inner:
+                for entry in group:
+                    _enter(entry, inner, progress, absent)
+                shares.append(_race([base, *group], rounds, progress, peaks))
+                _restore(group, pictures, progress)
+                rows += [entry.row(base) for entry in group]
+        _restore([base], pictures, progress)
+        rows.insert(0, base.row(base))
+    spreads = [relative_spread(medians_of(row.rounds)) for row in rows if row.rounds]
+    told = [share for share in shares if share is not None]
+    noise = Noise(peaks.spread, max(spreads, default=0.0), max(told, default=None))
+    return Measured(rows, [entry.restored for entry in (base, *others)], noise, peaks.best)
 
 
-def _enter(contestant: Contestant, stack: ExitStack, progress: Progress) -> Entry:
-    entry = Entry(contestant)
-    with progress.stage(f"loading and warming up {contestant.label}"):
+def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """As equal in size as may be; one empty group where there are no entries."""
+    count = max(1, -(-len(entries) // (TOGETHER - 1)))
+    for i in range(count):
+        yield entries[i * len(entries) // count : (i + 1) * len(entries) // count]
+
+
+def _race(entries: list[Entry], rounds: int, progress: Progress, peaks: Peaks) -> float | None:
+    """Take turns; returns the share of the processor that other processes took meanwhile."""
+    clock = ProcessorClock()
+    for pid in [peaks.pid, *(entry.worker.pid for entry in entries if entry.worker)]:
+        clock.include(pid)
+    with progress.stage("measuring", rounds) as advance:
+        for _ in range(rounds):
+            peaks.round()
+            for entry in entries:
+                entry.take_turn()
+            advance(1)
+    return clock.others()
+
+
+def _restore(entries: list[Entry], pictures: np.ndarray | None, progress: Progress) -> None:
+    if pictures is None or not entries:
+        return
+    with progress.stage("restoring the same pictures in each", len(entries)) as advance:
+        for entry in entries:
+            entry.restore(pictures)
+            advance(1)
+
+
+def _enter(entry: Entry, stack: ExitStack, progress: Progress, absent: Absent) -> None:
+    """Start the worker; a device that was not there for one contestant is not tried for the next."""
+    row = entry.contestant.row
+    place = (row.backend, row.device)
+    if place in absent:
+        entry.error = absent[place]
+        return
+    with progress.stage(f"loading and warming up {row.label}"):
         try:
-            worker = Worker(contestant)
+            worker = Worker(entry.contestant)
             stack.callback(worker.close)
             worker.warm_up()
             entry.worker = worker
-        except DataError as error:
-            entry.error = str(error)
-    return entry
+        except ElirEdgeError as error:
+            entry.error = error
+            if isinstance(error, UnavailableError) and row.device != CPU:
+                absent[place] = error

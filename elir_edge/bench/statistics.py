@@ -39,9 +39,27 @@ def latency_of(samples: Sequence[float]) -> Latency:
     return Latency(cuts[49], cuts[89], cuts[98], min(samples), (cuts[74] - cuts[24]) / cuts[49])
 
 
+def medians_of(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """The median of each round."""
+    return [statistics.median(samples) for samples in rounds]
+
+
 def is_stable(medians: Sequence[float]) -> bool:
     """Whether warm-up may end: the last two rounds' medians differ by less than 5 %."""
     return len(medians) > 1 and abs(medians[-1] - medians[-2]) < STABLE * medians[-2]
+
+
+def relative_spread(values: Sequence[float]) -> float:
+    """The quartile range over the median; 0 for a single value. Raises ValueError for none."""
+    return latency_of(values).spread
+
+
+def median_error(values: Sequence[float]) -> float:
+    """How far, relative to it, the median of ``values`` may be off by chance: twice its standard error.
+
+    Taken from the quartile range, so that a few slow values do not count. Raises ValueError for none.
+    """
+    return 2 * 0.93 * relative_spread(values) / len(values) ** 0.5
 
 
 def ratio_of(base: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:

@@ -15,10 +15,12 @@ from elir_edge.errors import ElirEdgeError, did_you_mean, is_memory_error
 
 COMMANDS = {
     "bench": "Time artifacts on this machine, beside PyTorch.",
+    "compile": "Compile an artifact for an NPU, offline.",
     "degrade": "Show what a task does to a picture.",
     "devices": "What this machine can run artifacts on.",
     "evaluate": "Measure a model on photographs: PSNR, SSIM, a contact sheet.",
     "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
+    "fit": "Say whether a model fits a device, before any work.",
     "inspect": "Say what an artifact is.",
     "lower": "Show what the lowered graph costs, and what each rewrite saves.",
     "package": "Write a folder that runs an artifact in a C, C++ or Android program.",

@@ -2,86 +2,139 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from elir_edge.cli.shared import (
     Shown,
-    at_hand,
     echo_json,
     echo_table,
     given,
     json_option,
     load_model,
-    model_of,
     model_options,
     open_artifact,
 )
-from elir_edge.errors import ElirEdgeError, UsageError
+from elir_edge.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
     from elir_edge.artifact import Artifact
-    from elir_edge.bench.measure import Contestant, Row
-    from elir_edge.model.restorer import Restorer
+    from elir_edge.bench.results import Results
+    from elir_edge.bench.sweep import Gallery, Plan
 
-EAGER = "PyTorch eager"
-HEAD = ("what runs", "FPS", "p50 ms", "p90", "p99", "spread", "times as fast", "cold s", "peak MB", "MB", "GFLOP/s")
+PATH = click.Path(path_type=Path)
 
 
 @click.command("bench")
-@click.argument("artifacts", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("artifacts", nargs=-1, type=PATH)
+@click.option("--all", "folder", type=PATH, help="Time every artifact in this folder.")
 @click.option("--backend", "-b", multiple=True, help="Runtime, or several. Default: every one installed that fits.")
+@click.option("--device", multiple=True, help="CPU, GPU, NPU, CUDA ... or several. Default: every one found.")
+@click.option("--mode", multiple=True, help="latency, throughput, bf16, fp16: where a runtime has the choice.")
+@click.option("--torch", "forms", multiple=True, help="Form of PyTorch beside, as compile+bf16; 'all' for every one.")
 @model_options
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: all cores.")
 @click.option("--rounds", type=click.IntRange(2, 1000), default=10, show_default=True, help="Half a second each.")
+@click.option("--out", "-o", type=PATH, help="Write the results with every raw sample as JSON.")
+@click.option("--report", type=PATH, help="Write one self-contained HTML page: table, plots, pictures.")
+@click.option("--table", type=PATH, help="Write the table as Markdown.")
+@click.option("--plot", type=PATH, help="Write the speeds as an SVG picture.")
+@click.option("--from", "source", type=PATH, help="Measure nothing: show results that -o wrote.")
+@click.option("--compare", nargs=2, type=PATH, metavar="OLD NEW", help="Compare two results; exit 1 where slower.")
 @json_option
 def command(
     artifacts: tuple[Path, ...],
+    folder: Path | None,
     backend: tuple[str, ...],
+    device: tuple[str, ...],
+    mode: tuple[str, ...],
+    forms: tuple[str, ...],
     preset: str,
     weights: tuple[str, ...],
     threads: int | None,
     rounds: int,
+    out: Path | None,
+    report: Path | None,
+    table: Path | None,
+    plot: Path | None,
+    source: Path | None,
+    compare: tuple[Path, Path] | None,
     as_json: bool,
 ) -> int:
-    """Time ARTIFACTS (or, without any, those of the preset, exported to build/bench/) on the CPU, beside PyTorch.
+    """Time ARTIFACTS (or, without any, those of the preset, exported to build/bench/) beside PyTorch.
 
-    Each runs in a process of its own, taking turns. Exit 1 where a picture is wrong or a row failed.
+    Each runs in a process of its own, taking turns, and its pictures are compared with PyTorch's. Exit 1 where a
+    picture is wrong or a row failed; devices that are not there are named.
     """
-    from elir_edge.bench.measure import measure
-    from elir_edge.runtime import choose_backends
+    from elir_edge.bench.sweep import Plan, sweep
 
+    if compare:
+        return _compare(*compare, as_json)
+    _check_places(out, report, table, plot)
     shown = Shown()
-    if artifacts and given("preset"):
-        raise UsageError("--preset is for timing without artifacts: these bring their own model")
-    opened = [open_artifact(path, shown) for path in artifacts] or _export_all(preset, weights, backend, shown)
-    by_path = {artifact.path: artifact for artifact in opened}
-    pairs = [(by_path[path], name) for path, name in choose_backends(list(by_path), backend, shown.note)]
-    parity = _parities(pairs, weights, shown)
-    rows = measure([*_eager(opened[0], weights, threads), *_contestants(pairs, threads)], rounds, shown)
-    if as_json:
-        echo_json([row.to_dict() | {"parity": parity.get(row.label)} for row in rows])
+    galleries: list[Gallery] = []
+    if source is not None:
+        from elir_edge.bench.results import load_results
+
+        results = load_results(source)
     else:
-        _show(rows, parity)
-    return int(any(row.error for row in rows) or any(told.startswith(("WRONG", "failed")) for told in parity.values()))
+        if (artifacts or folder) and given("preset"):
+            raise UsageError("--preset is for timing without artifacts: these bring their own model")
+        plan = Plan(backend, device, mode or ("latency",), _forms(forms), weights, threads, rounds)
+        opened = [open_artifact(path, shown) for path in _paths(artifacts, folder)]
+        results, galleries = sweep(opened or _export_all(preset, plan, shown), plan, shown)
+    _write(results, galleries, out, report, table, plot)
+    if as_json:
+        echo_json(results.to_dict())
+    else:
+        _show(results)
+    return int(any(row.status in ("failed", "wrong") for row in results.rows))
 
 
-def _export_all(preset: str, weights: tuple[str, ...], backends: tuple[str, ...], shown: Shown) -> list[Artifact]:
-    """The preset's artifact of every target that one of ``backends`` runs."""
+def _check_places(*paths: Path | None) -> None:
+    from elir_edge.publish import check_place
+
+    for path in filter(None, paths):
+        check_place(path)
+
+
+def _forms(words: tuple[str, ...]) -> tuple[str, ...]:
+    from elir_edge.bench.variant import EAGER, ON_CPU, ON_CUDA
+
+    return (EAGER, *ON_CPU, *ON_CUDA) if "all" in words else words or (EAGER,)
+
+
+def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
+    """Those named, and every artifact in the folder: what has the ending and a manifest beside it."""
+    from elir_edge.artifact import is_there, sidecar
+    from elir_edge.runtime import BACKENDS
+
+    if folder is None:
+        return list(artifacts)
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder}: no such folder")
+    endings = {suffix for backend in BACKENDS.values() for suffix in backend.suffixes}
+    there = [path for path in sorted(folder.iterdir()) if path.suffix in endings and is_there(path)]
+    found = [path for path in there if sidecar(path).is_file()]
+    if not found and not artifacts:
+        raise MissingInputError(f"{folder}: holds no artifact with a manifest beside it", hint="elir-edge export")
+    return [*artifacts, *found]
+
+
+def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
+    """The preset's fp32 artifact of every target that one of the plan's backends runs."""
     from elir_edge.exporting import export
     from elir_edge.runtime import get_backend
     from elir_edge.target import targets
 
-    wanted = {get_backend(name).name for name in backends}
-    restorer = load_model(preset, weights, shown)
-    return [
-        export(restorer, target.name, out=_bench_folder(), force=True, progress=shown)
-        for target in targets().values()
-        if not wanted or wanted & set(target.backends)
-    ]
+    wanted = {get_backend(name).name for name in plan.backends}
+    restorer = load_model(preset, plan.weights, shown)
+    chosen = [target for target in targets().values() if not wanted or wanted & set(target.backends)]
+    return [export(restorer, target.name, out=_bench_folder(), force=True, progress=shown) for target in chosen]
 
 
 def _bench_folder() -> Path:
@@ -93,89 +146,61 @@ def _bench_folder() -> Path:
     return folder
 
 
-def _label(artifact: Artifact, backend: str) -> str:
-    return f"{artifact.path} in {backend}"
+def _write(
+    results: Results,
+    galleries: Sequence[Gallery],
+    out: Path | None,
+    report: Path | None,
+    table: Path | None,
+    plot: Path | None,
+) -> None:
+    from elir_edge.bench.charts import speed_plot
+    from elir_edge.bench.report import html_report
+    from elir_edge.bench.table import markdown
+    from elir_edge.publish import write_file
+
+    if out:
+        write_file(out, results.to_json().encode())
+    if report:
+        write_file(report, html_report(results, galleries).encode())
+    if table:
+        write_file(table, markdown(results).encode())
+    if plot:
+        write_file(plot, speed_plot(results).encode())
 
 
-def _contestants(pairs: list[tuple[Artifact, str]], threads: int | None) -> list[Contestant]:
-    from elir_edge.bench.measure import Contestant
+def _show(results: Results) -> None:
+    from elir_edge.bench.table import HEAD, notes, text_rows, title
 
-    return [
-        Contestant(
-            _label(artifact, name),
-            {"path": str(artifact.path), "backend": name, "threads": threads},
-            artifact.manifest.graph["gflop"],
-            artifact.size_bytes,
-        )
-        for artifact, name in pairs
-    ]
+    for section in results.sections:
+        click.echo(title(section.model).replace("*", ""))
+        echo_table(HEAD, text_rows(section, results.peaks))
+    for note in notes(results):
+        click.echo(note)
 
 
-def _eager(artifact: Artifact, weights: tuple[str, ...], threads: int | None) -> list[Contestant]:
-    """The reference row, where PyTorch and the weights are at hand."""
-    from elir_edge.bench.measure import Contestant
-    from elir_edge.runtime import BACKENDS, TORCH
+def _compare(old: Path, new: Path, as_json: bool) -> int:
+    from elir_edge.bench.compare import compare_results, same_machine
+    from elir_edge.bench.results import load_results
 
-    manifest = artifact.manifest
-    if not BACKENDS[TORCH].installed() or not at_hand(manifest, weights):
-        return []
-    request = {
-        "backend": TORCH,
-        "spec": manifest.spec,
-        "weights": list(weights) or manifest.weights["name"],
-        "size": manifest.size,
-        "threads": threads,
-    }
-    return [Contestant(EAGER, request, manifest.graph["gflop"])]
-
-
-def _parities(pairs: list[tuple[Artifact, str]], weights: tuple[str, ...], shown: Shown) -> dict[str, str]:
-    """By label, ``equal`` or ``WRONG`` against PyTorch on a photograph, else why nobody knows; loads a model once."""
-    from elir_edge.runtime import BACKENDS, TORCH
-
-    models: dict[str, Restorer] = {}
-    told = {}
-    for artifact, name in pairs:
-        label = _label(artifact, name)
-        if not BACKENDS[TORCH].installed():
-            told[label] = "not checked: no torch"
-        elif not at_hand(artifact.manifest, weights):
-            told[label] = "not checked: weights not at hand"
-        else:
-            key = json.dumps([artifact.manifest.spec, artifact.manifest.weights], sort_keys=True)
-            if key not in models:
-                models[key] = model_of(artifact, weights, shown)
-            told[label] = _parity(artifact, name, models[key], shown)
-    return told
-
-
-def _parity(artifact: Artifact, backend: str, restorer: Restorer, shown: Shown) -> str:
-    from elir_edge.images import builtin_photograph
-    from elir_edge.validation import validate
-
-    picture = {"astronaut": builtin_photograph("astronaut")}
-    try:
-        result = validate(artifact.path, artifact.manifest, restorer, picture, backend, progress=shown)
-    except ElirEdgeError as error:
-        return f"failed: {error}"
-    return "equal" if result.passed else "WRONG"
-
-
-def _show(rows: list[Row], parity: dict[str, str]) -> None:
-    echo_table((*HEAD, "picture"), [(*_cells(row), parity.get(row.label, "the reference")) for row in rows])
-    for row in rows:
-        if row.error:
-            click.echo(f"failed: {row.error}", err=True)
-    if any(row.latency and row.latency.noisy for row in rows):
-        click.echo("the machine is noisy: some samples spread over more than 10 %; trust ratios more than figures")
-
-
-def _cells(row: Row) -> tuple[Any, ...]:
-    latency = row.latency
-    if latency is None or row.cold_s is None or row.peak_bytes is None:
-        return (row.label, "failed", *[""] * (len(HEAD) - 2))
-    ratio = "{1:.2f} [{0:.2f}, {2:.2f}]".format(*row.ratio) if row.ratio else ""
-    size = f"{row.size_bytes / 1e6:.1f}" if row.size_bytes else ""
-    times = [f"{1000 * value:.1f}" for value in (latency.p50, latency.p90, latency.p99)]
-    figures = (f"{latency.spread:.0%}", ratio, f"{row.cold_s:.2f}", f"{row.peak_bytes / 1e6:.0f}", size)
-    return (row.label, f"{latency.fps:.2f}", *times, *figures, f"{row.gflop * latency.fps:.0f}")
+    before, after = load_results(old), load_results(new)
+    changes = compare_results(before, after)
+    if as_json:
+        echo_json([dataclasses.asdict(change) for change in changes])
+    else:
+        rows = [
+            (
+                change.label,
+                change.verdict,
+                "" if change.factor is None else f"x {change.factor:.2f}",
+                "" if change.noise is None else f"+- {change.noise:.0%}",
+                change.by,
+                "" if change.memory is None else f"x {change.memory:.2f}",
+                change.detail,
+            )
+            for change in changes
+        ]
+        echo_table(("row", "verdict", "speed", "noise", "by", "memory", ""), rows)
+        if not same_machine(before, after):
+            click.echo("note: the two were not measured on the same machine, or not with the same threads")
+    return int(any(change.regressed for change in changes))

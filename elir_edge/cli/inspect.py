@@ -36,6 +36,7 @@ def command(artifact: Path, as_json: bool) -> None:
         *((f"output {tensor.name}", _describe(tensor)) for tensor in manifest.outputs),
         ("stages inside", ", ".join(stage.name for stage in manifest.stages)),
         ("parity", _parity(parity) if parity else "not measured"),
+        *((("compiled", _compiled(manifest.compiled)),) if manifest.compiled else ()),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
     echo_table((str(artifact), ""), rows)
@@ -43,6 +44,12 @@ def command(artifact: Path, as_json: bool) -> None:
 
 def _describe(tensor: TensorSpec) -> str:
     return f"{tensor.dtype} {'x'.join(map(str, tensor.shape))} {tensor.layout}, {tensor.values}"
+
+
+def _compiled(facts: dict[str, Any]) -> str:
+    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts["figures"].items())
+    made_from, by = facts["made_from"]["name"], f"{facts['compiler']} {facts['compiler_version']}"
+    return f"for {facts['device']} from {made_from} by {by}; {facts['figures_are']}: {figures}"
 
 
 def _parity(parity: dict[str, Any]) -> str:

@@ -16,10 +16,9 @@ from elir_edge.errors import UsageError
 from elir_edge.progress import Advance
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact, Manifest
+    from elir_edge.artifact import Artifact
     from elir_edge.model.restorer import Restorer
 
-NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 preset_option = click.option(
@@ -97,19 +96,12 @@ def given(option: str) -> bool:
     return source is not click.core.ParameterSource.DEFAULT
 
 
-def at_hand(manifest: Manifest, weights: Sequence[str]) -> bool:
-    """Whether the weights that an artifact was made from can be had: given, or named by the manifest."""
-    stated = manifest.weights
-    prefix = NAMED_WEIGHTS.get(stated["kind"])
-    return bool(weights) or (prefix is not None and str(stated["name"]).startswith(prefix))
-
-
 def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Restorer:
     """The PyTorch model that an artifact was made from. Raises UsageError where its weights are not at hand."""
     from elir_edge.weights import load_restorer
 
     stated = artifact.manifest.weights
-    if not at_hand(artifact.manifest, weights):
+    if not weights and not artifact.manifest.names_its_weights:
         raise UsageError(
             f"{artifact.path} was made from '{stated['name']}' (sha256 {stated['sha256'][:12]}...), not at hand here",
             hint="give that checkpoint with --weights",

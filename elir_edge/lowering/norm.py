@@ -29,7 +29,8 @@ class PointwiseGroupNorm(nn.Module):
     """GroupNorm from spatial means and 1x1 convolutions: at most 4-D, and layout-free.
 
     ``gather`` averages the channels of a group; ``spread`` copies a group's value to its channels; ``scale`` does the
-    same times the affine weight. Statistics in group space are a few numbers, so the extra arithmetic is nothing.
+    same times the affine weight. Channels are gathered before the spatial mean: a mean over 32 groups costs an NPU, and
+    a CPU, less than one over all channels does.
     """
 
     def __init__(self, norm: nn.GroupNorm, gather: nn.Parameter, spread: nn.Parameter) -> None:
@@ -41,10 +42,9 @@ class PointwiseGroupNorm(nn.Module):
         self.eps = _frozen(torch.full_like(weight[: norm.num_groups], norm.eps))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = nn.functional.conv2d(x.mean((2, 3), keepdim=True), self.gather)
+        mean = nn.functional.conv2d(x, self.gather).mean((2, 3), keepdim=True)
         centred = x - nn.functional.conv2d(mean, self.spread)
-        squares = (centred * centred).mean((2, 3), keepdim=True)
-        variance = nn.functional.conv2d(squares, self.gather, self.eps)
+        variance = nn.functional.conv2d(centred * centred, self.gather, self.eps).mean((2, 3), keepdim=True)
         return centred * nn.functional.conv2d(torch.rsqrt(variance), self.scale) + self.bias
 
 

@@ -75,8 +75,8 @@ def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int
     rng = np.random.default_rng(request.seed)
     names = list(clean)
     cuts = [_cut(clean[names[i % len(names)]], height, width, rng) for i in range(request.count)]
+    _refuse_constant(cuts, names)
     pictures = tuple(degradation.apply(cut, rng) for cut in cuts)
-    _refuse_constant(pictures, names)
     sources = {name: digest_of(pixels) for name, pixels in clean.items()}
     facts = {
         "source": str(request.folder.name) if request.folder else BUILTIN,
@@ -117,8 +117,8 @@ def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) 
     return np.asarray(cut.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _refuse_constant(pictures: tuple[np.ndarray, ...], names: list[str]) -> None:
-    flat = sorted({names[i % len(names)] for i, picture in enumerate(pictures) if picture.min() == picture.max()})
+def _refuse_constant(cuts: list[np.ndarray], names: list[str]) -> None:
+    flat = sorted({names[i % len(names)] for i, cut in enumerate(cuts) if cut.min() == cut.max()})
     if flat:
         raise DataError(
             f"calibration pictures of one colour say nothing about ranges: {', '.join(flat)}", hint="take them out"

@@ -140,7 +140,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise missing_package("matplotlib", "plot") from error
+        raise missing_package("matplotlib", "quantize") from error
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     limits = report["limits"]

@@ -13,6 +13,8 @@ from elir_edge.flatmodel import (
     DEQUANTIZE,
     DEQUANTIZE_VERSION,
     FLOAT32,
+    QUANTIZE,
+    QUANTIZE_VERSION,
     UINT8,
     add_op,
     add_tensor,
@@ -33,7 +35,6 @@ from elir_edge.signature import IMAGE, NOISE, RESTORED
 BYTES = (0.0, 255.0)
 RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
-QUANTIZE, QUANTIZE_VERSION = 114, 2
 SUMS = ("ADD", "MUL")
 WIDE_BITS, WEIGHT_BITS = 16, 8
 CHEAP_NUMBERS_PER_GFLOP = 10_000

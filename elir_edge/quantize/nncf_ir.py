@@ -64,7 +64,7 @@ def _nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        raise missing_package("nncf", "openvino") from error
+        raise missing_package("nncf", "quantize") from error
     finally:
         del os.environ[NO_TELEMETRY]
         if before is not None:

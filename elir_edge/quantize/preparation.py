@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from elir_edge.lowering.pipeline import lower
 from elir_edge.lowering.static import StaticRestorer
@@ -15,11 +16,10 @@ from elir_edge.model.restorer import Restorer
 from elir_edge.progress import Progress
 from elir_edge.quantize.calibration import Calibration
 from elir_edge.quantize.equalize import equalize
-from elir_edge.quantize.rounding import round_weights
+from elir_edge.quantize.rounding import replace_parameters, round_weights
 from elir_edge.quantize.tune import TuneBudget, TuneReport, tune
 
 TUNE_SIZE = 128
-NOISE_PARAMETER = "noise"
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
 
@@ -47,10 +47,17 @@ def prepare_and_tune(
 ) -> tuple[StaticRestorer, TuneReport]:
     """``prepare``, then ``tune`` on crops, in place. ``checkpoint``: see ``tune``."""
     teacher = prepare(graph, calibration.feeds(graph.form, graph.spec), progress)
+    _own_biases(graph)
     pair = [_for_crops(one, restorer) for one in (graph, teacher)]
     return teacher, tune(
         pair[0], pair[1], calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint
     )
+
+
+def _own_biases(graph: StaticRestorer) -> None:
+    """Biases that no rewrite has touched are still those of the caller's model, which is not to be changed."""
+    biases = [module.bias for module in graph.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
+    replace_parameters(graph, {id(bias): bias.detach().clone() for bias in biases if bias is not None})
 
 
 def as_tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
@@ -59,15 +66,17 @@ def as_tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
 
 
 def _for_crops(graph: StaticRestorer, restorer: Restorer) -> StaticRestorer:
-    """The same network for crops: it holds the very parameters of ``graph``, so that fitting it fits both."""
+    """The same network for crops: it holds the very parameters of ``graph``, so that fitting it fits both.
+
+    Normalisations keep their own, which no one fits: their form, and so what they hold, may be another.
+    """
     form = graph.form
     size = min(TUNE_SIZE, form.height), min(TUNE_SIZE, form.width)
     noise = "zero" if form.noise.mode == "input" else str(form.noise)
     small = lower(restorer, size, noise, form.io, form.layout, form.latent_layout)
     held = dict(graph.named_parameters(remove_duplicate=False))
     for prefix, module in small.named_modules():
-        for name, _ in list(module.named_parameters(recurse=False)):
-            parameter = held.get(f"{prefix}.{name}" if prefix else name)
-            if parameter is not None and name != NOISE_PARAMETER:
-                setattr(module, name, parameter)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            for name, _ in list(module.named_parameters(recurse=False)):
+                setattr(module, name, held[f"{prefix}.{name}"])
     return small

@@ -14,6 +14,7 @@ from elir_edge.artifact import is_there
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError, did_you_mean, missing_package
 from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
+from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +27,8 @@ class Backend:
     """A runtime: what it is called, which files it opens, the module it needs, and the extra that brings that.
 
     ``platform`` is the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
-    others; None for those that exist on all.
+    others; None for those that exist on all. ``modes`` says whether its ``open_session`` takes a Mode too; without, it
+    runs on the CPU in one way. ``enters`` says whether it takes an ``entry`` too.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Backend:
     extra: str
     platform: str | None = None
     elsewhere: str = ""
+    modes: bool = False
+    enters: bool = False
 
     def installed(self) -> bool:
         """Whether ``load`` would work, found out without importing anything."""
@@ -71,10 +75,10 @@ class Backend:
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime"),
-        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino"),
-        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert"),
-        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow"),
+        Backend("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True, enters=True),
+        Backend("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True),
+        Backend("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True, enters=True),
+        Backend("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True),
         Backend("executorch", (".pte",), "executorch", "executorch"),
         Backend("coreml", (".mlpackage",), "coremltools", "coreml", "darwin", "Core ML runs only on macOS"),
         Backend(TORCH, (), "torch", "torch"),
@@ -142,17 +146,26 @@ def _loads(name: str, required: bool, note: Callable[[str], None]) -> bool:
 
 
 def open_session(
-    model: str | Path | nn.Module, backend: str | None = None, threads: int | None = None, stages: tuple[str, ...] = ()
+    model: str | Path | nn.Module,
+    backend: str | None = None,
+    threads: int | None = None,
+    stages: tuple[str, ...] = (),
+    mode: Mode = DEFAULT_MODE,
+    entry: str | None = None,
 ) -> Session:
     """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
 
     ``threads`` None leaves their number to the runtime; LiteRT then takes all cores. ``stages`` are names of
-    stages to give as outputs too.
+    stages to give as outputs too. ``mode`` says where and how it is to run; the default is the CPU, in fp32.
+    ``entry`` is the stage to start at: its latent, float32, is an input in place of the image, and what lies before it
+    is not run; ``stages`` are then later ones.
 
-    Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed),
-    DataError (the file is damaged).
+    Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed,
+    has no such mode here, or cannot start at a stage), DataError (the file is damaged, or has no such stage).
     """
     if not isinstance(model, str | Path):
+        if entry is not None:
+            raise _cannot_enter(TORCH)
         return get_backend(TORCH).load().open_session(model, threads, stages)
     path = Path(model)
     if backend is not None:
@@ -163,4 +176,18 @@ def open_session(
         chosen = usual_backend(path)
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
-    return chosen.load().open_session(path, threads, stages)
+    options: dict[str, Any] = {}
+    if mode != DEFAULT_MODE:
+        if not chosen.modes:
+            raise UnavailableError(f"{chosen.name} runs on the {CPU} only, and in one way")
+        options["mode"] = mode
+    if entry is not None:
+        if not chosen.enters:
+            raise _cannot_enter(chosen.name)
+        options["entry"] = entry
+    return chosen.load().open_session(path, threads, stages, **options)
+
+
+def _cannot_enter(name: str) -> UnavailableError:
+    able = ", ".join(backend.name for backend in BACKENDS.values() if backend.enters)
+    return UnavailableError(f"the backend '{name}' cannot start at a stage", hint=f"these can: {able}")

@@ -42,6 +42,15 @@ class Session(ABC):
                 raise ResourceError(f"{self.backend} ran out of memory", hint="use a smaller size") from error
             raise DataError(f"{self.backend} failed to run the artifact: {error}") from error
 
+    def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
+        """Run ``count`` times for the time it takes; sessions made for throughput do so side by side."""
+        for _ in range(count):
+            self.run(feeds)
+
+    def placement(self) -> dict[str, int]:
+        """How many ops of the graph run on which device; empty where all run on ``device``, or nobody says."""
+        return {}
+
     def close(self) -> None:
         """Give the runtime's resources back. Closing twice is allowed."""
         if self._open:

@@ -1,4 +1,4 @@
-"""LiteRT (XNNPACK) on the CPU."""
+"""LiteRT: XNNPACK on the CPU, or an accelerator."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from pathlib import Path
 from ai_edge_litert.interpreter import Interpreter
 
 from elir_edge.runtime.base import Session
+from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 from elir_edge.runtime.tflite_interpreter import InterpreterSession, read_manifest
 
 __all__ = ["open_session", "read_manifest"]
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded."""
-    return InterpreterSession("litert", Interpreter, path, threads, stages)
+def open_session(
+    path: Path,
+    threads: int | None,
+    stages: tuple[str, ...],
+    *,
+    mode: Mode = DEFAULT_MODE,
+    entry: str | None = None,
+) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a device not there."""
+    if mode.device == CPU:
+        mode.require_plain("litert")
+        return InterpreterSession("litert", Interpreter, path, threads, stages, entry)
+    from elir_edge.runtime.litert_accelerated import AcceleratedSession
+
+    return AcceleratedSession(path, mode)

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, for IR and for ONNX files."""
+"""OpenVINO, for IR and for ONNX files."""
 
 from __future__ import annotations
 
@@ -10,34 +10,51 @@ import numpy as np
 import openvino
 
 from elir_edge.artifact import MANIFEST_KEY
-from elir_edge.errors import DataError
+from elir_edge.errors import DataError, UnavailableError
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
+from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+QUANTIZER = "FakeQuantize"
 BLANKS = b"\xef\xbb\xbf \t\r\n"
 IR_START_WITHIN = 64
+ARITHMETIC = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+NOT_COMPUTED = ("Const", "Input", "Output")
 
 
 class OpenVinoSession(Session):
-    """Runs a .xml and .bin pair, or a .onnx file, in fp32 arithmetic: what a graph holds is what is computed."""
+    """Runs a .xml and .bin pair, or a .onnx file; in fp32 arithmetic (what a graph holds) unless told otherwise."""
 
     backend = "openvino"
 
-    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...], mode: Mode, entry: str | None) -> None:
         core = openvino.Core()
         model = _read(core, path)
         for name in stages:
             _add_output(model, name, path)
-        properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            properties["INFERENCE_NUM_THREADS"] = threads
+        text = _manifest(model)
+        if entry is not None:
+            model = _started_at(model, entry, path)
+        self.device = _device(core, mode)
         try:
-            self._compiled = core.compile_model(model, self.device, properties)
+            self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
         except RuntimeError as error:
-            raise DataError(f"{path}: OpenVINO cannot compile it: {error}") from error
+            raise DataError(f"{path}: OpenVINO cannot compile it for {self.device}: {error}") from error
         self._request = self._compiled.create_infer_request()
-        super().__init__(*describe(path, _manifest(model), _reported(model.inputs), _reported(model.outputs)))
+        super().__init__(*describe(path, text, _reported(model.inputs), _reported(model.outputs)))
+
+    def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
+        """Run ``count`` times, as many side by side as OpenVINO finds best for the hint."""
+        queue = openvino.AsyncInferQueue(self._compiled)
+        for _ in range(count):
+            queue.start_async(dict(feeds))
+        queue.wait_all()
+
+    def placement(self) -> dict[str, int]:
+        """Ops of the compiled graph, all on the devices that OpenVINO says execute it."""
+        nodes = [op for op in self._compiled.get_runtime_model().get_ops() if _layer_type(op) not in NOT_COMPUTED]
+        return {",".join(self._compiled.get_property("EXECUTION_DEVICES")): len(nodes)}
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._request.infer(dict(feeds))
@@ -47,14 +64,46 @@ class OpenVinoSession(Session):
         del self._request, self._compiled
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded."""
-    return OpenVinoSession(path, threads, stages)
+def open_session(
+    path: Path,
+    threads: int | None,
+    stages: tuple[str, ...],
+    *,
+    mode: Mode = DEFAULT_MODE,
+    entry: str | None = None,
+) -> Session:
+    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a missing device."""
+    return OpenVinoSession(path, threads, stages, mode, entry)
 
 
 def read_manifest(path: Path) -> str | None:
     """The manifest inside, or None."""
     return _manifest(_read(openvino.Core(), path))
+
+
+def _device(core: Any, mode: Mode) -> str:
+    there = core.available_devices
+    if mode.device not in there:
+        raise UnavailableError(f"OpenVINO finds no device {mode.device} here, only {', '.join(there)}")
+    able = core.get_property(mode.device, "OPTIMIZATION_CAPABILITIES")
+    if mode.arithmetic != "fp32" and mode.arithmetic.upper() not in able:
+        raise UnavailableError(f"OpenVINO's {mode.device} does not compute in {mode.arithmetic} here")
+    return mode.device
+
+
+def _properties(threads: int | None, mode: Mode) -> dict[str, Any]:
+    """Arithmetic is said wherever it can be: OpenVINO would pick bf16 or f16 by itself where there is hardware."""
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": mode.hint.upper()}
+    if mode.device.startswith((CPU, "GPU")):
+        properties["INFERENCE_PRECISION_HINT"] = ARITHMETIC[mode.arithmetic]
+    if threads and mode.device == CPU:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    return properties
+
+
+def _layer_type(op: Any) -> str:
+    info = op.get_rt_info()
+    return str(info["layerType"].astype(str)) if "layerType" in info else ""
 
 
 def _read(core: Any, path: Path) -> Any:
@@ -83,6 +132,39 @@ def _add_output(model: Any, name: str, path: Path) -> None:
         model.add_outputs([name])
     except RuntimeError as error:
         raise DataError(f"{path}: the graph has no tensor called {name}") from error
+
+
+def _started_at(model: Any, name: str, path: Path) -> Any:
+    """The part of ``model`` behind the tensor ``name``, or behind what its quantizer reads where it lies after one."""
+    port = _port(model, name, path)
+    while port.get_node().get_type_name() == QUANTIZER:
+        port = port.get_node().input_value(0)
+    entry = openvino.opset13.parameter(port.get_shape(), port.get_element_type())
+    port.replace(entry.output(0))
+    entry.output(0).set_names({name})
+    kept = [given for given in model.get_parameters() if _is_read(given, model.get_results())]
+    return openvino.Model(model.get_results(), [entry, *kept], model.get_friendly_name())
+
+
+def _port(model: Any, name: str, path: Path) -> Any:
+    for node in model.get_ordered_ops():
+        for port in node.outputs():
+            if name in port.get_names() and node.get_type_name() != "Result":
+                return port
+    raise DataError(f"{path}: the graph has no tensor called {name}")
+
+
+def _is_read(parameter: Any, results: list[Any]) -> bool:
+    """Whether any of ``results`` depends on ``parameter``."""
+    seen, waiting = set(), [*results]
+    while waiting:
+        node = waiting.pop()
+        if node == parameter:
+            return True
+        if node.get_friendly_name() not in seen:
+            seen.add(node.get_friendly_name())
+            waiting += [value.get_node() for value in node.input_values()]
+    return False
 
 
 def _reported(ports: list[Any]) -> list[Reported]:

@@ -12,6 +12,6 @@ from elir_edge.runtime.tflite_interpreter import InterpreterSession, read_manife
 __all__ = ["open_session", "read_manifest"]
 
 
-def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
+def open_session(path: Path, threads: int | None, stages: tuple[str, ...], *, entry: str | None = None) -> Session:
     """A session over ``path``. Raises DataError where it cannot be loaded."""
-    return InterpreterSession("tensorflow", Interpreter, path, threads, stages)
+    return InterpreterSession("tensorflow", Interpreter, path, threads, stages, entry)

@@ -11,7 +11,7 @@ import numpy as np
 
 from elir_edge.artifact import MANIFEST_KEY
 from elir_edge.errors import DataError
-from elir_edge.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float
+from elir_edge.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float, start_at
 from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
@@ -22,15 +22,23 @@ class InterpreterSession(Session):
     """Runs the first signature of a .tflite file. ``threads`` None means all cores, where the interpreter's is one."""
 
     def __init__(
-        self, backend: str, interpreter: Callable[..., Any], path: Path, threads: int | None, stages: tuple[str, ...]
+        self,
+        backend: str,
+        interpreter: Callable[..., Any],
+        path: Path,
+        threads: int | None,
+        stages: tuple[str, ...],
+        entry: str | None,
     ) -> None:
         self.backend = backend
         model = read_file(path)
         source: dict[str, Any] = {"model_path": str(path)}
-        if stages:
+        if stages or entry is not None:
             for stage in stages:
                 show_as_float(model, stage)
             set_outputs(model, [*stages, RESTORED], str(path))
+            if entry is not None:
+                start_at(model, entry, str(path))
             source = {"model_content": pack_model(model)}
         try:
             with captured_output():

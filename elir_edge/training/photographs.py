@@ -65,7 +65,7 @@ def load_photograph(photograph: Photograph) -> np.ndarray:
 
     found = util.find_spec(photograph.package)
     if found is None or found.origin is None:
-        raise missing_package(photograph.package, "train")
+        raise missing_package(photograph.package, "quantize")
     path = Path(found.origin).parent / photograph.path
     if not path.is_file():
         raise MissingInputError(f"{path}: {photograph.package} no longer ships this picture")

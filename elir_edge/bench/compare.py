@@ -1,0 +1,101 @@
+"""Two benchmarks side by side: what became slower beyond the noise, wrong, or failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elir_edge.bench.results import ABSENT, FAILED, WRONG, Results, Row
+from elir_edge.bench.statistics import STABLE, median_error, medians_of
+from elir_edge.runtime import TORCH
+
+SAME, SLOWER, FASTER, BROKEN, GONE, NEW, MENDED = "same", "SLOWER", "faster", "BROKEN", "GONE", "new", "mended"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row in two runs. ``factor`` is the new speed over the old one, ``noise`` how far it may be off by chance;
+    ``by`` says whether speeds are those against PyTorch in the same run, or pictures a second."""
+
+    label: str
+    verdict: str
+    factor: float | None = None
+    noise: float | None = None
+    by: str = ""
+    memory: float | None = None
+    detail: str = ""
+
+    @property
+    def regressed(self) -> bool:
+        """Slower beyond the noise, wrong or failed where it was not, or no longer there."""
+        return self.verdict in (SLOWER, BROKEN, GONE)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A row with what its section tells: whether its ratio is to PyTorch, and how busy others kept the machine."""
+
+    row: Row
+    relative: bool
+    others: float
+
+
+def compare_results(old: Results, new: Results) -> list[Change]:
+    """Row by row: those of the new run in their order, then what is gone."""
+    before, after = _by_key(old), _by_key(new)
+    changes = [_change(before.get(key), found) for key, found in after.items()]
+    return changes + [Change(found.row.label, GONE) for key, found in before.items() if key not in after]
+
+
+def same_machine(old: Results, new: Results) -> bool:
+    """Whether both were measured on the same processor, cores and thread count."""
+    facts = [(r.machine["processor"], r.machine["cores"], r.settings.get("threads")) for r in (old, new)]
+    return facts[0] == facts[1]
+
+
+def _by_key(results: Results) -> dict[tuple[object, ...], _Measured]:
+    """Rows by what makes them the same, and their model; those of devices that are not there do not count."""
+    return {
+        (section.model.name, section.model.size, *row.key): _Measured(
+            row, section.rows[0].backend == TORCH and row is not section.rows[0], section.noise.others or 0.0
+        )
+        for section in results.sections
+        for row in section.rows
+        if row.status != ABSENT
+    }
+
+
+def _change(before: _Measured | None, after: _Measured) -> Change:
+    new = after.row
+    if before is None:
+        return Change(new.label, NEW)
+    old = before.row
+    if new.status in (FAILED, WRONG):
+        verdict = SAME if old.status == new.status else BROKEN
+        return Change(new.label, verdict, detail=new.error or f"{new.status}; was {old.status}")
+    if old.status == FAILED:
+        return Change(new.label, MENDED)
+    return _speed_change(before, after)
+
+
+def _speed_change(before: _Measured, after: _Measured) -> Change:
+    """By the ratio to PyTorch where both have one: what slows the whole machine slows both, and is no regression."""
+    old, new = before.row, after.row
+    assert old.latency is not None and new.latency is not None
+    by = "against PyTorch"
+    if before.relative and after.relative and old.ratio and new.ratio:
+        factor = new.ratio[1] / old.ratio[1]
+        noise = STABLE + _ratio_error(old) + _ratio_error(new)
+    else:
+        by, factor = "FPS", old.latency.p50 / new.latency.p50
+        errors = sum(median_error(medians_of(row.rounds)) for row in (old, new))
+        noise = STABLE + errors + abs(before.others - after.others)
+    verdict = SLOWER if factor < 1 - noise else FASTER if factor > 1 + noise else SAME
+    memory = new.peak_bytes / old.peak_bytes if new.peak_bytes and old.peak_bytes else None
+    return Change(new.label, verdict, factor, noise, by, memory, f"was {WRONG}" if old.status == WRONG else "")
+
+
+def _ratio_error(row: Row) -> float:
+    """Twice the standard error of the median ratio, from its quartiles over the rounds."""
+    assert row.ratio is not None
+    low, median, high = row.ratio
+    return 2 * 0.93 * (high - low) / median / len(row.rounds) ** 0.5

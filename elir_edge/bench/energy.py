@@ -1,0 +1,52 @@
+"""Energy of the processor package, where the machine lets it be read (RAPL through Linux's powercap)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
+MICRO = 1e-6
+
+
+@dataclass(frozen=True)
+class EnergyMeter:
+    """Reads package counters; ``reason`` says why it cannot where there are none."""
+
+    counters: tuple[Path, ...]
+    reason: str | None = None
+
+    def read(self) -> tuple[float, ...] | None:
+        """Joules of each counter so far, None where nothing can be read."""
+        return tuple(_number(path / "energy_uj") * MICRO for path in self.counters) or None
+
+    def between(self, start: tuple[float, ...] | None, end: tuple[float, ...] | None) -> float | None:
+        """Joules from one reading to a later one; a counter that began again at zero in between is understood."""
+        if start is None or end is None:
+            return None
+        return sum(
+            after - before + (_number(path / "max_energy_range_uj") * MICRO if after < before else 0.0)
+            for path, before, after in zip(self.counters, start, end, strict=True)
+        )
+
+
+def find_energy_meter(folder: Path = POWERCAP) -> EnergyMeter:
+    """A meter of every processor package, or one that says why there is none. The memory's own is not counted."""
+    zones = sorted(path for path in folder.glob("intel-rapl:*") if path.name.count(":") == 1)
+    packages = tuple(zone for zone in zones if _text(zone / "name").startswith("package"))
+    if not packages:
+        return EnergyMeter((), f"no RAPL counters under {POWERCAP}")
+    try:
+        for path in packages:
+            _number(path / "energy_uj")
+    except PermissionError:
+        return EnergyMeter((), "RAPL counters are there, but only root may read them")
+    return EnergyMeter(packages)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text())

@@ -1,0 +1,58 @@
+"""What a figure was measured on: processor, cores, memory and versions, in words that name no particular machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "tensorflow", "litert-torch", "onnx", "nncf", "ncnn")
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm")
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, cores, memory in GiB, system, the instructions that matter here, and the versions of what ran."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    info = _cpuinfo()
+    flags = info.get("flags", info.get("Features", "")).split()
+    return {
+        "processor": info.get("model name") or platform.processor() or "unknown processor",
+        "cores": usable_cores(),
+        "memory_gib": round(memory),
+        "system": f"{platform.system()} {platform.machine()}",
+        "instructions": [name for name in FEATURES if name in flags],
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+    }
+
+
+def describe_machine(facts: dict[str, Any] | None = None) -> str:
+    """The same as one sentence."""
+    facts = facts or machine_facts()
+    versions = ", ".join(f"{name} {found}" for name, found in facts["versions"].items())
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}, "
+        f"Python {facts['python']}; {versions}"
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpuinfo() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    lines = (line.partition(":") for line in path.read_text().splitlines())
+    return {key.strip(): value.strip() for key, _, value in lines if value}

@@ -1,0 +1,79 @@
+"""Whether the machine was quiet while figures were taken."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from elir_edge.bench.statistics import STABLE
+
+STAT = Path("/proc/stat")
+IDLE_FIELDS = (3, 4)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Three signs of other work on the machine, each a share of 1.
+
+    ``kernel`` is the spread of a fixed computation over the rounds, ``rows`` the largest spread of a row's round
+    medians, ``others`` the share of the machine's processor time that other processes took (None: not told here).
+    """
+
+    kernel: float
+    rows: float
+    others: float | None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether two runs can be expected to agree within 5 % at the median."""
+        return max(self.kernel, self.rows, self.others or 0.0) <= STABLE
+
+    def verdict(self) -> str:
+        """One sentence for people."""
+        others = "" if self.others is None else f"; other processes took {self.others:.0%} of the processor"
+        facts = f"over the rounds a fixed product varied by {self.kernel:.1%}, the worst row by {self.rows:.1%}{others}"
+        if self.quiet:
+            return f"quiet machine: {facts}"
+        return f"NOISY machine: {facts}. Trust ratios more than figures, and measure again when it is idle"
+
+
+class ProcessorClock:
+    """Counts from its making on what share of all cores' time went to other processes than this one and some more."""
+
+    def __init__(self) -> None:
+        self._start = _processor_time()
+        self._own = time.process_time()
+        self._counted: dict[int, float] = {}
+
+    def include(self, pid: int) -> None:
+        """Count a process as ours from now on."""
+        self._counted[pid] = process_time(pid)
+
+    def others(self) -> float | None:
+        """Share of the machine, 0..1; None where the system does not tell. To be asked while the included live."""
+        end = _processor_time()
+        if self._start is None or end is None or end[1] <= self._start[1]:
+            return None
+        busy, whole = end[0] - self._start[0], end[1] - self._start[1]
+        ours = time.process_time() - self._own + sum(process_time(pid) - at for pid, at in self._counted.items())
+        return min(1.0, max(0.0, busy - ours) / whole)
+
+
+def process_time(pid: int) -> float:
+    """Processor seconds of a living process so far; 0 for others, and where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _processor_time() -> tuple[float, float] | None:
+    """Seconds that all cores were busy, and all seconds they had."""
+    if not STAT.is_file():
+        return None
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = [int(value) / ticks for value in STAT.read_text().splitlines()[0].split()[1:9]]
+    return sum(fields) - sum(fields[i] for i in IDLE_FIELDS), sum(fields)

@@ -1,0 +1,200 @@
+"""What a benchmark found, and its JSON: schema versioned, machine described, every raw sample kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elir_edge.bench.noise import Noise
+from elir_edge.bench.peaks import roof_of
+from elir_edge.bench.statistics import Latency, latency_of
+from elir_edge.errors import DataError, MissingInputError
+
+SCHEMA = 1
+OK, WRONG, UNCHECKED, FAILED, ABSENT = "ok", "wrong", "unchecked", "failed", "absent"
+LEAST_EXACT_FIRST = ("int8", "mixed", "bf16", "fp16", "fp32")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A row's pictures against PyTorch fp32: ``status`` ok, wrong, or unchecked with the ``reason``.
+
+    ``max_abs`` and ``psnr_db`` are the worst picture's; ``drop_db`` is the PSNR against the original photographs that
+    was lost to PyTorch's, a mean, and ``quality_db`` that PSNR itself.
+    """
+
+    status: str
+    gate: str = ""
+    max_abs: float | None = None
+    psnr_db: float | None = None
+    quality_db: float | None = None
+    drop_db: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one contestant; ``error`` where it failed or its device is not there (``absent``).
+
+    ``rounds`` holds the raw samples in seconds a picture, a list for each round; ``ratio`` the quartiles of how many
+    times as fast as the section's first row it is; ``cold`` the seconds of importing the runtime, loading (with
+    compiling) and the first picture; ``placement`` ops by device where not all are on one; ``energy_j`` joules a
+    picture; ``precision`` is the artifact's, ``arithmetic`` that of what is not int8 in it.
+    """
+
+    label: str
+    gflop: float
+    artifact: str | None = None
+    backend: str = ""
+    device: str = "CPU"
+    hint: str = "latency"
+    precision: str = "fp32"
+    arithmetic: str = "fp32"
+    threads: int | None = None
+    size_bytes: int | None = None
+    cold: dict[str, float] | None = None
+    peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    placement: dict[str, int] = field(default_factory=dict)
+    rounds: list[list[float]] = field(default_factory=list)
+    ratio: tuple[float, float, float] | None = None
+    energy_j: float | None = None
+    judgement: Judgement | None = None
+    error: str | None = None
+    absent: bool = False
+
+    @property
+    def latency(self) -> Latency | None:
+        """Figures over all rounds, None where there are none."""
+        samples = [sample for samples in self.rounds for sample in samples]
+        return latency_of(samples) if samples else None
+
+    @property
+    def status(self) -> str:
+        """ok, wrong, unchecked, failed or absent."""
+        if self.error is not None:
+            return ABSENT if self.absent else FAILED
+        return self.judgement.status if self.judgement else UNCHECKED
+
+    @property
+    def computes_in(self) -> str:
+        """The least exact of the artifact's precision and the arithmetic: what gate and roof go by."""
+        return min(self.precision, self.arithmetic, key=LEAST_EXACT_FIRST.index)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes it the same row in another run."""
+        name = Path(self.artifact).name if self.artifact else self.label
+        return (name, self.backend, self.device, self.hint, self.arithmetic, self.threads)
+
+    def gflops(self) -> float | None:
+        """GFLOP/s at the median."""
+        return None if self.latency is None else self.gflop * self.latency.fps
+
+    def of_roof(self, peaks: dict[str, float]) -> float | None:
+        """GFLOP/s over the machine's best matrix product in the same arithmetic; None off the CPU."""
+        roof, speed = roof_of(peaks, self.computes_in), self.gflops()
+        return None if roof is None or speed is None or self.device != "CPU" else speed / roof
+
+
+@dataclass(frozen=True)
+class Model:
+    """What all rows of a section compute."""
+
+    name: str
+    task: str
+    size: tuple[int, int]
+    steps: int
+    weights: str
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """One model, and everything that was timed taking turns on it; the first row is what ratios refer to."""
+
+    model: Model
+    rows: list[Row]
+    noise: Noise
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole benchmark. ``peaks`` are GFLOP/s by arithmetic; ``energy`` says where energy comes from, or why not;
+    ``missing`` names devices that are not there, with the reason."""
+
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    peaks: dict[str, float]
+    energy: str
+    missing: list[str]
+    sections: list[Section]
+    schema: int = SCHEMA
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those of all sections."""
+        return [row for section in self.sections for row in section.rows]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; rows carry their figures too, under ``figures``."""
+        data = dataclasses.asdict(self)
+        for section, plain in zip(self.sections, data["sections"], strict=True):
+            plain["verdict"] = section.noise.verdict()
+            for row, item in zip(section.rows, plain["rows"], strict=True):
+                item["status"], item["figures"] = row.status, _figures(row, self.peaks)
+        return data
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def load_results(path: Path) -> Results:
+    """The results in a JSON file. Raises MissingInputError, and DataError for a file that holds none."""
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise DataError(f"{path}: schema {data['schema']!r}, this version reads {SCHEMA}", hint="measure again")
+        sections = [_section(item) for item in data["sections"]]
+        return Results(data["machine"], data["settings"], data["peaks"], data["energy"], data["missing"], sections)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: not the results of elir-edge bench ({error})") from error
+
+
+def _figures(row: Row, peaks: dict[str, float]) -> dict[str, Any]:
+    latency = row.latency
+    if latency is None:
+        return {}
+    return dataclasses.asdict(latency) | {
+        "fps": latency.fps,
+        "gflops": row.gflops(),
+        "of_roof": row.of_roof(peaks),
+    }
+
+
+def _section(data: dict[str, Any]) -> Section:
+    model = Model(**data["model"] | {"size": tuple(data["model"]["size"])})
+    return Section(model, [_row(item) for item in data["rows"]], Noise(**data["noise"]))
+
+
+def _row(data: dict[str, Any]) -> Row:
+    names = {item.name for item in dataclasses.fields(Row)}
+    kept = {key: value for key, value in data.items() if key in names}
+    kept["ratio"] = tuple(kept["ratio"]) if kept["ratio"] else None
+    kept["judgement"] = Judgement(**kept["judgement"]) if kept["judgement"] else None
+    return Row(**kept)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

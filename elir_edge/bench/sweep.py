@@ -1,0 +1,239 @@
+"""A whole benchmark: which artifact meets which backend, device and mode; timed model by model, judged beside."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.artifact import Artifact, Manifest
+from elir_edge.bench.energy import find_energy_meter
+from elir_edge.bench.machine import machine_facts
+from elir_edge.bench.measure import DEFAULT_ROUNDS, Contestant, Measured, measure
+from elir_edge.bench.pictures import Scene, judge, make_scene, to_bytes
+from elir_edge.bench.results import UNCHECKED, Judgement, Model, Results, Row, Section
+from elir_edge.bench.variant import EAGER, TorchVariant
+from elir_edge.devices import devices_of
+from elir_edge.errors import UsageError
+from elir_edge.progress import Progress, Silent
+from elir_edge.runtime import BACKENDS, TORCH, choose_backends, get_backend
+from elir_edge.runtime.mode import ARITHMETICS, CPU, HINTS, Mode
+
+TRIED_DEVICES = {"litert": ("GPU",)}
+CHOOSES_MODES = "openvino"
+LATENCY = HINTS[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to time. ``backends`` and ``devices`` empty: all that fit, all that are found.
+
+    ``modes`` are latency, throughput, bf16 or fp16, where a backend has the choice; ``torch`` forms of PyTorch to time
+    beside (see ``TorchVariant``); ``weights`` the checkpoint where the artifacts do not name theirs.
+    """
+
+    backends: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    modes: tuple[str, ...] = (LATENCY,)
+    torch: tuple[str, ...] = (EAGER,)
+    weights: tuple[str, ...] = ()
+    threads: int | None = None
+    rounds: int = DEFAULT_ROUNDS
+
+    def __post_init__(self) -> None:
+        for mode in self.modes:
+            parse_mode(mode, CPU)
+        for variant in self.torch:
+            TorchVariant.parse(variant)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one section: the scene, and what each row made of it, uint8 N x H x W x 3 by label."""
+
+    scene: Scene
+    restored: dict[str, np.ndarray]
+
+
+def parse_mode(word: str, device: str) -> Mode:
+    """latency, throughput, bf16, fp16 -> a Mode on ``device``. Raises UsageError for another word."""
+    if word in HINTS:
+        return Mode(device, word)
+    if word in ARITHMETICS:
+        return Mode(device, LATENCY, word)
+    raise UsageError(f"there is no mode '{word}'", hint=f"known: {', '.join((*HINTS, *ARITHMETICS))}")
+
+
+def sweep(
+    artifacts: Sequence[Artifact], plan: Plan, progress: Progress | None = None, reference: bool = True
+) -> tuple[Results, list[Gallery]]:
+    """Time ``artifacts`` as ``plan`` says; those of one model take turns, beside PyTorch where it is at hand.
+
+    ``reference`` False leaves PyTorch out even then. Rows that fail say so, and the others go on.
+
+    Raises UsageError for a backend that opens none of them, UnavailableError where no runtime is installed.
+    """
+    progress = progress or Silent()
+    pairs = choose_backends([artifact.path for artifact in artifacts], plan.backends, progress.note)
+    sections, galleries = [], []
+    peaks: dict[str, float] = {}
+    for group in _by_model([artifact for artifact in artifacts if artifact.path in dict(pairs)]):
+        found = _artifact_rows(group, pairs, plan)
+        manifest = group[0].manifest
+        forms = _torch_rows(manifest, plan) if reference else []
+        section, gallery, best = run_section(model_of(manifest), [*forms, *found], manifest, plan, progress)
+        sections.append(section)
+        galleries.append(gallery)
+        peaks = {name: max(speed, peaks.get(name, 0.0)) for name, speed in best.items()}
+    backends = dict.fromkeys([name for _, name in pairs] + ([TORCH] if reference else []))
+    return make_results(sections, plan, peaks, _missing(list(backends))), galleries
+
+
+def run_section(
+    model: Model, contestants: Sequence[Contestant], manifest: Manifest, plan: Plan, progress: Progress
+) -> tuple[Section, Gallery, dict[str, float]]:
+    """Time ``contestants`` on one model and judge their pictures by the first's, where that is PyTorch eager."""
+    scene = make_scene(manifest.model_spec(), manifest.size)
+    measured = measure(contestants, plan.rounds, progress, scene.degraded, plan.threads)
+    reference = measured.restored[0] if contestants[0].request.get("variant") == EAGER else None
+    made = zip(measured.rows, measured.restored, strict=True)
+    rows = [_judged(row, pictures, reference, scene, model.trained) for row, pictures in made]
+    return Section(model, rows, measured.noise), _gallery(scene, measured), measured.peaks
+
+
+def make_results(sections: list[Section], plan: Plan, peaks: dict[str, float], missing: Sequence[str] = ()) -> Results:
+    """Sections with the machine, the settings, a word about energy, and devices that are not there."""
+    settings = {key: value for key, value in dataclasses.asdict(plan).items() if key in ("threads", "rounds")}
+    energy = find_energy_meter().reason or "joules of the processor package, idle share included (RAPL)"
+    return Results(machine_facts(), settings, peaks, energy, list(missing), sections)
+
+
+def torch_contestant(
+    manifest: Manifest, variant: str, weights: Sequence[str], threads: int | None, **more: Any
+) -> Contestant:
+    """PyTorch in one of its forms, on the model and with the noise of ``manifest``; ``more`` goes into the request."""
+    form = TorchVariant.parse(variant)
+    label = "PyTorch " + variant.replace("+", ", ").replace("_", " ")
+    row = Row(
+        label, manifest.graph["gflop"], backend=TORCH, device="CUDA" if form.cuda else CPU,
+        arithmetic=form.dtype, threads=threads,
+    )  # fmt: skip
+    request = {
+        "kind": "torch",
+        "backend": TORCH,
+        "variant": variant,
+        "spec": manifest.spec,
+        "weights": list(weights) or manifest.weights["name"],
+        "tensors_sha256": manifest.weights["tensors_sha256"],
+        "size": manifest.size,
+        "noise": {"mode": manifest.noise["mode"], "seed": manifest.noise["seed"]},
+        "threads": threads,
+    }
+    return Contestant(row, request | more)
+
+
+def _torch_rows(manifest: Manifest, plan: Plan) -> list[Contestant]:
+    if not BACKENDS[TORCH].installed() or not (plan.weights or manifest.names_its_weights):
+        return []
+    variants = dict.fromkeys((EAGER, *plan.torch))
+    return [torch_contestant(manifest, variant, plan.weights, plan.threads) for variant in variants]
+
+
+def _missing(backends: list[str]) -> list[str]:
+    """Devices that were looked for and are not there, each with the reason."""
+    return [
+        f"{name} {device.name}: {device.detail}"
+        for name in backends
+        for device in devices_of(get_backend(name))
+        if not device.available and name not in TRIED_DEVICES
+    ]
+
+
+def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: Plan) -> list[Contestant]:
+    return [
+        artifact_contestant(artifact, backend, mode, plan.threads)
+        for artifact in group
+        for path, backend in pairs
+        if path == artifact.path
+        for device in _devices(backend, plan)
+        for mode in _modes(backend, device, plan)
+    ]
+
+
+def _devices(backend: str, plan: Plan) -> list[str]:
+    """Those asked for, or those found; some are only found by trying."""
+    if plan.devices:
+        return list(plan.devices)
+    found = [device.name for device in devices_of(get_backend(backend)) if device.available]
+    return list(dict.fromkeys([*found, *TRIED_DEVICES.get(backend, ())]))
+
+
+def _modes(backend: str, device: str, plan: Plan) -> list[Mode]:
+    words = plan.modes if backend == CHOOSES_MODES else (LATENCY,)
+    return [parse_mode(word, device) for word in words]
+
+
+def artifact_contestant(artifact: Artifact, backend: str, mode: Mode, threads: int | None) -> Contestant:
+    """An artifact in a backend, in one mode."""
+    manifest = artifact.manifest
+    special = [mode.device] if mode.device != CPU else []
+    special += [word for word in (mode.hint, mode.arithmetic) if word not in (LATENCY, "fp32")]
+    row = Row(
+        ", ".join([f"{artifact.path.name} in {backend}", *special]),
+        manifest.graph["gflop"],
+        str(artifact.path),
+        backend,
+        mode.device,
+        mode.hint,
+        manifest.precision,
+        mode.arithmetic,
+        threads,
+        artifact.size_bytes,
+    )
+    request = {
+        "kind": "artifact",
+        "path": str(artifact.path),
+        "backend": backend,
+        "mode": dataclasses.asdict(mode),
+        "size": manifest.size,
+        "threads": threads,
+    }
+    return Contestant(row, request)
+
+
+def _by_model(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:
+    """Artifacts that compute the same together, in the order in which they came."""
+    groups: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        manifest = artifact.manifest
+        noise = (manifest.noise["mode"], manifest.noise["seed"])
+        key = json.dumps([manifest.spec, manifest.weights["tensors_sha256"], manifest.size, noise], sort_keys=True)
+        groups.setdefault(key, []).append(artifact)
+    return list(groups.values())
+
+
+def model_of(manifest: Manifest) -> Model:
+    """What a manifest says of its model."""
+    spec, weights = manifest.spec, manifest.weights
+    return Model(
+        spec["name"], spec["task"], manifest.size, spec["steps"], str(weights["name"]), bool(weights.get("trained"))
+    )
+
+
+def _judged(row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool) -> Row:
+    if restored is None or row.error is not None:
+        return row
+    if reference is None:
+        reason = "PyTorch, or the weights the artifact was made from, are not at hand"
+        return dataclasses.replace(row, judgement=Judgement(UNCHECKED, reason=reason))
+    return dataclasses.replace(row, judgement=judge(restored, reference, scene, row.computes_in, trained))
+
+
+def _gallery(scene: Scene, measured: Measured) -> Gallery:
+    made = zip(measured.rows, measured.restored, strict=True)
+    return Gallery(scene, {row.label: to_bytes(pictures) for row, pictures in made if pictures is not None})

@@ -1,0 +1,58 @@
+"""The forms in which PyTorch runs a model, by name: ``eager``, ``compile+bf16+cuda``. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elir_edge.errors import UsageError, did_you_mean
+
+EAGER = "eager"
+WORDS = (EAGER, "compile", "lowered", "fp16", "bf16", "channels_last", "cuda", "graphs")
+ON_CPU = (
+    "eager+channels_last",
+    "eager+bf16+channels_last",
+    "eager+lowered+channels_last",
+    "compile",
+    "compile+lowered+channels_last",
+    "compile+bf16+channels_last",
+)
+ON_CUDA = (
+    "eager+cuda",
+    "eager+fp16+channels_last+cuda",
+    "eager+bf16+channels_last+cuda",
+    "eager+fp16+channels_last+cuda+graphs",
+    "compile+fp16+channels_last+cuda",
+)
+
+
+@dataclass(frozen=True)
+class TorchVariant:
+    """How the model runs: compiled or not, ``dtype`` fp32, fp16 or bf16, memory format, device, lowered first or not.
+
+    The plain ``eager`` is the reference: fp32, NCHW, on the CPU.
+    """
+
+    compiled: bool = False
+    lowered: bool = False
+    dtype: str = "fp32"
+    channels_last: bool = False
+    cuda: bool = False
+    cuda_graphs: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> TorchVariant:
+        """Words joined by ``+``: eager or compile, then any of the others. Raises UsageError for anything else."""
+        words = text.split("+")
+        for word in words:
+            if word not in WORDS:
+                raise UsageError(f"'{text}': PyTorch has no form '{word}'", hint=did_you_mean(word, WORDS))
+        dtypes = [word for word in words if word in ("fp16", "bf16")]
+        graphs = "graphs" in words
+        if (EAGER in words) == ("compile" in words) or len(dtypes) > 1 or (graphs and "cuda" not in words):
+            raise UsageError(
+                f"'{text}' is no form of PyTorch", hint="eager or compile; one of fp16, bf16; graphs on cuda"
+            )
+        return cls(
+            "compile" in words, "lowered" in words, (dtypes or ["fp32"])[0], "channels_last" in words,
+            "cuda" in words, graphs,
+        )  # fmt: skip

@@ -1,0 +1,86 @@
+"""elir-edge fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact, size_option
+
+if TYPE_CHECKING:
+    from elir_edge.device_files import KnownDevice
+    from elir_edge.fitting import Fit
+
+ARTIFACTS = (".tflite", ".onnx", ".xml")
+WORDS = {"yes": "fits", "tight": "fits only if the compiler works in stripes", "no": "does NOT fit"}
+
+
+@click.command("fit")
+@click.argument("model")
+@click.option("--for", "device", required=True, help="Device (elir-edge devices --known), or its YAML file.")
+@size_option
+@click.option("--precision", help="fp32, fp16 or int8. Default: int8 for a preset; an artifact has its own.")
+@json_option
+def command(model: str, device: str, size: str | None, precision: str | None, as_json: bool) -> int:
+    """Say whether MODEL fits a device: an artifact (.tflite, .onnx), a preset, or a model's YAML file.
+
+    Estimated from the lifetimes of the graph's tensors, in seconds and without any compiler. Exit 1 where it does not.
+    """
+    from elir_edge.device_files import get_device
+
+    chosen = get_device(device)
+    shown = Shown()
+    result = _artifact(model, size, precision, chosen, shown) or _preset(model, size, precision, chosen, shown)
+    if as_json:
+        echo_json(dataclasses.asdict(result))
+    else:
+        _show(result, chosen)
+    return int(not result.fits)
+
+
+def _artifact(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit | None:
+    from elir_edge.errors import UsageError
+    from elir_edge.fitting import fit_artifact
+
+    if Path(model).suffix not in ARTIFACTS:
+        return None
+    if size or precision:
+        raise UsageError(f"{model}: an artifact has its own size and precision", hint="name a preset to try others")
+    return fit_artifact(open_artifact(Path(model), shown), device)
+
+
+def _preset(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit:
+    from elir_edge.errors import UsageError
+    from elir_edge.fitting import PRECISIONS, fit_model
+    from elir_edge.signature import parse_size
+    from elir_edge.spec import load_spec
+
+    spec = load_spec(model)
+    wanted = precision or "int8"
+    if wanted not in PRECISIONS:
+        raise UsageError(f"there is no precision '{wanted}'", hint=f"known: {', '.join(PRECISIONS)}")
+    with shown.stage("lowering the model"):
+        return fit_model(spec, parse_size(size, spec), wanted, device, model)
+
+
+def _show(result: Fit, device: KnownDevice) -> None:
+    height, width = result.size
+    click.echo(f"{result.model} ({height} x {width}, {result.precision}) {WORDS[result.verdict]}: {device.name}")
+    memory = device.memory
+    striped = f", {result.striped_kib} in stripes" if result.striped_kib is not None else ""
+    for part, needed, name in (
+        ("activations", f"{result.arena_kib} KiB{striped}", memory.arena),
+        ("weights", f"{result.weights_kib} KiB", memory.weights),
+    ):
+        has = f"{memory.kib(name)} KiB of {name}" if name else "no limit stated"
+        click.echo(f"  {part}: about {needed}; the device has {has}")
+    click.echo(f"  ops: {result.ops - sum(result.leaving.values())} of {result.ops} on the device")
+    for told, count in result.leaving.items():
+        click.echo(f"    {count} x {told}")
+    for problem in result.problems:
+        click.echo(f"  because {problem}")
+    for change in result.changes:
+        click.echo(f"  try {change}" if change.startswith("--") else f"  {change}")

@@ -1,0 +1,1 @@
+"""NPU compilers, one file each: ``COMPILER`` says what it takes and runs it."""

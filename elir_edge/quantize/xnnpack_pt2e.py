@@ -1,0 +1,77 @@
+"""int8 for ExecuTorch: convolutions as XNNPACK's own quantizer has them, measured through PyTorch's PT2E flow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elir_edge.errors import UsageError
+from elir_edge.lowering.norm import PointwiseGroupNorm
+from elir_edge.quantize.preparation import Feeds, as_tensors
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule, Node
+
+    from elir_edge.progress import Progress
+
+CONVOLUTIONS = ("aten.conv2d", "aten.conv_transpose2d", "aten.relu")
+
+
+def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress) -> ExportedProgram:
+    """The program with int8 convolutions, weights by channel; sums, norms and whatever lies between stay float.
+
+    ``feeds`` are the graph's inputs for each calibration sample. Raises UsageError where there is none.
+    """
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    if not feeds:
+        raise UsageError("int8 needs calibration pictures")
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    quantizer.set_module_type(PointwiseGroupNorm, None).set_filter_function(_is_convolution)
+    module: Any = prepare_pt2e(_with_weights_apart(program.module()), quantizer)
+    with torch.no_grad(), progress.stage("measuring ranges", len(feeds)) as advance:
+        for feed in feeds:
+            module(*as_tensors(feed))
+            advance(1)
+        module = _with_single_uses(convert_pt2e(module))
+        return torch.export.export(module, as_tensors(feeds[0]))
+
+
+def _is_convolution(node: Node) -> bool:
+    return node.op != "call_function" or str(node.target).startswith(CONVOLUTIONS)
+
+
+def _with_weights_apart(module: GraphModule) -> GraphModule:
+    """A node of its own for each use of a weight: of the steps that share one, only the first would be quantized."""
+    for node in [node for node in module.graph.nodes if node.op == "get_attr"]:
+        _split(module, node)
+    module.recompile()
+    return module
+
+
+def _with_single_uses(module: GraphModule) -> GraphModule:
+    """A dequantization of its own for each use, and no result that is one.
+
+    Where XNNPACK's lowering changes the layout behind a dequantization, it does so for all that use it.
+    """
+    import torch
+
+    (output,) = [node for node in module.graph.nodes if node.op == "output"]
+    for node in [node for node in module.graph.nodes if "dequantize_per_tensor" in str(node.target)]:
+        if output in node.users:
+            with module.graph.inserting_before(output):
+                output.replace_input_with(node, module.graph.call_function(torch.ops.aten.mul.Tensor, (node, 1.0)))
+        _split(module, node)
+    module.recompile()
+    return module
+
+
+def _split(module: GraphModule, node: Node) -> None:
+    for user in list(node.users)[1:]:
+        with module.graph.inserting_before(user):
+            user.replace_input_with(node, module.graph.node_copy(node))

@@ -1,0 +1,94 @@
+"""LiteRT on an accelerator, a GPU or NPU, through its compiled models; what it cannot take runs on the CPU, counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+from ai_edge_litert.options import GpuOptions, Options
+
+from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.errors import UnavailableError
+from elir_edge.flatmodel import get_metadata, read_file
+from elir_edge.native import captured_output
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.described import Reported, describe
+from elir_edge.runtime.mode import CPU, Mode
+
+ACCELERATORS = {"GPU": HardwareAccelerator.GPU, "NPU": HardwareAccelerator.NPU}
+PLACED = re.compile(r"(\d+) operations will run on the \w+, and the remaining (\d+) operations will run on the CPU")
+REASONS = (re.compile(r"environment: INTERNAL: (.+)"), re.compile(r"Failed to apply compiler plugins: (.+)"))
+
+
+class AcceleratedSession(Session):
+    """Runs the first signature of a .tflite file on an accelerator."""
+
+    backend = "litert"
+
+    def __init__(self, path: Path, mode: Mode) -> None:
+        if mode.device not in ACCELERATORS:
+            raise UnavailableError(f"LiteRT knows {CPU} and {', '.join(ACCELERATORS)}, no {mode.device}")
+        self.device = mode.device
+        self._model, said = _compile(path, mode)
+        self._placement = _placement(said, mode.device, self._model.is_fully_accelerated())
+        key = next(iter(self._model.get_signature_list()))
+        inputs = _reported(self._model.get_input_tensor_details(key))
+        outputs = _reported(self._model.get_output_tensor_details(key))
+        self._takes, self._gives = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
+        super().__init__(*describe(path, get_metadata(read_file(path), MANIFEST_KEY), inputs, outputs))
+
+    def placement(self) -> dict[str, int]:
+        """Ops by device, as LiteRT tells while it compiles."""
+        return dict(self._placement)
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for tensor, buffer in zip(self.inputs, self._takes, strict=True):
+            buffer.write(feeds[tensor.name])
+        self._model.run_by_index(0, self._takes, self._gives)
+        return {
+            tensor.name: buffer.read(int(np.prod(tensor.shape)), np.dtype(tensor.dtype)).reshape(tensor.shape)
+            for tensor, buffer in zip(self.outputs, self._gives, strict=True)
+        }
+
+    def _close(self) -> None:
+        self._model.close()
+        del self._takes, self._gives, self._model
+
+
+def _compile(path: Path, mode: Mode) -> tuple[CompiledModel, str]:
+    """The model, and what LiteRT said on the way. Raises UnavailableError where the accelerator does not start."""
+    options = Options(
+        hardware_accelerators=ACCELERATORS[mode.device] | HardwareAccelerator.CPU,
+        gpu_options=GpuOptions(enforce_f32=mode.arithmetic == "fp32"),
+    )
+    with captured_output() as said:
+        try:
+            model = CompiledModel.from_file(str(path), options=options)
+        except (RuntimeError, ValueError) as error:
+            reason = _reason(said()) or str(error).strip().splitlines()[-1]
+            raise UnavailableError(f"LiteRT's {mode.device} accelerator does not start here: {reason}") from error
+        text = said()
+    if not PLACED.search(text) and not model.is_fully_accelerated():
+        raise UnavailableError(f"LiteRT's {mode.device} accelerator took no op: {_reason(text) or 'it says no more'}")
+    return model, text
+
+
+def _placement(said: str, device: str, whole: bool) -> dict[str, int]:
+    """Where LiteRT counts nothing, everything was taken."""
+    found = PLACED.search(said)
+    if found is None or whole:
+        return {}
+    return {device: int(found[1]), CPU: int(found[2])}
+
+
+def _reason(said: str) -> str | None:
+    return next((found[1].strip() for pattern in REASONS if (found := pattern.search(said))), None)
+
+
+def _reported(details: Mapping[str, Any]) -> list[Reported]:
+    return [(name, tuple(item["shape"]), np.dtype(item["dtype"]).name) for name, item in details.items()]

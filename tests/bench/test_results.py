@@ -1,0 +1,117 @@
+"""Results: their JSON, their table, their plot, and two of them compared."""
+
+import dataclasses
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from elir_edge.bench.charts import latency_chart, memory_chart, size_chart, speed_chart, speed_plot
+from elir_edge.bench.compare import compare_results, same_machine
+from elir_edge.bench.noise import Noise
+from elir_edge.bench.results import FAILED, WRONG, load_results
+from elir_edge.bench.table import markdown, notes
+from elir_edge.errors import DataError, MissingInputError
+from tests.bench.samples import results, row, usual
+from tests.helpers import refused
+
+
+def test_json_gives_back_what_was_written(tmp_path):
+    found = usual()
+    path = tmp_path / "results.json"
+    path.write_text(found.to_json())
+    assert load_results(path) == found
+    data = json.loads(path.read_text())
+    assert data["schema"] == 1
+    (section,) = data["sections"]
+    torch, ours, small, wrong, split, broken, absent = section["rows"]
+    assert [item["status"] for item in section["rows"]] == ["ok", "ok", "ok", "wrong", "ok", "failed", "absent"]
+    assert ours["figures"]["fps"] == pytest.approx(1 / ours["figures"]["p50"])
+    assert ours["figures"]["of_roof"] == pytest.approx(2 * ours["figures"]["fps"] / 100)
+    assert small["figures"]["of_roof"] == pytest.approx(2 * small["figures"]["fps"] / 400)
+    assert split["figures"]["of_roof"] is None
+    assert len(torch["rounds"]) == 10
+    assert "figures" in wrong
+    assert broken["figures"] == absent["figures"] == {}
+
+
+def test_files_that_are_no_results_are_refused(tmp_path):
+    refused(MissingInputError, lambda: load_results(tmp_path / "none.json"), "none.json")
+    for text in ("", "[]", "{}", '{"schema": 9, "sections": []}', usual().to_json().replace('"label"', '"name"')):
+        (tmp_path / "bad.json").write_text(text)
+        refused(DataError, lambda: load_results(tmp_path / "bad.json"), "bad.json")
+
+
+def test_the_table_marks_what_is_wrong_and_names_what_is_not_there():
+    text = markdown(usual())
+    lines = text.splitlines()
+    assert any(line.startswith("| c-wrong.onnx") and "WRONG" in line for line in lines)
+    assert any(line.startswith("| e-broken.onnx") and "failed" in line for line in lines)
+    assert not any(line.startswith("| f-absent") for line in lines)
+    assert "not there: f-absent.onnx in onnxruntime, CUDA: no reason" in text
+    assert "not there: openvino GPU: no such device" in text
+    assert "GPU 800, CPU 1" in text
+    assert "quiet machine" in text
+    assert "energy: no counters" in text
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_a_noisy_machine_is_called_noisy():
+    for noise in (Noise(0.2, 0.0, 0.0), Noise(0.0, 0.2, 0.0), Noise(0.0, 0.0, 0.2)):
+        assert "NOISY" in notes(results(noise=noise))[0]
+    assert "NOISY" not in notes(results(noise=Noise(0.04, 0.04, None)))[0]
+
+
+def test_plots_are_well_formed_and_hold_every_row_with_figures():
+    found = usual()
+    (section,) = found.sections
+    timed = [item for item in section.rows if item.latency]
+    for chart in (speed_chart(section), latency_chart(section), memory_chart(section), speed_plot(found)):
+        texts = [node.text for node in ElementTree.fromstring(chart).iter() if node.text]
+        assert all(any(item.label in text for text in texts) for item in timed)
+    points = [node for node in ElementTree.fromstring(size_chart(section)).iter() if node.tag.endswith("text")]
+    assert any(node.text == "b-int8.tflite in litert" for node in points)
+
+
+def test_equal_runs_are_the_same():
+    assert not any(change.regressed for change in compare_results(usual(), usual()))
+    assert same_machine(usual(), usual())
+
+
+def test_slower_beyond_the_noise_is_a_regression():
+    old = results(row("a.onnx", 0.05), row("b.onnx", 0.05))
+    new = results(row("a.onnx", 0.06), row("b.onnx", 0.0505))
+    base, slower, same = compare_results(old, new)
+    assert (base.verdict, slower.verdict, same.verdict) == ("same", "SLOWER", "same")
+    assert slower.regressed
+    assert slower.factor == pytest.approx(5 / 6, rel=0.02)
+    assert compare_results(new, old)[1].verdict == "faster"
+
+
+def test_a_machine_slow_as_a_whole_is_no_regression_of_the_rows():
+    old = results(row("a.onnx", 0.05), base=0.1)
+    busy = results(row("a.onnx", 0.10), base=0.2, noise=Noise(0.1, 0.1, 0.6))
+    assert [change.verdict for change in compare_results(old, busy)] == ["same", "same"]
+
+
+def test_within_a_noisy_run_nothing_is_called_slower():
+    def noisy(seconds):
+        made = row("a.onnx", seconds, rounds=4)
+        found = results(made)
+        spread = dataclasses.replace(found.rows[1], ratio=(1.0, 2.0 * 0.05 / seconds, 3.0))
+        section = dataclasses.replace(found.sections[0], rows=[found.rows[0], spread])
+        return dataclasses.replace(found, sections=[section])
+
+    assert compare_results(noisy(0.05), noisy(0.06))[1].verdict == "same"
+
+
+def test_what_breaks_or_goes_is_a_regression_and_what_is_new_is_none():
+    old = results(row("a.onnx", 0.05), row("b.onnx", 0.05), row("c.onnx", 0.05), row("w.onnx", 0.05, WRONG))
+    new = results(
+        row("a.onnx", 0.05, WRONG), row("b.onnx", 0.05, FAILED), row("w.onnx", 0.05, WRONG), row("d.onnx", 0.05)
+    )
+    verdicts = {change.label: change.verdict for change in compare_results(old, new)}
+    assert verdicts == {
+        "PyTorch eager": "same", "a.onnx": "BROKEN", "b.onnx": "BROKEN", "w.onnx": "same", "d.onnx": "new",
+        "c.onnx": "GONE",
+    }  # fmt: skip
