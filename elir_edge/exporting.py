@@ -62,6 +62,7 @@ PARITY_PICTURE = "astronaut"
 MIXED = "mixed"
 SHOWN_FAILURES = 3
 SIMULATED = 8
+MANIFEST_GROWTH = 4096  # bytes: the figures that are embedded once all rungs are measured
 WAYS_OUT = "--tune MINUTES fits it closer, --allow-degraded writes it as it is"
 
 
@@ -287,7 +288,9 @@ def _mixed(
         path = _main_file(request, rung)
         validation = _validation(path, manifest, restorer, request, progress)
         found[floats] = folder, manifest, validation
-        size = sum((folder / f"{rung.stem}{suffix}").stat().st_size for suffix in request.target.suffixes)
+        size = MANIFEST_GROWTH + sum(
+            (folder / f"{rung.stem}{suffix}").stat().st_size for suffix in request.target.suffixes
+        )
         return Rung.of(floats, validation, size, latency_of(path, backend.name, next(iter(trials.values()))))
 
     losses = _losses(graph, plain, request, trials, conversion)
