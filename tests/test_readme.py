@@ -15,6 +15,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 NOT_RUN_HERE = {
     "make test": "it is what runs this test",
+    "elir-edge fit sr --size 128 --for ethos-u55-256": "it does not fit, and the exit status says so; tests/test_fit.py",
+    "elir-edge compile nano-int8.onnx --for htp-v75 -o nano-v75.onnx": "its compiler is large; tests/test_compile.py",
+    "elir-edge export --target executorch -o nano.pte": "tests/test_target_contract.py exports to every target",
+    "elir-edge export --target coreml --precision fp16 --io uint8 -o nano.mlpackage": "the same",
+    "elir-edge export --target web -o nano.web": "the same, where npm brought the runtime",
+    "elir-edge bench --all .": "minutes; tests/bench/test_command.py sweeps a folder",
     "elir-edge train --preset nano -o runs/nano": "an hour; tests/cli/test_train.py runs a recipe of a few steps",
 }
 
