@@ -58,6 +58,7 @@ class Manifest:
     ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
     findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
     ``quantization`` says what an integer artifact was calibrated on and whether it is below its gate (``degraded``);
+    for ``mixed`` also how it was found, with latencies in the manifest beside the artifact only;
     ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``compiled`` says, where an
     NPU's compiler made the file, for which device, from what, and with which figures; ``request`` identifies what was
     asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.

@@ -23,6 +23,7 @@ from elir_edge.errors import (
     OutputError,
     ResourceError,
     StorageError,
+    UnavailableError,
     UsageError,
     is_memory_error,
 )
@@ -36,18 +37,32 @@ from elir_edge.noise import NoiseContract
 from elir_edge.progress import Progress, Silent
 from elir_edge.publish import DEFAULT_FOLDER, copy_in, publish, staging, storage_error, write_in
 from elir_edge.quantize.calibration import Calibration, gather_calibration
-from elir_edge.quantize.plan import Quantization
-from elir_edge.quantize.preparation import prepare, prepare_and_tune
-from elir_edge.quantize.trials import check_disjoint, gather_trials
+from elir_edge.quantize.ladder import (
+    Rung,
+    best_of,
+    climb,
+    draw,
+    latency_of,
+    pareto_path,
+    report_of,
+    table_lines,
+    timeless,
+)
+from elir_edge.quantize.mixed import assembled, losses_by_group, stages_of_groups
+from elir_edge.quantize.plan import DEFAULT_LIMITS, Limits, Quantization
+from elir_edge.quantize.preparation import as_tensors, prepare, prepare_and_tune
+from elir_edge.quantize.trials import DRAWS, check_disjoint, gather_trials
 from elir_edge.runtime import get_backend, open_session
 from elir_edge.signature import RESTORED, GraphForm, StageSpec, parse_size
-from elir_edge.target import Conversion, Target, get_target
+from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target, get_target
 from elir_edge.validation import Validation, validate
 from elir_edge.weights import tensors_sha256
 
 PARITY_PICTURE = "astronaut"
-INTEGER_PRECISIONS = ("int8",)
+MIXED = "mixed"
 SHOWN_FAILURES = 3
+SIMULATED = 8
+MANIFEST_GROWTH = 4096  # bytes: the figures that are embedded once all rungs are measured
 WAYS_OUT = "--tune MINUTES fits it closer, --allow-degraded writes it as it is"
 
 
@@ -116,8 +131,9 @@ def export(
     Raises:
         UsageError, ConfigError: a request that makes no sense. OutputError: something else is there already, or
         nothing can be written there. GateError: the result does not keep to the gate of its precision (fp32: within
-        1e-4 of PyTorch); nothing is published. DataError: calibration pictures that cannot serve.
-        UnavailableError: a library that is not installed. StorageError, ResourceError: disk or memory ran out.
+        1e-4 of PyTorch; mixed: within the limits too); nothing is published. DataError: calibration
+        pictures that cannot serve. UnavailableError: a library that is not installed. StorageError, ResourceError: disk
+        or memory ran out.
     """
     progress = progress or Silent()
     request = _request(restorer, target, precision, size, noise, io, quantization)
@@ -157,10 +173,23 @@ def _request(
         if quantization is not None:
             raise UsageError(f"calibration and the like mean nothing at {precision}", hint="--precision int8")
         return ExportRequest(chosen, precision, form)
-    quantization = quantization or Quantization()
+    quantization = _with_limits(quantization or Quantization(), restorer, precision)
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
     check_disjoint(calibration.sources)
     return ExportRequest(chosen, precision, form, quantization, calibration)
+
+
+def _with_limits(quantization: Quantization, restorer: Restorer, precision: str) -> Quantization:
+    if precision != MIXED:
+        if quantization.limits is not None:
+            raise UsageError(f"limits of drop, size and latency mean nothing at {precision}", hint="--precision mixed")
+        return quantization
+    if restorer.source is not None and not restorer.source.trained:
+        raise UsageError(
+            "stand-in weights restore nothing, so that mixed precision has nothing to lose",
+            hint="give trained ones with --weights",
+        )
+    return dataclasses.replace(quantization, limits=quantization.limits or DEFAULT_LIMITS)
 
 
 def _build(
@@ -173,41 +202,155 @@ def _build(
         graph = lower(restorer, size, str(form.noise), form.io, form.layout, form.latent_layout, target.norm)
         cost = measure("lowered", graph)
     feeds = request.calibration.feeds(form, restorer.spec) if request.calibration is not None else ()
-    facts = identity | _prepared(graph, restorer, request, identity, progress)
-    written = _convert(graph, request, Conversion(folder, stem, request.precision, progress, feeds))
-    manifest = Manifest(
-        **facts,
-        request=_key(identity),
-        inputs=tuple(form.inputs(restorer.spec)),
-        outputs=tuple(form.outputs()),
-        stages=_stages(graph),
-        graph={"parameters": cost.parameters, "gflop": round(cost.gflop, 3), "ops": cost.ops},
-        format=written,
-    )
+    plain, prepared = _prepared(graph, restorer, request, identity, progress)
+    described = {
+        "request": _key(identity),
+        "inputs": tuple(form.inputs(restorer.spec)),
+        "outputs": tuple(form.outputs()),
+        "stages": _stages(graph),
+        "graph": {"parameters": cost.parameters, "gflop": round(cost.gflop, 3), "ops": cost.ops},
+    }
+    facts = identity | prepared | described
+    conversion = Conversion(folder, stem, request.precision, progress, feeds)
     path = folder / f"{stem}{target.suffixes[0]}"
-    target.embed(path, manifest.to_json())
-    manifest = _measured(path, manifest, restorer, request, progress)
-    target.embed(path, manifest.to_json())
+    if request.precision == MIXED:
+        manifest = _mixed(graph, plain, restorer, request, facts, conversion)
+    else:
+        manifest = _written(graph, request, facts, conversion)
+        manifest = _measured(path, manifest, restorer, request, progress)
+    target.embed(path, _embedded(manifest).to_json())
     if runs_here(target):
         open_session(path, target.backends[0]).close()
     return manifest
 
 
+def _written(graph: StaticRestorer, request: ExportRequest, facts: dict[str, Any], conversion: Conversion) -> Manifest:
+    """Convert, and embed what is known before anything is measured."""
+    manifest = Manifest(**facts, format=_convert(graph, request, conversion))
+    request.target.embed(_main_file(request, conversion), manifest.to_json())
+    return manifest
+
+
+def _main_file(request: ExportRequest, conversion: Conversion) -> Path:
+    return conversion.folder / f"{conversion.stem}{request.target.suffixes[0]}"
+
+
+def _embedded(manifest: Manifest) -> Manifest:
+    """What goes into the file itself: nothing that differs between two runs of the same export."""
+    mixed = (manifest.quantization or {}).get(MIXED)
+    if manifest.quantization is None or mixed is None:
+        return manifest
+    return dataclasses.replace(manifest, quantization=manifest.quantization | {MIXED: timeless(mixed)})
+
+
 def _prepared(
     graph: StaticRestorer, restorer: Restorer, request: ExportRequest, identity: dict[str, Any], progress: Progress
-) -> dict[str, Any]:
-    """Make the graph's weights ready for int8; gives what the manifest says of it."""
+) -> tuple[StaticRestorer, dict[str, Any]]:
+    """Make the graph's weights ready for int8; gives what it was right before they were rounded, and what the manifest
+    says of it.
+    """
     if request.calibration is None or request.quantization is None:
-        return {}
+        return graph, {}
     budget = request.quantization.tune
     if budget is None:
-        prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress)
-        return {}
+        return prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress), {}
     same = {**identity, "quantization": request.calibration.facts, "target": None, "versions": None}
     checkpoint = cache_folder("tuning") / f"{_key(same)[:32]}.pt"
-    report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint)
+    plain, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint)
     progress.note(f"tuned in {report.steps} steps: crops {report.before_db:.1f} -> {report.after_db:.1f} dB to float")
-    return {"quantization": identity["quantization"] | {"tuned": dataclasses.asdict(report)}}
+    return plain, {"quantization": identity["quantization"] | {"tuned": dataclasses.asdict(report)}}
+
+
+def _mixed(
+    graph: StaticRestorer,
+    plain: StaticRestorer,
+    restorer: Restorer,
+    request: ExportRequest,
+    facts: dict[str, Any],
+    conversion: Conversion,
+) -> Manifest:
+    """Climb from int8 until the limits are kept; the rung to publish ends up in the conversion's folder."""
+    progress, backend = conversion.progress, get_backend(request.target.backends[0])
+    if (reason := backend.why_not_here()) is not None:
+        raise UnavailableError(f"mixed precision is measured on the artifact: {reason}", hint="--precision int8")
+    assert request.quantization is not None
+    limits = request.quantization.limits or DEFAULT_LIMITS
+    trials = _pictures(restorer, request)[0]
+    found: dict[tuple[str, ...], tuple[Path, Manifest, Validation]] = {}
+
+    def measured(floats: tuple[str, ...]) -> Rung:
+        progress.note(f"in float: {', '.join(floats) or 'nothing'}")
+        folder = conversion.folder / f"rung_{len(floats)}"
+        folder.mkdir()
+        stages = stages_of_groups(graph, floats)
+        rung = dataclasses.replace(conversion, folder=folder, float_stages=stages)
+        manifest = _written(assembled(graph, plain, floats), request, facts, rung)
+        path = _main_file(request, rung)
+        validation = _validation(path, manifest, restorer, request, progress)
+        found[floats] = folder, manifest, validation
+        size = MANIFEST_GROWTH + sum(
+            (folder / f"{rung.stem}{suffix}").stat().st_size for suffix in request.target.suffixes
+        )
+        return Rung.of(floats, validation, size, latency_of(path, backend.name, next(iter(trials.values()))))
+
+    losses = _losses(graph, plain, request, trials, conversion)
+    rungs = climb(losses, limits, measured)
+    chosen = best_of(rungs, limits)
+    report = report_of(losses, rungs, chosen, limits)
+    folder, manifest, validation = found[chosen.floats]
+    manifest = dataclasses.replace(manifest, quantization=(manifest.quantization or {}) | {MIXED: report})
+    _hold(chosen, report, request.quantization, progress)
+    for suffix in request.target.suffixes:
+        (folder / f"{conversion.stem}{suffix}").replace(conversion.folder / f"{conversion.stem}{suffix}")
+    path = _main_file(request, conversion)
+    _draw(report, pareto_path(path), progress)
+    return _judged(path, manifest, validation, request, progress, degraded=not chosen.keeps(limits))
+
+
+def _losses(
+    graph: StaticRestorer,
+    plain: StaticRestorer,
+    request: ExportRequest,
+    trials: dict[str, np.ndarray],
+    conversion: Conversion,
+) -> dict[str, float]:
+    """By simulation, on one draw of each photograph."""
+    assert request.calibration is not None
+    judges = dataclasses.replace(request.calibration, pictures=tuple(trials.values())[::DRAWS])
+    samples = [
+        [as_tensors(feed) for feed in feeds]
+        for feeds in (conversion.calibration[:SIMULATED], judges.feeds(request.form, graph.spec))
+    ]
+    return losses_by_group(graph, plain, samples[0], samples[1], conversion.progress)
+
+
+def _hold(chosen: Rung, report: dict[str, Any], quantization: Quantization, progress: Progress) -> None:
+    """Raise GateError, with the table told before, where no rung keeps to the limits and none has to be published."""
+    limits = quantization.limits or DEFAULT_LIMITS
+    if chosen.keeps(limits):
+        return
+    for line in table_lines(report):
+        progress.note(line)
+    best = (
+        f"the best, with {', '.join(chosen.floats) or 'nothing'} in float, loses {chosen.mean_drop_db:.3f} dB, has "
+        f"{chosen.size_mb:.2f} MB and takes {chosen.latency_ms:.1f} ms" + ("" if chosen.passed else ", below the gate")
+    )
+    sentence = f"no mixture keeps to {_asked(limits)}: {best}"
+    if not quantization.allow_degraded:
+        raise GateError(sentence, hint=f"nothing was written; {WAYS_OUT}; --precision fp16 keeps it whole")
+    progress.note(f"note: {sentence}")
+
+
+def _asked(limits: Limits) -> str:
+    named = ((limits.max_drop_db, "dB"), (limits.max_size_mb, "MB"), (limits.max_latency_ms, "ms"))
+    return ", ".join(f"{value:g} {unit}" for value, unit in named if value is not None)
+
+
+def _draw(report: dict[str, Any], path: Path, progress: Progress) -> None:
+    try:
+        draw(report, path)
+    except UnavailableError as error:
+        progress.note(f"note: the table is not drawn: {error} ({error.hint})")
 
 
 def runs_here(target: Target) -> bool:
@@ -224,11 +367,28 @@ def _measured(
     if reason is not None:
         progress.note(f"note: not compared with PyTorch: {reason}")
         return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})
+    return _judged(path, manifest, _validation(path, manifest, restorer, request, progress), request, progress)
+
+
+def _validation(
+    path: Path, manifest: Manifest, restorer: Restorer, request: ExportRequest, progress: Progress
+) -> Validation:
     pictures, originals = _pictures(restorer, request)
-    validation = validate(path, manifest, restorer, pictures, backend.name, False, progress, originals)
-    degraded = _gate(validation, request.quantization, progress)
+    return validate(path, manifest, restorer, pictures, request.target.backends[0], False, progress, originals)
+
+
+def _judged(
+    path: Path,
+    manifest: Manifest,
+    validation: Validation,
+    request: ExportRequest,
+    progress: Progress,
+    degraded: bool = False,
+) -> Manifest:
+    """The manifest with the figures of a validation, where it lets the artifact through."""
+    degraded = _gate(validation, request.quantization, progress) or degraded
     manifest = dataclasses.replace(manifest, parity=_parity(validation))
-    manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, backend.name))
+    manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, validation.backend))
     if manifest.quantization is not None:
         manifest = dataclasses.replace(manifest, quantization=manifest.quantization | {"degraded": degraded})
     return manifest
@@ -292,12 +452,13 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
     sources = [scratch / f"{path.stem}{suffix}" for suffix in target.suffixes]
     manifest = dataclasses.replace(manifest, files={source.name: sha256_of(source) for source in sources})
     files = [copy_in(source, staged) for source in sources]
-    golden = [copy_in(file, staged) for file in [golden_path(sources[0])] if file.exists()]
+    beside = [golden_path(sources[0]), pareto_path(sources[0])]
+    extra = [copy_in(file, staged) for file in beside if file.exists()]
     for file in files:
         if sha256_of(file) != manifest.files[file.name]:
             raise StorageError(f"{file.name}: what was written is not what was validated", hint="check the disk")
-    beside = write_in(staged, sidecar(path).name, manifest.to_json().encode())
-    publish([*files, *golden, beside], path.parent)
+    described = write_in(staged, sidecar(path).name, manifest.to_json().encode())
+    publish([*files, *extra, described], path.parent)
     return Artifact(path, manifest)
 
 

@@ -135,6 +135,12 @@ def constant(model: Any, index: int, dtype: type[np.generic]) -> tuple[np.ndarra
     return values.reshape(tensor.shape), np.asarray(tensor.quantization.scale)
 
 
+def float_constant(model: Any, index: int) -> np.ndarray:
+    """A float32 constant's values."""
+    tensor = model.subgraphs[0].tensors[index]
+    return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).reshape(tensor.shape)
+
+
 def own_constant(model: Any, index: int, values: np.ndarray) -> int:
     """Another constant like the one at ``index``, holding ``values``; gives its index."""
     graph, schema = model.subgraphs[0], _schema()
@@ -183,11 +189,12 @@ def _drop_unused_buffers(model: Any) -> None:
 
 
 def add_tensor(model: Any, like: int, name: str, kind: int, zero_point: int) -> int:
-    """Another tensor of the shape and scale of ``like``; gives its index."""
+    """Another tensor of the shape and scale of ``like``, of scale 1 where that is float; gives its index."""
     graph, schema = model.subgraphs[0], _schema()
     source = graph.tensors[like]
     tensor, quantization = schema.TensorT(), schema.QuantizationParametersT()
-    quantization.scale = source.quantization.scale
+    scale = source.quantization.scale if source.quantization is not None else None
+    quantization.scale = np.ones(1, np.float32) if scale is None else scale
     quantization.zeroPoint = np.array([zero_point], np.int64)
     tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), source.shape, kind, 0
     tensor.quantization = quantization

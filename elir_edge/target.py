@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
 
 ENTRY_POINTS = "elir_edge.targets"
+INTEGER_PRECISIONS = ("int8", "mixed")
 
 
 @dataclass(frozen=True)
 class Conversion:
     """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
 
-    For int8: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout, batch
-    included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32.
+    For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout,
+    batch included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32.
     """
 
     folder: Path

@@ -9,7 +9,7 @@ from elir_edge.artifact import MANIFEST_KEY
 from elir_edge.errors import ElirEdgeError, missing_package
 from elir_edge.native import captured_output
 from elir_edge.signature import RESTORED
-from elir_edge.target import Conversion, Target
+from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -69,7 +69,7 @@ def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) 
         from elir_edge.quantize.half import halve_weights
 
         halve_weights(model)
-    if conversion.precision == "int8":
+    if conversion.precision in INTEGER_PRECISIONS:
         from elir_edge.quantize.onnx_graph import nodes_by_stage
         from elir_edge.quantize.ort_static import quantize_onnx
 
@@ -117,7 +117,7 @@ TARGET = Target(
     name="onnx",
     description="ONNX, one file, opset 21",
     suffixes=(".onnx",),
-    precisions=("fp32", "fp16", "int8"),
+    precisions=("fp32", "fp16", "int8", "mixed"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
     norm="native",

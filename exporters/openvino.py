@@ -10,7 +10,7 @@ from elir_edge.artifact import MANIFEST_KEY
 from elir_edge.errors import missing_package
 from elir_edge.native import captured_output
 from elir_edge.signature import RESTORED
-from elir_edge.target import Conversion, Target
+from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -79,7 +79,7 @@ def _name_stage(model: Any, result: Any, name: str) -> None:
 
 
 def _at_precision(model: Any, stages: list[str], conversion: Conversion) -> Any:
-    if conversion.precision != "int8":
+    if conversion.precision not in INTEGER_PRECISIONS:
         return model
     from elir_edge.quantize.nncf_ir import nodes_by_stage, quantize_ir
 
@@ -132,7 +132,7 @@ TARGET = Target(
     name="openvino",
     description="OpenVINO IR, .xml and .bin",
     suffixes=(".xml", ".bin"),
-    precisions=("fp32", "fp16", "int8"),
+    precisions=("fp32", "fp16", "int8", "mixed"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
     norm="native",

@@ -10,7 +10,7 @@ from elir_edge.errors import missing_package
 from elir_edge.flatmodel import pack_model, read_file, rename_tensors, set_metadata, set_outputs
 from elir_edge.native import captured_output
 from elir_edge.signature import RESTORED
-from elir_edge.target import Conversion, Target
+from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
@@ -38,25 +38,31 @@ def embed(path: Path, text: str) -> None:
 
 
 def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
-    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.quantize.litert_half import halve_weights
 
     if conversion.precision == "fp16":
-        from elir_edge.quantize.litert_half import halve_weights
-
         return halve_weights(data)
-    if conversion.precision == "int8":
-        from elir_edge.lowering.pipeline import measure
-        from elir_edge.quantize.litert_static import quantize_tflite
-
-        return quantize_tflite(
-            data,
-            conversion.calibration,
-            StagedRestorer(graph).output_names(),
-            conversion.progress,
-            conversion.float_stages,
-            gflop=measure("int8", graph).gflop,
-        )
+    if conversion.precision in INTEGER_PRECISIONS:
+        integer = _integer(data, graph, conversion)
+        return halve_weights(integer) if conversion.float_stages else integer
     return data
+
+
+def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
+    from elir_edge.lowering.pipeline import measure
+    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
+
+    stages = StagedRestorer(graph).output_names()
+    by_stage = tensors_by_stage(data, stages) if conversion.float_stages else {}
+    return quantize_tflite(
+        data,
+        conversion.calibration,
+        stages,
+        conversion.progress,
+        frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages)),
+        gflop=measure("int8", graph).gflop,
+    )
 
 
 def _export(graph: StaticRestorer, path: Path) -> None:
@@ -76,7 +82,7 @@ TARGET = Target(
     name="tflite",
     description="TFLite / LiteRT flatbuffer, NHWC",
     suffixes=(".tflite",),
-    precisions=("fp32", "fp16", "int8"),
+    precisions=("fp32", "fp16", "int8", "mixed"),
     layouts={"float": "NHWC", "uint8": "NHWC"},
     latent_layout="NHWC",
     norm="pointwise",
@@ -86,5 +92,5 @@ TARGET = Target(
     convert=convert,
     embed=embed,
     quantizers=("ai-edge-quantizer",),
-    bytes_only=("int8",),
+    bytes_only=INTEGER_PRECISIONS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,33 @@ QUANTIZATION_OPTIONS = (
     "tune",
     "tune_steps",
     "allow_degraded",
+    "max_drop",
+    "max_size",
+    "max_latency",
 )
 
 
+class Quantity(click.ParamType):
+    """A positive number that its ``unit`` may follow."""
+
+    def __init__(self, unit: str) -> None:
+        self.name = self.unit = unit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        text = str(value).strip()
+        digits = text[: -len(self.unit)] if text.lower().endswith(self.unit.lower()) else text
+        try:
+            number = float(digits)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"'{value}' is not a positive number of {self.unit}", param, ctx)
+        return number
+
+
 def quantization_options(function: F) -> F:
-    """How int8 is reached."""
+    """How int8 and mixed are reached."""
     for option in reversed(
         (
             click.option(
@@ -48,6 +71,16 @@ def quantization_options(function: F) -> F:
             ),
             click.option(
                 "--allow-degraded", is_flag=True, help="Write an artifact below its gate too, marked as degraded."
+            ),
+            click.option(
+                "--max-drop",
+                type=Quantity("dB"),
+                metavar="DB",
+                help="mixed: may be lost against the ground truth on average. Default where no limit is given: 0.1.",
+            ),
+            click.option("--max-size", type=Quantity("MB"), metavar="MB", help="mixed: of all files."),
+            click.option(
+                "--max-latency", type=Quantity("ms"), metavar="MS", help="mixed: of a picture, on this machine."
             ),
         )
     ):
@@ -80,6 +113,9 @@ def command(
     tune: float | None,
     tune_steps: int | None,
     allow_degraded: bool,
+    max_drop: float | None,
+    max_size: float | None,
+    max_latency: float | None,
     out: Path | None,
     force: bool,
     explain: bool,
@@ -97,18 +133,23 @@ def command(
         echo_costs(lowering_costs(restorer, size, noise, io, chosen.norm))
     from elir_edge.exporting import INTEGER_PRECISIONS, export
     from elir_edge.quantize.calibration import CalibrationRequest
-    from elir_edge.quantize.plan import Quantization
+    from elir_edge.quantize.ladder import table_lines
+    from elir_edge.quantize.plan import Limits, Quantization
     from elir_edge.quantize.tune import TuneBudget
 
     quantization = None
     if precision in INTEGER_PRECISIONS or any(map(given, QUANTIZATION_OPTIONS)):
         request = CalibrationRequest(calibrate, task, calibration_pictures, calibration_seed)
         budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
-        quantization = Quantization(request, budget, allow_degraded)
+        limits = Limits(max_drop, max_size, max_latency)
+        quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
+    mixed = (manifest.quantization or {}).get("mixed")
     if as_json:
         report = {"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity}
+        if mixed is not None:
+            report["mixed"] = mixed
         if explain:
             costs = lowering_costs(restorer, size, noise, io, chosen.norm)
             report["rewrites"] = [dataclasses.asdict(cost) for cost in costs]
@@ -116,6 +157,8 @@ def command(
         return
     click.echo(f"{artifact.path}  {artifact.size_bytes / 1e6:.1f} MB, {manifest.graph['gflop']:.1f} GFLOP a picture")
     click.echo(f"  {_told(parity)}")
+    for line in table_lines(mixed) if mixed is not None else ():
+        click.echo(f"  {line}")
     click.echo(f"  try it: {chosen.try_it.format(path=artifact.path)}")
 
 

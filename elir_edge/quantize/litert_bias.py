@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from elir_edge.flatmodel import (
+    FLOAT32,
     constant,
+    float_constant,
     own_constant,
     pack_model,
     produced_by,
@@ -20,7 +22,7 @@ from elir_edge.flatmodel import (
 from elir_edge.progress import Progress
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
-PASSES_MEANS = ("ADD", "QUANTIZE")
+PASSES_MEANS = ("ADD", "QUANTIZE", "DEQUANTIZE")
 WHERE = "the int8 TFLite graph"
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
@@ -76,6 +78,10 @@ def _writing_convolution(model: Any, stage: str) -> Any | None:
 
 def _shift(model: Any, op: Any, shift: np.ndarray) -> None:
     port = len(op.inputs) - 1
-    values, scales = constant(model, int(op.inputs[port]), np.int32)
-    moved = np.rint(values + shift / scales).astype(np.int32)
-    op.inputs = np.array([*op.inputs[:port], own_constant(model, int(op.inputs[port]), moved)], np.int32)
+    index = int(op.inputs[port])
+    if model.subgraphs[0].tensors[index].type == FLOAT32:
+        moved = (float_constant(model, index) + shift).astype(np.float32)
+    else:
+        values, scales = constant(model, index, np.int32)
+        moved = np.rint(values + shift / scales).astype(np.int32)
+    op.inputs = np.array([*op.inputs[:port], own_constant(model, index, moved)], np.int32)

@@ -10,6 +10,9 @@ import numpy as np
 
 from elir_edge.errors import UsageError, missing_package
 from elir_edge.flatmodel import (
+    DEQUANTIZE,
+    DEQUANTIZE_VERSION,
+    FLOAT32,
     QUANTIZE,
     QUANTIZE_VERSION,
     UINT8,
@@ -56,7 +59,7 @@ def quantize_tflite(
         feeds: the graph's inputs, one mapping for each calibration sample, at least one.
         stages: names of the tensors whose means are corrected, in the order in which they run.
         progress: told of each part.
-        float_tensors: names of tensors whose ops stay fp32.
+        float_tensors: names of tensors whose ops stay fp32. Bytes go in and out all the same.
         method: of the activation ranges, see ``Ranges.estimate``.
         gflop: of the graph, by which it is decided whether the sums of the latent stream may have 16 bits.
 
@@ -71,11 +74,30 @@ def quantize_tflite(
     ranges, means = _observe(core, feeds, stages, progress, method)
     ranges |= {IMAGE: BYTES, RESTORED: BYTES}
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, _latent_sums(model, stages, gflop))), WHERE)
+        wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
+        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _speak_bytes(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
     drop_unused(quantized)
     return pack_model(quantized)
+
+
+def tensors_by_stage(data: bytes, stages: Sequence[str]) -> dict[str, set[str]]:
+    """Names of the tensors by the first of ``stages``, in the order in which they run, that needs them."""
+    model = read_model(data, WHERE)
+    made = {int(index): op for op in model.subgraphs[0].operators for index in op.outputs}
+    outputs, taken = produced_by(model), set()
+    found: dict[str, set[str]] = {}
+    for stage in stages:
+        found[stage] = set()
+        waiting = [outputs[stage]]
+        while waiting:
+            index = int(waiting.pop())
+            if index in made and index not in taken:
+                taken.add(index)
+                found[stage].add(tensor_name(model, index))
+                waiting += list(made[index].inputs)
+    return found
 
 
 def _strip_edges(model: Any) -> None:
@@ -114,7 +136,8 @@ def _observe(
             for name, index in outputs.items():
                 ranges.add({name: interpreter.get_tensor(index)})
             for stage in stages:
-                seen[stage].append(channel_means([interpreter.get_tensor(outputs[stage])]))
+                values = interpreter.get_tensor(outputs[stage])
+                seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values]))
             advance(1)
     return ranges.estimate(method), {stage: np.mean(means, 0) for stage, means in seen.items()}
 
@@ -179,13 +202,15 @@ def _scalar(value: float) -> np.ndarray:
 
 
 def _speak_bytes(model: Any) -> None:
-    """uint8 outside, int8 inside: the same numbers, 128 apart."""
+    """uint8 outside, int8 inside: the same numbers, 128 apart. Where an end is float, it holds the bytes' values."""
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     inner, leaving = int(graph.inputs[0]), int(graph.outputs[0])
     outer, given = add_tensor(model, inner, IMAGE, UINT8, 0), add_tensor(model, leaving, RESTORED, UINT8, 0)
+    is_float = graph.tensors[inner].type == FLOAT32
     for tensor in (inner, leaving):
-        graph.tensors[tensor].name += b"_int8"
-    add_op(model, 0, QUANTIZE, QUANTIZE_VERSION, outer, inner)
+        graph.tensors[tensor].name += b"_inside"
+    op, version = (DEQUANTIZE, DEQUANTIZE_VERSION) if is_float else (QUANTIZE, QUANTIZE_VERSION)
+    add_op(model, 0, op, version, outer, inner)
     add_op(model, len(graph.operators), QUANTIZE, QUANTIZE_VERSION, leaving, given)
     graph.inputs, graph.outputs = [outer], [given]
     signature.inputs[0].tensorIndex, signature.outputs[0].tensorIndex = outer, given

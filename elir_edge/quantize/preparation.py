@@ -24,15 +24,17 @@ TUNE_SIZE = 128
 Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
-def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress) -> None:
-    """Equalize channels, then round weights to values that int8 holds, in place.
+def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress) -> StaticRestorer:
+    """Equalize channels, then round weights to values that int8 holds, in place; gives a copy from in between.
 
     ``feeds`` are the graph's inputs, one mapping for each calibration sample. The weights afterwards lie on the grid
     that every format's own quantizer makes of them.
     """
     with progress.stage("equalizing channels"):
         equalize(graph, feeds)
+    plain = copy.deepcopy(graph)
     round_weights(graph, [as_tensors(feed) for feed in feeds], progress)
+    return plain
 
 
 def prepare_and_tune(
@@ -42,16 +44,14 @@ def prepare_and_tune(
     budget: TuneBudget,
     progress: Progress,
     checkpoint: Path | None = None,
-) -> TuneReport:
+) -> tuple[StaticRestorer, TuneReport]:
     """``prepare``, then ``tune`` on crops, in place. ``checkpoint``: see ``tune``."""
-    feeds = calibration.feeds(graph.form, graph.spec)
-    with progress.stage("equalizing channels"):
-        equalize(graph, feeds)
-    teacher = copy.deepcopy(graph)
-    round_weights(graph, [as_tensors(feed) for feed in feeds], progress)
+    teacher = prepare(graph, calibration.feeds(graph.form, graph.spec), progress)
     _own_biases(graph)
     pair = [_for_crops(one, restorer) for one in (graph, teacher)]
-    return tune(pair[0], pair[1], calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint)
+    return teacher, tune(
+        pair[0], pair[1], calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint
+    )
 
 
 def _own_biases(graph: StaticRestorer) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,17 @@ class Simulation:
         found = ranges.estimate(method, ACTIVATION_LEVELS + 1)
         return cls({int(name): ends for name, ends in found.items()}, frozenset(rectified))
 
-    def active(self) -> Operators:
-        """While the result is active, a static graph computes as its int8 form would. A new one for each run."""
-        return Operators(self._visit)
+    def active(self, places: Collection[int] | None = None) -> Operators:
+        """While the result is active, a static graph computes as its int8 form would. A new one for each run.
+
+        ``places`` are the operators that are rounded, None for all: the others stay float.
+        """
+        return Operators(self._visit if places is None else partial(self._visit_some, places))
+
+    def _visit_some(
+        self, places: Collection[int], index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return self._visit(index, func, args, kwargs) if index in places else func(*args, **kwargs)
 
     def _visit(self, index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in CONVOLUTIONS:

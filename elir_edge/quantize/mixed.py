@@ -1,0 +1,114 @@
+"""The groups of a network that mixed precision decides about, and what each of them loses in int8 by itself."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.parity import psnr_of
+from elir_edge.progress import Progress
+from elir_edge.quantize.operators import Operators
+from elir_edge.quantize.simulation import Simulation
+from elir_edge.signature import RESTORED
+
+Inputs = Sequence[tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A part that stays float, or does not, as a whole: its ``name`` for people, its ``module`` in the static graph,
+    and the ``stages`` of ``Conversion.float_stages`` that it computes.
+    """
+
+    name: str
+    module: str
+    stages: tuple[str, ...]
+
+
+def groups_of(graph: StaticRestorer) -> tuple[Group, ...]:
+    """Encoder, estimator, each Euler step, decoder: those that there are, in the order in which they run.
+
+    The noise is added in the group before the first step, so that a float group there passes it on unrounded.
+    """
+    noise = ("state_0",) if graph.steps and graph.form.noise.mode != "zero" else ()
+    before = () if graph.mmse is not None else noise
+    found = [Group("encoder", "enc", ("encoded", *before))]
+    if graph.mmse is not None:
+        found.append(Group("estimator", "mmse", ("coarse", *noise)))
+    found += [Group(f"step {k + 1}", f"steps.{k}", (f"state_{k + 1}",)) for k in range(len(graph.steps))]
+    return (*found, Group("decoder", "dec", (RESTORED,)))
+
+
+def stages_of_groups(graph: StaticRestorer, floats: Collection[str]) -> frozenset[str]:
+    """The stages that the groups named ``floats`` compute."""
+    return frozenset(stage for group in groups_of(graph) if group.name in floats for stage in group.stages)
+
+
+def assembled(rounded: StaticRestorer, plain: StaticRestorer, floats: Collection[str]) -> StaticRestorer:
+    """``rounded`` with the groups named ``floats`` taken from ``plain``: what stays float keeps unrounded weights."""
+    graph = copy.deepcopy(rounded)
+    for group in groups_of(graph):
+        if group.name in floats:
+            graph.set_submodule(group.module, plain.get_submodule(group.module))
+    return graph
+
+
+def losses_by_group(
+    rounded: StaticRestorer, plain: StaticRestorer, calibration: Inputs, trials: Inputs, progress: Progress
+) -> dict[str, float]:
+    """PSNR in dB to the float result where one group alone computes as int8 does, the others in float.
+
+    Args:
+        rounded: the graph with int8 weights. plain: the same graph before its weights were rounded.
+        calibration: inputs by which the ranges of activations are chosen.
+        trials: inputs on which the error is measured, over all of them together.
+        progress: told of the stages.
+    """
+    groups = groups_of(plain)
+    with progress.stage("simulating int8"):
+        simulation = Simulation.observe(plain, calibration)
+        places = _places(plain, trials[0])
+    names = [group.name for group in groups]
+    found = {}
+    with progress.stage("losses by group", len(groups)) as advance, torch.no_grad():
+        expected = torch.cat([_picture(plain, sample) for sample in trials])
+        for name in names:
+            graph = assembled(rounded, plain, [other for other in names if other != name])
+            actual = []
+            for sample in trials:
+                with simulation.active(places[name]):
+                    actual.append(_picture(graph, sample))
+            found[name] = psnr_of((torch.cat(actual) - expected).double().numpy())
+            advance(1)
+    return found
+
+
+def _places(graph: StaticRestorer, sample: tuple[Tensor, ...]) -> dict[str, range]:
+    """The operators of each group, by their numbers in the order of execution."""
+    groups, starts = groups_of(graph), []
+    counter = Operators(_as_it_is)
+    modules = [graph.get_submodule(group.module) for group in groups]
+    hooks = [module.register_forward_pre_hook(lambda *_: starts.append(counter.count)) for module in modules]
+    try:
+        with torch.no_grad(), counter:
+            graph.values(*sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    ends = [*starts[1:], counter.count]
+    return {group.name: range(start, end) for group, start, end in zip(groups, [0, *starts[1:]], ends, strict=True)}
+
+
+def _as_it_is(index: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs)
+
+
+def _picture(graph: StaticRestorer, sample: tuple[Tensor, ...]) -> Tensor:
+    _, decoded = graph.values(*sample)
+    return (decoded / graph.pixel_gain).clamp(0.0, 1.0)
