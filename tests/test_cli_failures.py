@@ -421,7 +421,7 @@ def exported(tiny_restorer, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def artifact(exported, place) -> Path:
-    for name in (exported.name, f"{exported.name}.json"):
+    for name in (exported.name, f"{exported.name}.json", f"{exported.name}.golden.zip"):
         shutil.copy(exported.parent / name, place / name)
     return place / exported.name
 

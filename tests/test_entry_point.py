@@ -47,7 +47,8 @@ def test_a_target_of_another_package_is_listed(tmp_path):
     install(tmp_path)
     result = targets_seen_with(tmp_path)
     assert result.returncode == 0, result.stderr
-    assert [item["target"] for item in json.loads(result.stdout)] == ["onnx", "openvino", "tflite", "theirs"]
+    names = [item["target"] for item in json.loads(result.stdout)]
+    assert names[-1] == "theirs" and {"onnx", "openvino", "tflite"} < set(names)
 
 
 EXPORTING = """

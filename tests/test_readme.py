@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 NOT_RUN_HERE = {
     "make test": "it is what runs this test",
-    "elir-edge fit sr --size 128 --for ethos-u55-256": "it does not fit, and the exit status says so; tests/test_fit.py",
+    "elir-edge fit sr --size 128 --for ethos-u55-256": "it does not fit: exit status 1; tests/test_fit.py",
     "elir-edge compile nano-int8.onnx --for htp-v75 -o nano-v75.onnx": "its compiler is large; tests/test_compile.py",
     "elir-edge export --target executorch -o nano.pte": "tests/test_target_contract.py exports to every target",
     "elir-edge export --target coreml --precision fp16 --io uint8 -o nano.mlpackage": "the same",
