@@ -386,6 +386,11 @@ def test_what_needs_no_torch_works_without(place):
     assert outcome.out.count("pip install") == 5
 
 
+def heeding_signals():
+    """A shell starts what it puts into the background with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("stage", ["loading the model", "lowering"])
@@ -396,7 +401,12 @@ def test_interrupted_exports_leave_nothing_behind(number, code, stage, place):
     before = snapshot(place)
     environment = child_environment(TMPDIR=str(scratch))
     with subprocess.Popen(
-        command_line(*EXPORT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command_line(*EXPORT),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding_signals,
     ) as process:
         said = ""
         while stage not in said:

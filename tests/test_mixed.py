@@ -12,7 +12,7 @@ import torch
 from elir_edge import export, load_artifact, load_restorer
 from elir_edge.cli.export import Quantity
 from elir_edge.errors import GateError, UsageError
-from elir_edge.exporting import _hold
+from elir_edge.exporting.mixing import hold_to_limits
 from elir_edge.flatmodel import FLOAT32, produced_by, read_file
 from elir_edge.lowering.pipeline import lower
 from elir_edge.progress import Silent
@@ -73,8 +73,8 @@ def test_a_drop_that_the_budget_forbids_is_refused_with_the_best_that_fits():
     quantization = Quantization(limits=limits)
     report = report_of(LOSSES, rungs, chosen, limits)
     with pytest.raises(GateError, match=r"0\.15 dB, 2\.5 MB.*decoder in float, loses 0\.200 dB"):
-        _hold(chosen, report, quantization, Silent())
-    _hold(chosen, report, dataclasses.replace(quantization, allow_degraded=True), Silent())
+        hold_to_limits(chosen, report, quantization, Silent())
+    hold_to_limits(chosen, report, dataclasses.replace(quantization, allow_degraded=True), Silent())
 
 
 def test_what_misses_the_gate_does_not_count():

@@ -113,11 +113,9 @@ def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, mo
     monkeypatch.setattr("elir_edge.parity.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
     wish = Quantization(CalibrationRequest(count=4))
     small = {"precision": "int8", "size": 64, "out": tmp_path}
-    refused(GateError, lambda: export(nano, "tflite", quantization=wish, **small), "90", "--allow-degraded")
+    refused(GateError, lambda: export(nano, "onnx", quantization=wish, **small), "90", "--allow-degraded")
     assert list(tmp_path.iterdir()) == []
-    marked = export(
-        nano, "tflite", quantization=Quantization(CalibrationRequest(count=4), allow_degraded=True), **small
-    )
+    marked = export(nano, "onnx", quantization=Quantization(CalibrationRequest(count=4), allow_degraded=True), **small)
     assert marked.manifest.quantization["degraded"] is True
 
 

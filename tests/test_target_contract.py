@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from torch import nn
 
-import elir_edge.exporting as exporting
 from elir_edge import export, load_artifact, load_restorer, open_session, restore_picture
 from elir_edge.artifact import Manifest, files_of, sha256_of, sidecar
 from elir_edge.errors import DataError, GateError, OutputError, UnavailableError, UsageError
+from elir_edge.exporting import request
 from elir_edge.images import builtin_photograph, fit_picture
 from elir_edge.restore import noise_feeds
 from elir_edge.runtime import backends_for, get_backend
@@ -71,15 +71,17 @@ def runs_here(target):
         pytest.skip(reason)
 
 
-@pytest.fixture(scope="module", params=FORMS)
-def artifact(request, target, restorer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(f"{target.name}-{request.param}")
-    return export(restorer, target.name, out=folder, **FORMS[request.param])
-
-
 @pytest.fixture(scope="module")
 def float_artifact(target, restorer, tmp_path_factory):
-    return export(restorer, target.name, out=tmp_path_factory.mktemp(f"{target.name}-one"), **FORMS["float"])
+    return export(restorer, target.name, out=tmp_path_factory.mktemp(f"{target.name}-float"), **FORMS["float"])
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def artifact(request, target, restorer, float_artifact, tmp_path_factory):
+    if request.param == "float":
+        return float_artifact
+    folder = tmp_path_factory.mktemp(f"{target.name}-{request.param}")
+    return export(restorer, target.name, out=folder, **FORMS[request.param])
 
 
 def backends_of(artifact):
@@ -258,7 +260,7 @@ def test_a_wrong_conversion_is_never_published(target, restorer, runs_here, tmp_
         last.bias = nn.Parameter(last.bias + 0.01, requires_grad=False)
         return target.convert(graph, conversion)
 
-    monkeypatch.setattr(exporting, "get_target", lambda name: dataclasses.replace(target, convert=wrong))
+    monkeypatch.setattr(request, "get_target", lambda name: dataclasses.replace(target, convert=wrong))
     with pytest.raises(GateError, match="differs from PyTorch"):
         export(restorer, target.name, out=tmp_path, **FORMS["float"])
     assert list(tmp_path.iterdir()) == []

@@ -131,11 +131,12 @@ def command(
     restorer = load_model(preset, weights, shown)
     if explain and not as_json:
         echo_costs(lowering_costs(restorer, size, noise, io, chosen.norm))
-    from elir_edge.exporting import INTEGER_PRECISIONS, export
+    from elir_edge.exporting import export
     from elir_edge.quantize.calibration import CalibrationRequest
     from elir_edge.quantize.ladder import table_lines
     from elir_edge.quantize.plan import Limits, Quantization
     from elir_edge.quantize.tune import TuneBudget
+    from elir_edge.target import INTEGER_PRECISIONS
 
     quantization = None
     if precision in INTEGER_PRECISIONS or any(map(given, QUANTIZATION_OPTIONS)):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.errors import UsageError, missing_package
+from elir_edge.errors import missing_package
 from elir_edge.flatmodel import (
     DEQUANTIZE,
     DEQUANTIZE_VERSION,
@@ -30,7 +30,7 @@ from elir_edge.native import captured_output
 from elir_edge.progress import Progress
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import Ranges
-from elir_edge.signature import IMAGE, NOISE, RESTORED
+from elir_edge.signature import IMAGE, RESTORED
 
 BYTES = (0.0, 255.0)
 RANGE_METHOD = "mse"
@@ -56,7 +56,7 @@ def quantize_tflite(
 
     Args:
         data: the fp32 file, as the tflite target writes it for io ``uint8``.
-        feeds: the graph's inputs, one mapping for each calibration sample, at least one.
+        feeds: the graph's inputs (an image, no noise), one mapping for each calibration sample, at least one.
         stages: names of the tensors whose means are corrected, in the order in which they run.
         progress: told of each part.
         float_tensors: names of tensors whose ops stay fp32. Bytes go in and out all the same.
@@ -64,11 +64,9 @@ def quantize_tflite(
         gflop: of the graph, by which it is decided whether the sums of the latent stream may have 16 bits.
 
     Weights are symmetric and per channel, activations int8 with a range for each tensor of each step; the final
-    clip is the saturation of the output's own type. Raises UsageError for a graph that takes noise as a float input.
+    clip is the saturation of the output's own type.
     """
     model = read_model(data, WHERE)
-    if any(tensor_name(model, i) == NOISE for i in model.subgraphs[0].inputs):
-        raise UsageError("an int8 .tflite takes no noise input", hint="use --noise baked:SEED or zero")
     _strip_edges(model)
     core = pack_model(model)
     ranges, means = _observe(core, feeds, stages, progress, method)
