@@ -46,6 +46,7 @@ from elir_edge.quantize.nncf_ir import NO_TELEMETRY
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import Feeds, as_tensors
 from elir_edge.quantize.rounding import round_weights
+from elir_edge.quantize.tune import TuneBudget
 from elir_edge.reference import picture_of, reference_trajectory
 from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import open_session
@@ -131,12 +132,14 @@ class Study:
         self._prepared_stems: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def ours(self, target: str, seed: int = 0) -> Contender:
+    def ours(self, target: str, seed: int = 0, tune_steps: int = 0) -> Contender:
         """Exported as the command does it, below the gate too."""
-        quantization = Quantization(CalibrationRequest(seed=seed), allow_degraded=True)
-        place = self.folder / f"ours-seed{seed}{get_target(target).suffixes[0]}"
-        artifact = self._exported(place, target, "int8", quantization)
-        return self._judged(f"ours, {target}" + (f", seed {seed}" if seed else ""), artifact.path, FORMATS[target])
+        budget = TuneBudget(steps=tune_steps) if tune_steps else None
+        quantization = Quantization(CalibrationRequest(seed=seed), budget, allow_degraded=True)
+        stem = f"ours-seed{seed}" + f"-tuned{tune_steps}" * bool(tune_steps)
+        artifact = self._exported(self.folder / f"{stem}{get_target(target).suffixes[0]}", target, "int8", quantization)
+        more = f", seed {seed}" * bool(seed) + f", --tune-steps {tune_steps}" * bool(tune_steps)
+        return self._judged(f"ours, {target}{more}", artifact.path, FORMATS[target])
 
     def stock(self, name: str) -> Contender:
         """A stock quantizer on our fp32 artifact."""
@@ -282,7 +285,12 @@ def _timed(
 
 
 def _report(
-    study: Study, contenders: list[Contender], ablation: list[Contender], seeds: list[Contender], rows: list[Row]
+    study: Study,
+    contenders: list[Contender],
+    ablation: list[Contender],
+    tuned: list[Contender],
+    seeds: list[Contender],
+    rows: list[Row],
 ) -> str:
     made = [item for item in contenders if item.error is None]
     head = "lost dB, mean | worst | dB to fp32, mean | least | colour shift, 1/255"
@@ -299,7 +307,8 @@ def _report(
         *_table(f"| | {head} | MB | ms per picture | times PyTorch eager |", _overview(made, rows)),
         *[f"\n{item.label} could not be made: {item.error}" for item in contenders if item.error is not None],
         "",
-        *_worth(ablation, head),
+        *_section("TFLite: what each part is worth", ablation, head),
+        *_section("Fitted to its own float output", tuned, head),
         "## Seeds of the calibration",
         "",
         *_table(f"| | {head} |", [(item.label, *item.summary()) for item in seeds]),
@@ -315,12 +324,12 @@ def _report(
     return "\n".join([*lines, "", describe_machine(), ""])
 
 
-def _worth(ablation: list[Contender], head: str) -> list[str]:
-    if not ablation:
+def _section(title: str, contenders: list[Contender], head: str) -> list[str]:
+    if not contenders:
         return []
-    rows = [(item.label, *item.summary()) for item in ablation if item.error is None]
-    failed = [f"\n{item.label} could not be made: {item.error}" for item in ablation if item.error is not None]
-    return ["## TFLite: what each part is worth", "", *_table(f"| | {head} |", rows), *failed, ""]
+    rows = [(item.label, *item.summary()) for item in contenders if item.error is None]
+    failed = [f"\n{item.label} could not be made: {item.error}" for item in contenders if item.error is not None]
+    return [f"## {title}", "", *_table(f"| | {head} |", rows), *failed, ""]
 
 
 def _overview(made: list[Contender], rows: list[Row]) -> list[tuple[str, ...]]:
@@ -363,6 +372,7 @@ def _spread(contenders: list[Contender]) -> float:
 @click.option("--rounds", type=click.IntRange(2), default=5, show_default=True, help="Of the timing.")
 @click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Calibrations of the TFLite form.")
+@click.option("--tune-steps", type=click.IntRange(0), default=200, show_default=True, help="Of --tune; 0: without.")
 @click.option("--parts/--no-parts", default=True, help="What each part of the preparation is worth, too.")
 @click.option("--reuse", is_flag=True, help="Take what an earlier run left in --folder.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/quantization"), show_default=True)
@@ -373,6 +383,7 @@ def main(
     rounds: int,
     threads: int | None,
     seeds: int,
+    tune_steps: int,
     parts: bool,
     reuse: bool,
     folder: Path,
@@ -387,25 +398,28 @@ def main(
     study = Study(load_restorer(spec, chosen, shown), folder / preset, reuse, shown)
     contenders = [study.stock(name) for name in STOCK] + [study.ours(target) for target in FORMATS]
     ablation = [study.ours("tflite"), *(study.without(left_out) for left_out in LEFT_OUT)] if parts else []
+    tuned = [study.ours(target, tune_steps=steps) for target in FORMATS for steps in (0, tune_steps)] * bool(tune_steps)
     calibrations = [study.ours("tflite", seed) for seed in range(seeds)]
     rows = _timed(study, contenders, [chosen], rounds, threads)
     out.mkdir(parents=True, exist_ok=True)
-    text = _report(study, contenders, ablation, calibrations, rows)
+    text = _report(study, contenders, ablation, tuned, calibrations, rows)
     (out / "quantization.md").write_text(text, encoding="utf-8")
-    (out / "quantization.json").write_text(_as_json(study, contenders, ablation, calibrations, rows), encoding="utf-8")
+    (out / "quantization.json").write_text(
+        _as_json(study, contenders, [*ablation, *tuned], calibrations, rows), encoding="utf-8"
+    )
     click.echo(text)
 
 
 def _as_json(
-    study: Study, contenders: list[Contender], ablation: list[Contender], seeds: list[Contender], rows: list[Row]
+    study: Study, contenders: list[Contender], parts: list[Contender], seeds: list[Contender], rows: list[Row]
 ) -> str:
     data: dict[str, Any] = {
         "machine": describe_machine(),
         "reference_db": {name: trial.reference_db for name, trial in study.trials.items()},
         "contenders": [dataclasses.asdict(item) for item in contenders],
-        "ablation": [dataclasses.asdict(item) for item in ablation],
+        "ablation": [dataclasses.asdict(item) for item in parts],
         "seeds": {"spread_db": _spread(seeds), "runs": [dataclasses.asdict(item) for item in seeds]},
-        "times": [row.to_dict() for row in rows],
+        "times": [dataclasses.asdict(row) for row in rows],
     }
     return json.dumps(data, indent=1, default=str) + "\n"
 

@@ -16,27 +16,37 @@ from elir_edge.flatmodel import custom_codes, op_names, read_file
 
 CONFIGURATION = "Arm/vela.ini"
 CACHED = "Dedicated_Sram"
+CACHE_SHARES = (0.96, 0.92, 0.88, 0.8)
+OVERRUN = "Failed to allocate tensors"
 NPU_OP = "ethos-u"
 MAX_REASON = 300
 MEMORIES = {"sram": "sram_memory_used", "dram": "dram_memory_used", "flash": "off_chip_flash_memory_used"}
 
 
 def compile_job(job: Job) -> Compilation:
-    """Compile for speed; where the arena then exceeds the device's, once more for size."""
+    """Compile for speed; where the arena then exceeds the device's, once more for size.
+
+    Where the SRAM is a cache, Vela's schedule may need more of it than it was told of, and Vela then gives up; told of
+    a little less, it succeeds within what is there.
+    """
     if importlib.util.find_spec("ethosu") is None:
         raise missing_package("ethos-u-vela", "vela")
     first = _vela(job, "Performance")
     memory = job.device.memory
     if memory.arena == "sram" and first.memory_kib.get("sram", 0) > memory.sram_kib:
         return _vela(job, "Size")
+    for share in CACHE_SHARES if _is_cached(job.device) else ():
+        if first.compiled or not any(OVERRUN in problem for problem in first.problems):
+            break
+        first = _vela(job, "Performance", int(memory.sram_kib * share))
     return first
 
 
-def _vela(job: Job, optimise: str) -> Compilation:
+def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
     source = job.artifact.path
     ops = len(op_names(read_file(source)))
-    folder = job.folder / optimise
-    command = [sys.executable, "-m", "ethosu.vela", str(source.absolute()), *_options(job.device)]
+    folder = job.folder / f"{optimise}-{cache_kib}"
+    command = [sys.executable, "-m", "ethosu.vela", str(source.absolute()), *_options(job.device, cache_kib)]
     with job.progress.stage(f"Vela for {job.device.name}, optimising {optimise.lower()}"):
         done = subprocess.run([*command, "--optimise", optimise, "--output-dir", str(folder)], capture_output=True)
     compiled = folder / f"{source.stem}_vela.tflite"
@@ -55,11 +65,17 @@ def _vela(job: Job, optimise: str) -> Compilation:
     )
 
 
-def _options(device: KnownDevice) -> list[str]:
+def _is_cached(device: KnownDevice) -> bool:
+    return dict(device.options).get("memory-mode", "").startswith(CACHED)
+
+
+def _options(device: KnownDevice, cache_kib: int | None) -> list[str]:
     options = dict(device.options)
     if "system-config" in options:
         options.setdefault("config", CONFIGURATION)
-    if options.get("memory-mode", "").startswith(CACHED):
+    if cache_kib is not None:
+        options["arena-cache-size"] = str(cache_kib * KIB)
+    elif _is_cached(device):
         options.setdefault("arena-cache-size", str(device.memory.sram_kib * KIB))
     return [item for key, value in options.items() for item in (f"--{key}", value)]
 
