@@ -33,6 +33,7 @@ STEPS = (1, 2, 3, 4, 5)
 SIZES = (128, 256, 384, 512, 768, 1024)
 MODELS = ("nano", "bsr", "sr", "bfr")
 BATCHES = (1, 2, 4, 8)
+STAND_IN = "random:0"
 Points = list[tuple[str, Contestant]]
 
 
@@ -60,7 +61,7 @@ def threads_axis(shown: Shown) -> Points:
 def model_axis(shown: Shown) -> Points:
     """The presets at their own sizes, with stand-in weights."""
     specs = [load_spec(name) for name in MODELS]
-    return [point for spec in specs for point in _points(spec.name, _artifact(spec, "random:0", None, shown))]
+    return [point for spec in specs for point in _points(spec.name, _artifact(spec, STAND_IN, None, shown))]
 
 
 def batch_axis(shown: Shown) -> Points:
@@ -106,7 +107,9 @@ def _artifact(spec: ModelSpec, weights: str | None, side: int | None, shown: Sho
     """The ONNX artifact: it runs in two runtimes."""
     BUILD.mkdir(parents=True, exist_ok=True)
     restorer = load_restorer(spec, weights)
-    return export(restorer, "onnx", size=side, out=BUILD / f"{spec.name}-{side or spec.size}.onnx", progress=shown)
+    kind = "stand-in" if weights == STAND_IN else "trained"
+    out = BUILD / f"{spec.name}-{side or spec.size}-{kind}.onnx"
+    return export(restorer, "onnx", size=side, out=out, force=True, progress=shown)
 
 
 def _points(at: str, artifact: Artifact, threads: int | None = None) -> Points:
