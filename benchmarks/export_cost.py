@@ -38,8 +38,8 @@ class Cost:
     peak_gib: float
     megabytes: float
     size_factor: float
-    max_abs: float
-    psnr_db: float
+    max_abs: float | None
+    psnr_db: float | None
     error: str = ""
 
 
@@ -67,7 +67,9 @@ def measure_export(preset: str, target: str, precision: str) -> Cost:
         parity = artifact.manifest.parity or {}
         factor = artifact.size_bytes / (4 * artifact.manifest.graph["parameters"])
         megabytes = artifact.size_bytes / 1e6
-        return Cost(preset, target, precision, seconds, peak, megabytes, factor, parity["max_abs"], parity["psnr_db"])
+        return Cost(
+            preset, target, precision, seconds, peak, megabytes, factor, parity.get("max_abs"), parity.get("psnr_db")
+        )
 
 
 def table(costs: list[Cost]) -> str:
@@ -89,9 +91,8 @@ def table(costs: list[Cost]) -> str:
         if cost.error:
             lines.append(f"{begin}| failed: {' '.join(cost.error.split())} | | | |")
         else:
-            lines.append(
-                f"{begin}| {cost.megabytes:.1f} | {cost.size_factor:.4f} | {cost.max_abs:.1e} | {cost.psnr_db:.0f} |"
-            )
+            told = "not compared | " if cost.psnr_db is None else f"{cost.max_abs:.1e} | {cost.psnr_db:.0f}"
+            lines.append(f"{begin}| {cost.megabytes:.1f} | {cost.size_factor:.4f} | {told} |")
     return "\n".join([*lines, "", describe_machine(), ""])
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elir_edge.errors import DataError, MissingInputError
+from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.signature import StageSpec, TensorSpec
 from elir_edge.spec import ModelSpec
 
 MANIFEST_SCHEMA = 1
 NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
 MANIFEST_KEY = "elir_edge"
+RUN_ANYWHERE = ("micro",)  # compilers whose results are as runnable as what they were made from
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 FOLDER_SUFFIXES = (".mlpackage", ".web")
 NUMBER = (int, float)
@@ -141,8 +142,19 @@ class Artifact:
     @property
     def size_bytes(self) -> int:
         """Bytes of all files that a runtime needs."""
-        paths = [self.path.parent / name for name in self.manifest.files]
+        alone = [self.path, self.path.with_suffix(".bin")] if self.path.suffix == ".xml" else [self.path]
+        paths = [self.path.parent / name for name in self.manifest.files] or alone
         return sum(file.stat().st_size for path in paths for file in files_of(path))
+
+
+def require_runnable(artifact: Artifact) -> None:
+    """Raise UsageError for what an NPU's compiler made, which no runtime here can load; name what it was made from."""
+    compiled = artifact.manifest.compiled
+    if compiled is not None and compiled["compiler"] not in RUN_ANYWHERE:
+        raise UsageError(
+            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can be",
+            hint=f"take {compiled['made_from']['name']}, which it was made from",
+        )
 
 
 def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifact import Artifact, Manifest, sha256_of
+from elir_edge.artifact import Artifact, Manifest, require_runnable, sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.images import builtin_photograph, fit_picture
 from elir_edge.parity import BYTE_LEVELS, Comparison, compare, gate_for
@@ -113,12 +113,8 @@ def load_golden(artifact: Artifact) -> Golden:
     Raises MissingInputError where the artifact has none or it is not beside it, DataError where it was changed,
     UsageError for what an NPU's compiler made.
     """
-    facts, compiled = artifact.manifest.golden, artifact.manifest.compiled
-    if compiled is not None:
-        raise UsageError(
-            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can be",
-            hint=f"verify {compiled['made_from']['name']}, which it was made from",
-        )
+    require_runnable(artifact)
+    facts = artifact.manifest.golden
     if facts is None:
         raise MissingInputError(
             f"{artifact.path}: was exported without a golden file, so it cannot test itself",

@@ -97,9 +97,9 @@ def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:
 
 
 def psnr_of(difference: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB for a difference on the scale of 0..1; 200 where there is none."""
+    """Peak signal-to-noise ratio in dB for a difference on the scale of 0..1; 200 where there is none, NaN for NaN."""
     mean_square = float(np.mean(np.square(difference)))
-    return IDENTICAL_DB if mean_square == 0 else min(IDENTICAL_DB, -10 * math.log10(mean_square))
+    return IDENTICAL_DB if mean_square == 0 else min(-10 * math.log10(mean_square), IDENTICAL_DB)
 
 
 def _problem(actual: np.ndarray, expected: np.ndarray) -> str | None:

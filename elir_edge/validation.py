@@ -166,7 +166,7 @@ def validate(
             expected = picture_of(reference_trajectory(restorer, pixels, noise).restored, manifest.io)
             actual = _picture(session, _run(session, pixels)[RESTORED])
             results[label] = compare(actual, expected)
-            if originals is not None:
+            if originals is not None and results[label].problem is None:
                 truths[label] = Truth(*(_truth(picture, originals[label]) for picture in (expected, actual)))
             advance(1)
     validation = Validation(name, gate_for(manifest.precision, manifest.io), results, truths)
@@ -190,12 +190,12 @@ def _truth(picture: np.ndarray, original: np.ndarray) -> float:
     return psnr_of((levels - original) / 255)
 
 
-def gather_pictures(source: Path | None) -> dict[str, np.ndarray]:
-    """The pictures of a folder, one file, or (None) the photographs that come with the package."""
+def gather_pictures(source: Path | None, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+    """The pictures of a folder, one file, or (None) the photographs that come with the package; fitted to ``size``."""
     if source is None:
         return {name: builtin_photograph(name) for name in PHOTOGRAPHS}
     paths = pictures_in(source) if source.is_dir() else [source]
-    return {path.name: read_picture(path) for path in paths}
+    return {path.name: fit_picture(read_picture(path), *size) if size else read_picture(path) for path in paths}
 
 
 def gather_judges(
@@ -207,10 +207,10 @@ def gather_judges(
     the one that it was calibrated for, else its spec's.
     """
     if manifest.precision == EXACT:
-        return gather_pictures(source), None
+        return gather_pictures(source, manifest.size), None
     calibration = (manifest.quantization or {}).get("calibration", {})
     task = calibration.get("task") or task_of(manifest.model_spec())
-    trials = gather_trials(task, *manifest.size, gather_pictures(source))
+    trials = gather_trials(task, *manifest.size, gather_pictures(source, manifest.size))
     return trials.degraded, trials.originals if manifest.trained else None
 
 

@@ -71,8 +71,9 @@ def test_int8_is_one_command_stream_on_ethos_u(int8_tflite, device, tmp_path, ca
     assert compiled["figures_are"] == "estimated"
     assert run(["inspect", str(out)]) == 0
     assert device in capsys.readouterr().out
-    assert run(["verify", str(out)]) == UsageError.exit_code
-    assert int8_tflite.path.name in capsys.readouterr().err
+    for command in (["verify"], ["validate"], ["package", "--lang", "c", "-o", str(tmp_path / "c")], ["bench"]):
+        assert run([command[0], str(out), *command[1:]]) == UsageError.exit_code, command
+        assert int8_tflite.path.name in capsys.readouterr().err
 
 
 @needs_vela

@@ -191,7 +191,7 @@ def test_the_published_artifact_keeps_the_drop_that_was_asked_for(tmp_path):
     assert found["table"][0]["mean_drop_db"] > allowed
     assert 1 <= len(found["float_groups"]) < len(found["losses_db"])
     assert len(float_convolutions(onnx.load(artifact.path))) > 0
-    assert (tmp_path / "mixed.pareto.png").is_file()
+    assert (tmp_path / "mixed.onnx.pareto.png").is_file()
     again = load_artifact(artifact.path)
     trials = gather_trials(again.manifest.quantization["calibration"]["task"], 128, 128)
     measured = validate(again.path, again.manifest, restorer, trials.degraded, originals=trials.originals)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elir_edge.parity import IDENTICAL_DB, Comparison, Gate, compare, gate_for
+from elir_edge.parity import IDENTICAL_DB, Comparison, Gate, compare, gate_for, psnr_of
 from elir_edge.validation import Truth, Validation
 
 GREY = np.full((8, 8, 3), 0.5, np.float32)
@@ -84,3 +84,7 @@ def test_a_colour_cast_fails_whatever_the_psnr():
     cast = GREY + np.float32([0.6 / 255, 0, 0])
     assert gate_for("int8").complaint(compare(cast, GREY)).startswith("colour shift of 0.60/255")
     assert gate_for("int8").complaint(compare(GREY + np.float32([0.4 / 255, 0, 0]), GREY)) is None
+
+
+def test_nan_is_not_identical():
+    assert psnr_of(GREY - GREY) == 200.0 and np.isnan(psnr_of(GREY * np.nan))

@@ -1,10 +1,13 @@
 """int8 and fp16 .tflite files: integers from end to end, one copy of the weights, the picture kept."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from elir_edge import export, load_restorer, open_session
+from elir_edge.artifact import sha256_of
 from elir_edge.errors import GateError, UsageError
 from elir_edge.flatmodel import FLOAT32, op_names, produced_by, quantization_of, read_file
 from elir_edge.images import builtin_photograph, fit_picture
@@ -130,6 +133,19 @@ def test_tuning_brings_int8_nearer_and_is_repeatable(nano, tmp_path):
     told = tuned.manifest.quantization["tuned"]
     assert told["steps"] == 12 and told["after_db"] > told["before_db"] - 0.5
     assert plain.path.read_bytes() != tuned.path.read_bytes()
+
+
+def test_a_tuning_of_another_length_is_not_gone_on_from(tiny_restorer, tmp_path, monkeypatch):
+    """Its rates were others. Not square, with a side below that of the crops, too."""
+
+    def exported(steps, name):
+        wish = dataclasses.replace(FEW, tune=TuneBudget(steps=steps))
+        return export(tiny_restorer, "onnx", "int8", "64x96", out=tmp_path / name / "x.onnx", quantization=wish)
+
+    fresh = exported(3, "fresh")
+    monkeypatch.setenv("ELIR_EDGE_CACHE", str(tmp_path / "cache"))
+    exported(2, "shorter")
+    assert sha256_of(exported(3, "longer").path) == sha256_of(fresh.path)
 
 
 def test_what_an_interrupted_tuning_left_is_gone_on_from(nano, tmp_path):

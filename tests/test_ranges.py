@@ -91,12 +91,6 @@ def test_percentile_leaves_the_stated_share_beyond_each_end():
     assert np.isclose(np.mean(values < low), 0.01, atol=5e-4)
 
 
-def test_constant_tensors_are_named():
-    ranges = Ranges()
-    ranges.add({"flat": np.full((2, 3), 0.5, np.float32), "live": np.array([0.0, 1.0])})
-    assert ranges.constant() == ["flat"]
-
-
 def test_what_is_not_finite_is_refused_by_name():
     refused(DataError, lambda: Ranges().add({"features": np.array([1.0, np.nan], np.float32)}), "features")
 

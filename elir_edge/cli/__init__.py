@@ -19,7 +19,7 @@ COMMANDS = {
     "degrade": "Show what a task does to a picture.",
     "devices": "What this machine can run artifacts on.",
     "evaluate": "Measure a model on photographs: PSNR, SSIM, a contact sheet.",
-    "export": "Write an artifact: ONNX, OpenVINO or TFLite.",
+    "export": "Write an artifact: ONNX, OpenVINO, TFLite, ExecuTorch, Core ML, web.",
     "fit": "Say whether a model fits a device, before any work.",
     "inspect": "Say what an artifact is.",
     "lower": "Show what the lowered graph costs, and what each rewrite saves.",

@@ -19,7 +19,7 @@ from elir_edge.cli.shared import (
     model_options,
     open_artifact,
 )
-from elir_edge.errors import MissingInputError, UsageError
+from elir_edge.errors import MissingInputError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from elir_edge.artifact import Artifact
@@ -72,8 +72,13 @@ def command(
     """
     from elir_edge.bench.sweep import Plan, sweep
 
+    measuring = bool(artifacts or folder)
     if compare:
+        if measuring or source or any((out, report, table, plot)):
+            raise UsageError("--compare prints a comparison of two results and takes nothing else but --json")
         return _compare(*compare, as_json)
+    if source and measuring:
+        raise UsageError("--from measures nothing: it takes no artifacts")
     _check_places(out, report, table, plot)
     shown = Shown()
     galleries: list[Gallery] = []
@@ -82,10 +87,10 @@ def command(
 
         results = load_results(source)
     else:
-        if (artifacts or folder) and given("preset"):
+        if measuring and given("preset"):
             raise UsageError("--preset is for timing without artifacts: these bring their own model")
         plan = Plan(backend, device, mode or ("latency",), _forms(forms), weights, threads, rounds)
-        opened = [open_artifact(path, shown) for path in _paths(artifacts, folder)]
+        opened = _opened(artifacts, folder, shown)
         results, galleries = sweep(opened or _export_all(preset, plan, shown), plan, shown)
     _write(results, galleries, out, report, table, plot)
     if as_json:
@@ -93,6 +98,24 @@ def command(
     else:
         _show(results)
     return int(any(row.status in ("failed", "wrong") for row in results.rows))
+
+
+def _opened(artifacts: tuple[Path, ...], folder: Path | None, shown: Shown) -> list[Artifact]:
+    """Those that run here. What is compiled for another device is refused where it was named, else left out."""
+    from elir_edge.artifact import require_runnable
+
+    opened = []
+    for path in _paths(artifacts, folder):
+        artifact = open_artifact(path, shown)
+        try:
+            require_runnable(artifact)
+        except UsageError as error:
+            if path in artifacts:
+                raise
+            shown.note(f"note: left out: {error}")
+        else:
+            opened.append(artifact)
+    return opened
 
 
 def _check_places(*paths: Path | None) -> None:
@@ -126,7 +149,7 @@ def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
 
 
 def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
-    """The preset's fp32 artifact of every target that one of the plan's backends runs."""
+    """The preset's fp32 artifact of every target that one of the plan's backends runs and that can be made here."""
     from elir_edge.exporting import export
     from elir_edge.runtime import get_backend
     from elir_edge.target import targets
@@ -134,7 +157,15 @@ def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
     wanted = {get_backend(name).name for name in plan.backends}
     restorer = load_model(preset, plan.weights, shown)
     chosen = [target for target in targets().values() if not wanted or wanted & set(target.backends)]
-    return [export(restorer, target.name, out=_bench_folder(), force=True, progress=shown) for target in chosen]
+    made = []
+    for target in chosen:
+        try:
+            made.append(export(restorer, target.name, out=_bench_folder(), force=True, progress=shown))
+        except UnavailableError as error:
+            shown.note(f"note: {target.name} left out: {error}")
+    if not made:
+        raise UnavailableError("no target can be exported here", hint="pip install 'elir-edge[onnx]'")
+    return made
 
 
 def _bench_folder() -> Path:

@@ -57,7 +57,13 @@ def quantization_options(function: F) -> F:
             ),
             click.option("--task", help="What degrades them, see elir-edge degrade. Default: the model's own task."),
             click.option("--calibration-pictures", default=20, show_default=True, help="Cuts to calibrate on."),
-            click.option("--calibration-seed", default=0, show_default=True, help="Decides the cuts and their noise."),
+            click.option(
+                "--calibration-seed",
+                type=click.IntRange(0),
+                default=0,
+                show_default=True,
+                help="Decides the cuts and their noise.",
+            ),
             click.option(
                 "--tune",
                 type=click.FloatRange(min=0, min_open=True),

@@ -42,6 +42,7 @@ def command(model: str, device: str, size: str | None, precision: str | None, as
 
 
 def _artifact(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit | None:
+    from elir_edge.artifact import require_runnable
     from elir_edge.errors import UsageError
     from elir_edge.fitting import fit_artifact
 
@@ -49,7 +50,9 @@ def _artifact(model: str, size: str | None, precision: str | None, device: Known
         return None
     if size or precision:
         raise UsageError(f"{model}: an artifact has its own size and precision", hint="name a preset to try others")
-    return fit_artifact(open_artifact(Path(model), shown), device)
+    artifact = open_artifact(Path(model), shown)
+    require_runnable(artifact)
+    return fit_artifact(artifact, device)
 
 
 def _preset(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit:

@@ -109,10 +109,13 @@ def _session(
     threads: int | None,
     shown: Shown,
 ) -> Session:
+    from elir_edge.artifact import require_runnable
     from elir_edge.runtime import open_session
 
     if artifact is not None:
-        return open_session(open_artifact(artifact, shown, backend).path, backend, threads)
+        opened = open_artifact(artifact, shown, backend)
+        require_runnable(opened)
+        return open_session(opened.path, backend, threads)
     restorer = load_model(preset, weights, shown)
     from elir_edge.lowering.pipeline import lower
 

@@ -30,10 +30,12 @@ def command(
     fp32 has to be equal. Other precisions are held to their gate on pictures degraded as the model's task says, against
     PyTorch fp32 and against the clean pictures, and the error of each stage is told: inherited, and its own.
     """
+    from elir_edge.artifact import require_runnable
     from elir_edge.runtime import BACKENDS, TORCH, choose_backends
 
     shown = Shown()
     opened = open_artifact(artifact, shown)
+    require_runnable(opened)
     BACKENDS[TORCH].load()
     from elir_edge.validation import EXACT, check_same_weights, gather_judges, validate
 

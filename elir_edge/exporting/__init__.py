@@ -12,7 +12,7 @@ from elir_edge.cache import cache_folder
 from elir_edge.errors import ElirEdgeError, OutputError, StorageError, UsageError
 from elir_edge.exporting.gate import measured, runs_here
 from elir_edge.exporting.mixing import mix
-from elir_edge.exporting.request import MIXED, ExportRequest, key_of, request_of
+from elir_edge.exporting.request import MIXED, ExportRequest, key_of, request_of, version_of
 from elir_edge.exporting.writing import written
 from elir_edge.golden import golden_path, has_golden
 from elir_edge.lowering.pipeline import lower, measure
@@ -128,7 +128,8 @@ def _prepared(
     budget = request.quantization.tune
     if budget is None:
         return prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress), {}
-    same = {**identity, "quantization": request.calibration.facts, "target": None, "versions": None}
+    wished = request.calibration.facts | dataclasses.asdict(budget)
+    same = {**identity, "quantization": wished, "target": None, "versions": version_of("elir-edge")}
     checkpoint = cache_folder("tuning") / f"{key_of(same)[:32]}.pt"
     plain, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint)
     progress.note(f"tuned in {report.steps} steps: crops {report.before_db:.1f} -> {report.after_db:.1f} dB to float")
@@ -146,6 +147,8 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
             raise StorageError(f"{file.name}: what was written is not what was validated", hint="check the disk")
     described = write_in(staged, sidecar(path).name, manifest.to_json().encode())
     publish([*files, *extra, described], path.parent)
+    if not pareto_path(sources[0]).exists():
+        pareto_path(path).unlink(missing_ok=True)
     return Artifact(path, manifest)
 
 
@@ -184,7 +187,12 @@ def _identical(path: Path, key: str) -> Artifact | None:
 
 
 def _refuse_existing(path: Path, target: Target, force: bool) -> None:
-    files = [sidecar(path), golden_path(path), *(path.with_suffix(suffix) for suffix in target.suffixes)]
+    files = [
+        sidecar(path),
+        golden_path(path),
+        pareto_path(path),
+        *(path.with_suffix(suffix) for suffix in target.suffixes),
+    ]
     there = [file for file in files if file.is_symlink() or file.exists()]
     if there and not force:
         raise OutputError(f"{there[0]}: is there already, and is not this export", hint="--force replaces it")

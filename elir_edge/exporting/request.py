@@ -7,9 +7,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
-from elir_edge.errors import UsageError
+from elir_edge.errors import UsageError, missing_package
 from elir_edge.model.restorer import Restorer, WeightSource
 from elir_edge.noise import NoiseContract
 from elir_edge.quantize.calibration import Calibration, gather_calibration
@@ -20,6 +21,7 @@ from elir_edge.target import INTEGER_PRECISIONS, Target, get_target
 from elir_edge.weights import tensors_sha256
 
 MIXED = "mixed"
+MISSING = "not installed"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def request_of(
     io = io or ios[0]
     if io not in ios:
         raise UsageError(f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}")
+    _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
     if contract.mode == "input" and precision in chosen.bytes_only and restorer.fmir is not None:
         raise UsageError(
@@ -92,6 +95,15 @@ def request_of(
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
     check_disjoint(calibration.sources)
     return ExportRequest(chosen, precision, form, quantization, calibration)
+
+
+def _require_installed(target: Target, precision: str) -> None:
+    """Minutes of calibration come before the converter is first asked for."""
+    if precision in INTEGER_PRECISIONS:
+        for packages, extra in ((target.packages, target.extra), (target.quantizers, "quantize")):
+            for package in packages:
+                if version_of(package) == MISSING and find_spec(package.replace("-", "_")) is None:
+                    raise missing_package(package, extra)
 
 
 def _with_limits(quantization: Quantization, restorer: Restorer, precision: str) -> Quantization:
@@ -128,7 +140,7 @@ def version_of(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return MISSING
 
 
 def key_of(identity: dict[str, Any]) -> str:

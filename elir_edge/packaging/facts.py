@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elir_edge.artifact import Artifact, Manifest
+from elir_edge.artifact import Artifact, Manifest, require_runnable
 from elir_edge.errors import DataError, UsageError
 from elir_edge.flatmodel import read_model
 from elir_edge.golden import PICTURE, load_golden, tolerance_for
@@ -106,6 +106,7 @@ def identifier_of(name: str) -> str:
 
 
 def _check(artifact: Artifact) -> None:
+    require_runnable(artifact)
     manifest, path = artifact.manifest, artifact.path
     if manifest.target != TARGET:
         raise UsageError(

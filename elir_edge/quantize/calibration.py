@@ -64,14 +64,16 @@ def task_of(spec: ModelSpec) -> str:
 def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int, width: int) -> Calibration:
     """Cut, resize and degrade calibration pictures for graphs of ``height`` x ``width`` pixels.
 
-    Raises UsageError for a count below 4; MissingInputError, DataError for a folder that is missing, empty, or holds a
-    damaged picture (named), too few of them, or only constant ones; UnavailableError where built-in photographs are
-    asked for and the packages that carry them are not installed; ConfigError for an unknown task.
+    Raises UsageError for a count below 4 and a seed below 0; MissingInputError, DataError for a folder that is missing,
+    empty, or holds a damaged picture (named), too few of them, or only constant ones; UnavailableError where built-in
+    photographs are asked for and the packages that carry them are not installed; ConfigError for an unknown task.
     """
     if request.count < LEAST_PICTURES:
         raise UsageError(f"{request.count} calibration pictures are too few", hint=f"at least {LEAST_PICTURES}")
+    if request.seed < 0:
+        raise UsageError(f"{request.seed}: a seed is 0 or more")
     degradation = find_degradation(request.task or task_of(spec))
-    clean = _clean(request.folder)
+    clean = _clean(request.folder, request.count)
     rng = np.random.default_rng(request.seed)
     names = list(clean)
     cuts = [_cut(clean[names[i % len(names)]], height, width, rng) for i in range(request.count)]
@@ -93,7 +95,7 @@ def digest_of(pixels: np.ndarray) -> str:
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-def _clean(folder: Path | None) -> dict[str, np.ndarray]:
+def _clean(folder: Path | None, count: int) -> dict[str, np.ndarray]:
     if folder is None:
         return {photograph.name: load_photograph(photograph) for photograph in TRAINING}
     paths = pictures_in(folder)
@@ -101,7 +103,7 @@ def _clean(folder: Path | None) -> dict[str, np.ndarray]:
         raise DataError(
             f"{folder}: {len(paths)} pictures are too few to calibrate on", hint=f"at least {LEAST_PICTURES}"
         )
-    return {path.name: read_picture(path) for path in paths}
+    return {path.name: read_picture(path) for path in paths[:count]}
 
 
 def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:

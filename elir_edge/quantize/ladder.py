@@ -131,7 +131,7 @@ def latency_of(path: Path, backend: str, pixels: np.ndarray) -> float:
 
 def pareto_path(path: Path) -> Path:
     """Where the drawing beside an artifact lies."""
-    return path.with_name(f"{path.stem}.pareto.png")
+    return path.with_name(f"{path.name}.pareto.png")
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:

@@ -100,10 +100,6 @@ class Ranges:
             return {name: _least_squares(seen, levels) for name, seen in self._seen.items()}
         return {name: _extremes(seen) for name, seen in self._seen.items()}
 
-    def constant(self) -> list[str]:
-        """Tensors that never took two values: calibration pictures tell nothing about them."""
-        return [name for name, seen in self._seen.items() if seen.low == seen.high]
-
 
 def _percent(method: str) -> float | None:
     if method in ("minmax", "mse"):

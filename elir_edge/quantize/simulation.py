@@ -93,13 +93,14 @@ def round_kernel(weight: Tensor, axis: int) -> Tensor:
     return weight + (torch.round(weight / step) * step - weight).detach()
 
 
-def crops(pictures: Iterable[np.ndarray], size: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` random squares of ``size``, some mirrored, from uint8 H x W x 3: count x size x size x 3."""
+def crops(pictures: Iterable[np.ndarray], height: int, width: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` random rectangles, some mirrored, of uint8 H x W x 3: count x height x width x 3."""
     pool = list(pictures)
     cut = []
     for _ in range(count):
         picture = pool[rng.integers(len(pool))]
-        top, left = (int(rng.integers(0, side - size + 1)) for side in picture.shape[:2])
-        square = picture[top : top + size, left : left + size]
-        cut.append(square[:, ::-1] if rng.uniform() < 0.5 else square)
+        top = int(rng.integers(0, picture.shape[0] - height + 1))
+        left = int(rng.integers(0, picture.shape[1] - width + 1))
+        part = picture[top : top + height, left : left + width]
+        cut.append(part[:, ::-1] if rng.uniform() < 0.5 else part)
     return np.stack(cut)

@@ -6,6 +6,7 @@ and biases move; the scales stay, so that the result is still on every format's 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from elir_edge.lowering.static import StaticRestorer
 from elir_edge.progress import Progress
 from elir_edge.quantize.simulation import Simulation, crops, round_kernel
 
-CROP = 128
 BATCH = 4
 SAMPLES = 8
 BIAS_RATE = 0.05
 KERNEL_RATE = 0.1
 STAGE_SHARE = 0.1
+MEAN_SHARE = 20.0
 SAVE_EVERY_S = 60.0
 CHECKPOINT_SCHEMA = 1
 
@@ -90,6 +91,7 @@ class _Tuner:
         groups = [{"params": [item.parameter], "lr": item.rate, "base": item.rate} for item in self.kernels]
         groups += [{"params": [bias], "lr": rate, "base": rate} for bias, rate in biases]
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        self.spatial = (1, 2) if graph.form.layout == "NHWC" else (2, 3)
         self.step, self.seconds, self.losses = 0, 0.0, list[float]()
 
     def run(self, budget: TuneBudget, progress: Progress) -> TuneReport:
@@ -120,7 +122,8 @@ class _Tuner:
         error = (given - wanted).square().mean() / self.graph.pixel_gain**2
         inner = [(latents[name] - stages[name]).square().mean() / stages[name].square().mean() for name in stages]
         scale = error.detach() / torch.stack(inner).mean().detach().clamp_min(1e-12)
-        loss = error + STAGE_SHARE * scale * torch.stack(inner).mean()
+        means = (given - wanted).mean(self.spatial).square().mean() / self.graph.pixel_gain**2
+        loss = error + STAGE_SHARE * scale * torch.stack(inner).mean() + MEAN_SHARE * means
         self.optimizer.zero_grad()
         loss.backward()
         for group in self.optimizer.param_groups:
@@ -132,8 +135,7 @@ class _Tuner:
         self.step += 1
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        height = self.graph.form.height
-        cut = crops(self.pictures, height, BATCH, rng)
+        cut = crops(self.pictures, self.graph.form.height, self.graph.form.width, BATCH, rng)
         image = torch.from_numpy(cut if self.graph.form.layout == "NHWC" else cut.transpose(0, 3, 1, 2).copy())
         return (image if self.graph.form.io == "uint8" else image.float() / 255,)
 
@@ -141,7 +143,7 @@ class _Tuner:
         if self.checkpoint is None:
             return
         state = {"step": self.step, "seconds": self.seconds, "losses": self.losses}
-        staged = self.checkpoint.with_suffix(".part")
+        staged = self.checkpoint.with_suffix(f".{os.getpid()}.part")
         tensors = {"graph": self.graph.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save({"schema": CHECKPOINT_SCHEMA} | state | tensors, staged)
         staged.replace(self.checkpoint)

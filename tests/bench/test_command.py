@@ -70,6 +70,8 @@ def test_two_results_are_compared(tmp_path):
     assert "SLOWER" in worse.out
     assert run_process("bench", "--compare", tmp_path / "new.json", tmp_path / "old.json").code == 0
     assert run_process("bench", "--compare", tmp_path / "old.json", tmp_path / "none.json").code == 66
+    assert run_process("bench", "--compare", tmp_path / "old.json", tmp_path / "new.json", "-o", "x.json").code == 2
+    assert run_process("bench", "--from", tmp_path / "old.json", "--all", tmp_path).code == 2
 
 
 def test_a_wrong_picture_is_marked_wrong_and_fails(folder, tmp_path):
