@@ -27,7 +27,8 @@ class Conversion:
     """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
 
     For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout,
-    batch included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32.
+    batch included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32. ``fine`` asks for
+    what gains quality and costs time.
     """
 
     folder: Path
@@ -36,6 +37,11 @@ class Conversion:
     progress: Progress
     calibration: tuple[Mapping[str, np.ndarray], ...] = ()
     float_stages: frozenset[str] = frozenset()
+    fine: bool = False
+
+
+def _nothing_finer(facts: Mapping[str, Any]) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Target:
     ``latent_layout`` that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open
     first; ``backends`` what runs it, the default first; ``packages`` whose versions belong into the manifest;
     ``extra`` what to install; ``try_it`` the command that shows an artifact at work; ``quantizers`` the packages that
-    only integer precisions need; ``bytes_only`` the precisions whose graphs take and give bytes and nothing else.
+    only integer precisions need; ``bytes_only`` the precisions whose graphs take and give bytes and nothing else;
+    ``has_finer(facts)`` says of what ``convert`` returned whether a finer form is left for what misses its gate.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Target:
     try_it: str = "elir-edge restore PICTURE -o restored.png --artifact {path}"
     quantizers: tuple[str, ...] = ()
     bytes_only: tuple[str, ...] = ()
+    has_finer: Callable[[Mapping[str, Any]], bool] = _nothing_finer
 
     def ios(self, precision: str) -> tuple[str, ...]:
         """The kinds of pictures a graph of that precision can take and give, the usual one first."""

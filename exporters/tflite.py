@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elir_edge.artifact import MANIFEST_KEY
 from elir_edge.errors import missing_package
-from elir_edge.flatmodel import pack_model, read_file, rename_tensors, set_metadata, set_outputs
+from elir_edge.flatmodel import pack_model, read_file, rename_tensors, set_metadata, set_outputs, tensor_types
 from elir_edge.native import captured_output
 from elir_edge.signature import RESTORED
 from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
@@ -27,7 +29,15 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     rename_tensors(model)
     set_outputs(model, [RESTORED], str(path))
     path.write_bytes(_at_precision(pack_model(model), graph, conversion))
-    return {"schema": model.version, "signature": SIGNATURE}
+    facts = {"schema": model.version, "signature": SIGNATURE}
+    if conversion.precision == "int8":
+        facts["latent_sum_bits"] = 16 if "int16" in tensor_types(read_file(path)) else 8
+    return facts
+
+
+def has_finer(facts: Mapping[str, Any]) -> bool:
+    """16 bits for the latent stream's sums, where they have 8: a third of the loss, a quarter more time for nano."""
+    return facts.get("latent_sum_bits") == 8
 
 
 def embed(path: Path, text: str) -> None:
@@ -61,7 +71,7 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
         stages,
         conversion.progress,
         frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages)),
-        gflop=measure("int8", graph).gflop,
+        gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
     )
 
 
@@ -93,4 +103,5 @@ TARGET = Target(
     embed=embed,
     quantizers=("ai-edge-quantizer",),
     bytes_only=INTEGER_PRECISIONS,
+    has_finer=has_finer,
 )

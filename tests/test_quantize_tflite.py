@@ -9,7 +9,7 @@ import torch
 from elir_edge import export, load_restorer, open_session
 from elir_edge.artifact import sha256_of
 from elir_edge.errors import GateError, UsageError
-from elir_edge.flatmodel import FLOAT32, op_names, produced_by, quantization_of, read_file
+from elir_edge.flatmodel import FLOAT32, op_names, produced_by, quantization_of, read_file, tensor_types
 from elir_edge.images import builtin_photograph, fit_picture
 from elir_edge.lowering.pipeline import lower
 from elir_edge.parity import gate_for
@@ -110,6 +110,13 @@ def test_trained_weights_keep_the_picture(nano_int8, nano):
     found = validate(nano_int8.path, manifest, nano, trials.degraded, "litert", originals=trials.originals)
     assert found.passed, found.failures
     assert found.gate == gate_for("int8") and manifest.quantization["degraded"] is False
+
+
+def test_what_misses_the_gate_gets_a_finer_form(nano, tmp_path):
+    """Measured: with 8 bits for the latent sums, a colour shift of 0.89/255, which the gate does not let through."""
+    made = export(nano, "tflite", "int8", 192, out=tmp_path)
+    assert made.manifest.format["latent_sum_bits"] == 16
+    assert "int16" in tensor_types(read_file(made.path))
 
 
 def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, monkeypatch):

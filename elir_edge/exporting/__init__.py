@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def _build(
         manifest = mix(graph, plain, restorer, request, facts, conversion)
     else:
         manifest = written(graph, request, facts, conversion)
-        manifest = measured(path, manifest, restorer, request, progress)
+        finer = partial(written, graph, request, facts, dataclasses.replace(conversion, fine=True))
+        manifest = measured(path, manifest, restorer, request, progress, finer)
     target.embed(path, _embedded(manifest).to_json())
     if runs_here(target):
         open_session(path, target.backends[0]).close()

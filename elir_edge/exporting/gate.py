@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,29 @@ def runs_here(target: Target) -> bool:
 
 
 def measured(
-    path: Path, manifest: Manifest, restorer: Restorer, request: ExportRequest, progress: Progress
+    path: Path,
+    manifest: Manifest,
+    restorer: Restorer,
+    request: ExportRequest,
+    progress: Progress,
+    finer: Callable[[], Manifest],
 ) -> Manifest:
-    """The manifest with what was measured, held to the gate, or with why no machine of this kind can measure it."""
+    """The manifest with what was measured, held to the gate, or with why no machine of this kind can measure it.
+
+    Where the gate is missed, and not meant to be, ``finer`` writes the target's finer form in its place, if it has one.
+    """
     backend = get_backend(request.target.backends[0])
     reason = backend.why_not_here()
     if reason is not None:
         progress.note(f"note: not compared with PyTorch: {reason}")
         return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})
-    return judged(path, manifest, validation_of(path, manifest, restorer, request, progress), request, progress)
+    validation = validation_of(path, manifest, restorer, request, progress)
+    strict = request.quantization is not None and not request.quantization.allow_degraded
+    if strict and not validation.passed and request.target.has_finer(manifest.format):
+        progress.note(f"note: {validation.failures[0]}; once more, in a form that is finer and slower")
+        manifest = finer()
+        validation = validation_of(path, manifest, restorer, request, progress)
+    return judged(path, manifest, validation, request, progress)
 
 
 def validation_of(

@@ -16,7 +16,7 @@ from elir_edge.model.restorer import Restorer
 from elir_edge.progress import Progress
 from elir_edge.quantize.calibration import Calibration
 from elir_edge.quantize.equalize import equalize
-from elir_edge.quantize.rounding import replace_parameters, round_weights
+from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget, TuneReport, tune
 
 TUNE_SIZE = 128
@@ -47,17 +47,10 @@ def prepare_and_tune(
 ) -> tuple[StaticRestorer, TuneReport]:
     """``prepare``, then ``tune`` on crops, in place. ``checkpoint``: see ``tune``."""
     teacher = prepare(graph, calibration.feeds(graph.form, graph.spec), progress)
-    _own_biases(graph)
     pair = [_for_crops(one, restorer) for one in (graph, teacher)]
     return teacher, tune(
         pair[0], pair[1], calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint
     )
-
-
-def _own_biases(graph: StaticRestorer) -> None:
-    """Biases that no rewrite has touched are still those of the caller's model, which is not to be changed."""
-    biases = [module.bias for module in graph.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
-    replace_parameters(graph, {id(bias): bias.detach().clone() for bias in biases if bias is not None})
 
 
 def as_tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
