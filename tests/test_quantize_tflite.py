@@ -99,24 +99,23 @@ def nano():
 
 @pytest.fixture(scope="module")
 def nano_int8(nano, tmp_path_factory):
+    """At a size where 8 bits for the latent sums shift a colour by 0.89/255, which the gate does not let through."""
     folder = tmp_path_factory.mktemp("nano")
-    return export(nano, "tflite", "int8", out=folder)
+    return export(nano, "tflite", "int8", 192, out=folder)
 
 
 def test_trained_weights_keep_the_picture(nano_int8, nano):
     """On photographs and noise of another seed than the export's own gate had."""
-    trials = gather_trials("restoration", 256, 256, seed=7)
+    trials = gather_trials("restoration", 192, 192, seed=7)
     manifest = nano_int8.manifest
     found = validate(nano_int8.path, manifest, nano, trials.degraded, "litert", originals=trials.originals)
     assert found.passed, found.failures
     assert found.gate == gate_for("int8") and manifest.quantization["degraded"] is False
 
 
-def test_what_misses_the_gate_gets_a_finer_form(nano, tmp_path):
-    """Measured: with 8 bits for the latent sums, a colour shift of 0.89/255, which the gate does not let through."""
-    made = export(nano, "tflite", "int8", 192, out=tmp_path)
-    assert made.manifest.format["latent_sum_bits"] == 16
-    assert "int16" in tensor_types(read_file(made.path))
+def test_what_misses_the_gate_gets_a_finer_form(nano_int8):
+    assert nano_int8.manifest.format["latent_sum_bits"] == 16
+    assert "int16" in tensor_types(read_file(nano_int8.path))
 
 
 def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, monkeypatch):
@@ -134,11 +133,11 @@ def test_tuning_brings_int8_nearer_and_is_repeatable(nano, tmp_path):
         export(nano, "onnx", "int8", 64, out=tmp_path / f"{i}.onnx", quantization=wish)
         for i, wish in enumerate(
             Quantization(CalibrationRequest(count=6), tune=budget, allow_degraded=True)
-            for budget in (None, TuneBudget(steps=12))
+            for budget in (None, TuneBudget(steps=40))
         )
     )
     told = tuned.manifest.quantization["tuned"]
-    assert told["steps"] == 12 and told["after_db"] > told["before_db"] - 0.5
+    assert told["steps"] == 40 and told["after_db"] > told["before_db"]
     assert plain.path.read_bytes() != tuned.path.read_bytes()
 
 
