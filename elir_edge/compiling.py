@@ -9,13 +9,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from elir_edge.artifact import Artifact, sha256_of, sidecar
 from elir_edge.device_files import KnownDevice
 from elir_edge.errors import OutputError, UsageError, did_you_mean
+from elir_edge.plain import installed_version
 from elir_edge.progress import Progress, Silent
 from elir_edge.publish import DEFAULT_FOLDER, copy_in, publish, staging, write_in
 
@@ -91,10 +91,7 @@ class Compiler:
 
     def release(self) -> str:
         """The version of its package."""
-        try:
-            return version(self.package)
-        except PackageNotFoundError:
-            return "not installed"
+        return installed_version(self.package) or "not installed"
 
 
 def compilers() -> dict[str, Compiler]:

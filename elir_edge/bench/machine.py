@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from elir_edge.plain import installed_version
 
 PACKAGES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "tensorflow", "litert-torch", "onnx", "nncf", "ncnn")
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm")
@@ -24,7 +25,7 @@ def machine_facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "instructions": [name for name in FEATURES if name in flags],
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "versions": {name: found for name in PACKAGES if (found := installed_version(name)) is not None},
     }
 
 
@@ -41,13 +42,6 @@ def describe_machine(facts: dict[str, Any] | None = None) -> str:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpuinfo() -> dict[str, str]:

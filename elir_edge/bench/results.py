@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from elir_edge.bench.noise import Noise
 from elir_edge.bench.peaks import roof_of
 from elir_edge.bench.statistics import Latency, latency_of
 from elir_edge.errors import DataError, MissingInputError
+from elir_edge.plain import finite
 
 SCHEMA = 1
 OK, WRONG, UNCHECKED, FAILED, ABSENT = "ok", "wrong", "unchecked", "failed", "absent"
@@ -151,7 +151,7 @@ class Results:
 
     def to_json(self) -> str:
         """The same as text."""
-        return json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def load_results(path: Path) -> Results:
@@ -190,11 +190,3 @@ def _row(data: dict[str, Any]) -> Row:
     kept["ratio"] = tuple(kept["ratio"]) if kept["ratio"] else None
     kept["judgement"] = Judgement(**kept["judgement"]) if kept["judgement"] else None
     return Row(**kept)
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data

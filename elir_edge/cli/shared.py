@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from elir_edge.errors import UsageError
+from elir_edge.plain import finite
 from elir_edge.progress import Advance
 
 if TYPE_CHECKING:
@@ -126,16 +126,7 @@ def open_artifact(path: Path, progress: Shown, backend: str | None = None) -> Ar
 
 def echo_json(data: Any) -> None:
     """``data`` as indented JSON on stdout."""
-    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False, default=str, allow_nan=False))
-
-
-def _finite(data: Any) -> Any:
-    """JSON knows no infinity: what could not be compared is null."""
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
+    click.echo(json.dumps(finite(data), indent=2, ensure_ascii=False, default=str, allow_nan=False))
 
 
 def echo_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

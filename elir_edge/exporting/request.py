@@ -6,13 +6,13 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
 from elir_edge.errors import UsageError, missing_package
 from elir_edge.model.restorer import Restorer, WeightSource
 from elir_edge.noise import NoiseContract
+from elir_edge.plain import installed_version
 from elir_edge.quantize.calibration import Calibration, gather_calibration
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Quantization
 from elir_edge.quantize.trials import check_disjoint
@@ -102,7 +102,7 @@ def _require_installed(target: Target, precision: str) -> None:
     if precision in INTEGER_PRECISIONS:
         for packages, extra in ((target.packages, target.extra), (target.quantizers, "quantize")):
             for package in packages:
-                if version_of(package) == MISSING and find_spec(package.replace("-", "_")) is None:
+                if installed_version(package) is None and find_spec(package.replace("-", "_")) is None:
                     raise missing_package(package, extra)
 
 
@@ -137,10 +137,7 @@ def _versions(target: Target, quantized: bool) -> dict[str, str]:
 
 def version_of(package: str) -> str:
     """Of an installed package, or "not installed"."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return MISSING
+    return installed_version(package) or MISSING
 
 
 def key_of(identity: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elir_edge.packaging.facts import Facts, PackagedTensor
-from elir_edge.packaging.prose import model_card
+from elir_edge.packaging.prose import common_values
 from elir_edge.packaging.render import float_digits, kotlin_string, render
 
 LITERT_VERSION = "2.2.0"
@@ -40,16 +40,9 @@ def _values(facts: Facts) -> dict[str, object]:
         "precision_literal": kotlin_string(manifest.precision),
         "asset_literal": kotlin_string(_asset(facts)),
         "android_litert_version": LITERT_VERSION,
-        "crc32": f"{facts.crc32:08x}",
-        "width": manifest.size[1],
-        "height": manifest.size[0],
-        "model_bytes": len(facts.content),
-        "activation_bytes": facts.activation_bytes,
-        "test_levels": facts.test_levels,
-        "test_db": float_digits(facts.test_db),
         **_tensor_values("input", facts.input),
         **_tensor_values("output", facts.output),
-        **model_card(facts),
+        **common_values(facts),
     }
 
 

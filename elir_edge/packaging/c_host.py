@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elir_edge.packaging.facts import Facts, PackagedTensor
-from elir_edge.packaging.prose import model_card
+from elir_edge.packaging.prose import common_values
 from elir_edge.packaging.render import c_string, float_digits, one_line, render
 
 TYPES = {"float32": "ELIR_FLOAT32", "uint8": "ELIR_UINT8"}
@@ -103,18 +103,11 @@ def _values(facts: Facts, embed: bool) -> dict[str, object]:
         "shell_model_argument": "" if embed else f"--model {facts.model_file} ",
         "assembly_source": f" {name}_data.S" if embed else "",
         "assembly_options": EMBED_OPTIONS.format(id=name) if embed else "",
-        "crc32": f"{facts.crc32:08x}",
-        "width": manifest.size[1],
-        "height": manifest.size[0],
-        "model_bytes": len(facts.content),
-        "activation_bytes": facts.activation_bytes,
-        "test_levels": facts.test_levels,
-        "test_db": float_digits(facts.test_db),
         "model_line": one_line(f"{manifest.spec['name']}: {manifest.spec['task']}, {manifest.precision}"),
         "weights_line": one_line(f"{manifest.weights['name']}, sha256 {manifest.weights['sha256']}"),
         **_tensor_values("input", facts.input),
         **_tensor_values("output", facts.output),
-        **model_card(facts),
+        **common_values(facts),
     }
 
 

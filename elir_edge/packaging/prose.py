@@ -1,18 +1,32 @@
-"""What every package's README says of its model, in whatever language its sources are."""
+"""What every package says of its model, in whatever language its sources are."""
 
 from __future__ import annotations
 
 import hashlib
 
 from elir_edge.packaging.facts import Facts, PackagedTensor
-from elir_edge.packaging.render import one_line
+from elir_edge.packaging.render import float_digits, one_line
 
 LITERT = "ai-edge-litert"
 DEFAULT_LITERT = "2.3.0"
 MEGA = 1e6
 
 
-def model_card(facts: Facts) -> dict[str, object]:
+def common_values(facts: Facts) -> dict[str, object]:
+    """Values for the templates of every language: the model's numbers, and what its README says."""
+    return {
+        "crc32": f"{facts.crc32:08x}",
+        "width": facts.manifest.size[1],
+        "height": facts.manifest.size[0],
+        "model_bytes": len(facts.content),
+        "activation_bytes": facts.activation_bytes,
+        "test_levels": facts.test_levels,
+        "test_db": float_digits(facts.test_db),
+        **_model_card(facts),
+    }
+
+
+def _model_card(facts: Facts) -> dict[str, object]:
     """Values for the templates: a table that says what the model is, and the versions to build against."""
     manifest, spec = facts.manifest, facts.manifest.spec
     noise = manifest.noise

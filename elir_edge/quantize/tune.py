@@ -92,10 +92,12 @@ class _Tuner:
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self.spatial = (1, 2) if graph.form.layout == "NHWC" else (2, 3)
         self.step, self.seconds = 0, 0.0
-        self.before = self._decibels()
+        self.before: float | None = None
 
     def run(self, budget: TuneBudget, progress: Progress) -> TuneReport:
         self._resume(budget)
+        if self.before is None:
+            self.before = self._decibels()
         with progress.stage("fitting int8 to its float self", 1.0) as advance:
             saved, shown = time.monotonic(), budget.share(self.step, self.seconds)
             advance(shown)

@@ -6,13 +6,13 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elir_edge.artifact import is_there
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError, did_you_mean, missing_package
 from elir_edge.native import captured_output
+from elir_edge.plain import installed_version
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 
@@ -49,10 +49,7 @@ class Backend:
 
     def release(self) -> str:
         """The version of its package that is installed."""
-        try:
-            return version(self.package.replace("_", "-"))
-        except PackageNotFoundError:
-            return "of unknown version"
+        return installed_version(self.package.replace("_", "-")) or "of unknown version"
 
     def why_not_here(self) -> str | None:
         """Why no machine of this kind can run it, in words; None where it can."""
