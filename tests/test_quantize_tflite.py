@@ -142,7 +142,8 @@ def test_tuning_brings_int8_nearer_and_is_repeatable(nano, tmp_path):
 
 
 def test_a_tuning_of_another_length_is_not_gone_on_from(tiny_restorer, tmp_path, monkeypatch):
-    """Its rates were others. Not square, with a side below that of the crops, too."""
+    """Its rates were others. Not square, with a side below that of the crops, too; a rate at which a step is felt."""
+    monkeypatch.setattr("elir_edge.quantize.tune.KERNEL_RATE", 1.0)
 
     def exported(steps, name):
         wish = dataclasses.replace(FEW, tune=TuneBudget(steps=steps))
