@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from elir_edge.model.restorer import Restorer
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.weights import load_restorer
+from elir_edge.imaging.pixels import add_noise
 from elir_edge.training.evaluate import (
     Quality,
     Restore,
@@ -30,8 +32,6 @@ from elir_edge.training.evaluate import (
     to_picture,
     to_tensor,
 )
-from elir_edge.training.pixels import add_noise
-from elir_edge.weights import load_restorer
 
 SIGMAS = (25.0, 50.0)
 SPEED_SIDE = 256

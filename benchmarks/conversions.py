@@ -19,9 +19,9 @@ import click
 import numpy as np
 
 from elir_edge.errors import DataError, missing_package
-from elir_edge.model.restorer import Restorer
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.weights import load_restorer
 from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration
-from elir_edge.weights import load_restorer
 
 CALIBRATION_COUNT = 20
 
@@ -86,7 +86,7 @@ def ncnn_pnnx(restorer: Restorer, folder: Path) -> None:
     import torch
     from torch import nn
 
-    from elir_edge.lowering.pipeline import lower
+    from elir_edge.lowering.lower import lower
 
     try:
         import pnnx

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import click
 
-from elir_edge.artifact import Manifest
+from elir_edge.artifacts.artifact import Manifest
 from elir_edge.bench.results import OK, Section
 from elir_edge.bench.sweep import Plan, make_results, model_of, run_section, torch_contestant
 from elir_edge.bench.table import markdown
 from elir_edge.bench.variant import EAGER, ON_CUDA
 from elir_edge.cli.shared import Shown
-from elir_edge.exporting import export
-from elir_edge.weights import load_restorer
+from elir_edge.families.weights import load_restorer
+from elir_edge.pipeline.export import export
 
 RESULTS = Path(__file__).parent / "results"
 PAPER_FPS = {"bfr": 19.51, "sr": 49.26, "bsr": 52.20}

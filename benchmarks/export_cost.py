@@ -17,10 +17,10 @@ from pathlib import Path
 
 import click
 
-from elir_edge.artifact import load_artifact
+from elir_edge.artifacts.artifact import load_artifact
 from elir_edge.bench.machine import describe_machine
-from elir_edge.spec import load_spec
-from elir_edge.target import targets
+from elir_edge.families.spec import load_spec
+from elir_edge.pipeline.target import targets
 
 RESULTS = Path(__file__).parent / "results"
 TRAINED = ("nano",)

@@ -15,16 +15,16 @@ from typing import Any
 
 import click
 
-from elir_edge.artifact import Artifact
+from elir_edge.artifacts.artifact import Artifact
 from elir_edge.bench.machine import describe_machine, usable_cores
 from elir_edge.bench.measure import Contestant, measure
 from elir_edge.bench.results import Results, Row, Section, load_results
 from elir_edge.bench.sweep import Plan, artifact_contestant, make_results, model_of, torch_contestant
 from elir_edge.cli.shared import Shown
-from elir_edge.exporting import export
+from elir_edge.families.spec import ModelSpec, load_spec
+from elir_edge.families.weights import load_restorer
+from elir_edge.pipeline.export import export
 from elir_edge.runtime.mode import Mode
-from elir_edge.spec import ModelSpec, load_spec
-from elir_edge.weights import load_restorer
 
 RESULTS = Path(__file__).parent / "results"
 BUILD = Path("build/growth")
@@ -132,7 +132,7 @@ def _series(row: Row) -> str:
 
 
 def _manifest_of(points: Points) -> Any:
-    from elir_edge.artifact import load_artifact
+    from elir_edge.artifacts.artifact import load_artifact
 
     return next(load_artifact(item.row.artifact).manifest for _, item in points if item.row.artifact)
 

@@ -14,13 +14,13 @@ import click
 import numpy as np
 
 from elir_edge import export, load_restorer
-from elir_edge.artifact import Artifact
+from elir_edge.artifacts.artifact import Artifact
+from elir_edge.artifacts.golden import load_golden
 from elir_edge.cli.shared import Shown
-from elir_edge.compiling import Compilation, compilers, run_compiler
-from elir_edge.device_files import KnownDevice, known_devices
 from elir_edge.errors import UnavailableError
-from elir_edge.golden import load_golden
-from elir_edge.parity import compare
+from elir_edge.imaging.comparison import compare
+from elir_edge.npu.compile import Compilation, compilers, run_compiler
+from elir_edge.npu.device import KnownDevice, known_devices
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization
 

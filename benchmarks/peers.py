@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from benchmarks.conversions import PEERS, Peer
-from elir_edge.artifact import Artifact, load_artifact
+from elir_edge.artifacts.artifact import Artifact, load_artifact
 from elir_edge.bench.charts import speed_plot
 from elir_edge.bench.measure import Contestant
 from elir_edge.bench.report import html_report
@@ -31,8 +31,8 @@ from elir_edge.bench.sweep import (
 )
 from elir_edge.bench.table import markdown
 from elir_edge.cli.shared import Shown
+from elir_edge.families.spec import load_spec
 from elir_edge.runtime.mode import Mode
-from elir_edge.spec import load_spec
 
 RESULTS = Path(__file__).parent / "results"
 OURS = (("onnx", "onnxruntime"), ("openvino", "openvino"), ("tflite", "litert"))

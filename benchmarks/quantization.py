@@ -23,22 +23,29 @@ import click
 import numpy as np
 
 from benchmarks.stock_quantizers import STOCK
-from elir_edge.artifact import Artifact, load_artifact
+from elir_edge.artifacts.artifact import Artifact, load_artifact
+from elir_edge.artifacts.signature import IMAGE, RESTORED, GraphForm
 from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.measure import Contestant, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.sweep import EAGER, torch_contestant
 from elir_edge.cli.shared import Shown
-from elir_edge.exporting import export
-from elir_edge.images import fit_picture
-from elir_edge.lowering.pipeline import lower
-from elir_edge.lowering.pipeline import measure as measure_graph
+from elir_edge.core.native import captured_output
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import load_spec
+from elir_edge.families.weights import load_restorer
+from elir_edge.imaging.comparison import compare, psnr_of
+from elir_edge.imaging.degradations import find_degradation
+from elir_edge.imaging.noise import NoiseContract
+from elir_edge.imaging.photographs import EVALUATION, load_photograph
+from elir_edge.imaging.pictures import fit_picture
+from elir_edge.imaging.pixels import add_noise
+from elir_edge.lowering.lower import lower
+from elir_edge.lowering.lower import measure as measure_graph
 from elir_edge.lowering.staged import StagedRestorer
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.model.restorer import Restorer
-from elir_edge.native import captured_output
-from elir_edge.noise import NoiseContract
-from elir_edge.parity import compare, psnr_of
+from elir_edge.pipeline.export import export
+from elir_edge.pipeline.target import Conversion, get_target
 from elir_edge.quantize import litert_static
 from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration, task_of
 from elir_edge.quantize.equalize import equalize
@@ -47,17 +54,10 @@ from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import Feeds, as_tensors
 from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget
-from elir_edge.reference import picture_of, reference_trajectory
-from elir_edge.restore import image_input, noise_feeds, to_graph
 from elir_edge.runtime import open_session
 from elir_edge.runtime.mode import Mode
-from elir_edge.signature import IMAGE, RESTORED, GraphForm
-from elir_edge.spec import load_spec
-from elir_edge.target import Conversion, get_target
-from elir_edge.training.degradations import find_degradation
-from elir_edge.training.photographs import EVALUATION, load_photograph
-from elir_edge.training.pixels import add_noise
-from elir_edge.weights import load_restorer
+from elir_edge.runtime.restore import image_input, noise_feeds, to_graph
+from elir_edge.validation.reference import picture_of, reference_trajectory
 
 RESULTS = Path(__file__).parent / "results"
 FORMATS = {"tflite": "litert", "openvino": "openvino", "onnx": "onnxruntime"}

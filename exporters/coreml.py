@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.signature import IMAGE, RESTORED
+from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.mlpackage import block_of, read_spec, set_outputs, write_list, write_spec
-from elir_edge.native import captured_output
-from elir_edge.signature import IMAGE, RESTORED
-from elir_edge.target import Conversion, Target
+from elir_edge.formats.mlpackage import block_of, read_spec, set_outputs, write_list, write_spec
+from elir_edge.pipeline.target import Conversion, Target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

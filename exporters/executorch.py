@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.native import captured_output
-from elir_edge.target import Conversion, Target
+from elir_edge.pipeline.target import Conversion, Target
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.native import captured_output
 from elir_edge.errors import ElirEdgeError, missing_package
-from elir_edge.native import captured_output
-from elir_edge.signature import RESTORED
-from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -70,7 +70,7 @@ def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) 
 
         halve_weights(model)
     if conversion.precision in INTEGER_PRECISIONS:
-        from elir_edge.quantize.onnx_graph import nodes_by_stage
+        from elir_edge.formats.onnx.graph import nodes_by_stage
         from elir_edge.quantize.ort_static import quantize_onnx
 
         by_stage = nodes_by_stage(model, stages)

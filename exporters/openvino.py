@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.native import captured_output
-from elir_edge.signature import RESTORED
-from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

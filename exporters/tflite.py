@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.flatmodel import pack_model, read_file, rename_tensors, set_metadata, set_outputs, tensor_types
-from elir_edge.native import captured_output
-from elir_edge.signature import RESTORED
-from elir_edge.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.formats.tflite.flatmodel import (
+    pack_model,
+    read_file,
+    rename_tensors,
+    set_metadata,
+    set_outputs,
+    tensor_types,
+)
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
@@ -59,7 +66,7 @@ def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) ->
 
 
 def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
-    from elir_edge.lowering.pipeline import measure
+    from elir_edge.lowering.lower import measure
     from elir_edge.lowering.staged import StagedRestorer
     from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
 

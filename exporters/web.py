@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.cache import cache_folder
+from elir_edge.core.cache import cache_folder
 from elir_edge.errors import UnavailableError
-from elir_edge.target import Conversion, Target, get_target
+from elir_edge.pipeline.target import Conversion, Target, get_target
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer

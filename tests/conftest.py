@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from elir_edge.errors import UnavailableError
-from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
 from exporters.web import PLACE, find_runtime
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
@@ -38,7 +38,7 @@ def tiny_spec() -> ModelSpec:
 @pytest.fixture(scope="session")
 def tiny_restorer(tiny_spec):
     """Its stand-in weights, loaded."""
-    from elir_edge.weights import load_restorer
+    from elir_edge.families.weights import load_restorer
 
     return load_restorer(tiny_spec)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import elir_edge
-from elir_edge.artifact import Manifest
+from elir_edge.artifacts.artifact import Manifest
 from elir_edge.errors import ElirEdgeError
 
 PACKAGE_ROOT = Path(elir_edge.__file__).parents[1]

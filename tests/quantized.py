@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from elir_edge.images import PHOTOGRAPHS, builtin_photograph, fit_picture
-from elir_edge.lowering.pipeline import lower
+from elir_edge.core.progress import Silent
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture
+from elir_edge.imaging.pixels import add_noise
+from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.model.restorer import Restorer
-from elir_edge.progress import Silent
-from elir_edge.target import Conversion, get_target
-from elir_edge.training.pixels import add_noise
+from elir_edge.pipeline.target import Conversion, get_target
 
 
 def noisy_feeds(size: int, io: str = "float", first: int = 0) -> tuple[dict[str, np.ndarray], ...]:

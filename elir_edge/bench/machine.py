@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from elir_edge.plain import installed_version
+from elir_edge.core.plain import installed_version
 
 PACKAGES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "tensorflow", "litert-torch", "onnx", "nncf", "ncnn")
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm")

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.bench.child import Child
 from elir_edge.bench.energy import EnergyMeter, find_energy_meter
 from elir_edge.bench.noise import Noise, ProcessorClock
 from elir_edge.bench.peaks import Peaks
 from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import is_stable, medians_of, ratio_of, relative_spread
+from elir_edge.core.child import Child
+from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import ElirEdgeError, UnavailableError
-from elir_edge.progress import Progress, Silent
 from elir_edge.runtime.mode import CPU
 
 MAX_WARM_UP = 12

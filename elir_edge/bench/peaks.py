@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.bench.child import Answer, Child, serve
 from elir_edge.bench.statistics import relative_spread
+from elir_edge.core.child import Answer, Child, serve
 
 SIDE = 1536
 ANOTHER = " by onnxruntime"

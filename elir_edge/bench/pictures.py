@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from elir_edge.bench.results import OK, WRONG, Judgement
-from elir_edge.images import PHOTOGRAPHS, builtin_photograph, fit_picture
-from elir_edge.parity import compare, gate_for, psnr_of
-from elir_edge.spec import ModelSpec
+from elir_edge.families.spec import ModelSpec
+from elir_edge.imaging.comparison import compare, gate_for, psnr_of
+from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture
 
 MILD_NOISE = 25.0
 
@@ -29,8 +29,8 @@ def make_scene(spec: ModelSpec, size: tuple[int, int]) -> Scene:
 
     A model whose name is no task of ``elir-edge degrade`` gets noise of 25/255.
     """
-    from elir_edge.training.degradations import DEGRADATIONS
-    from elir_edge.training.pixels import add_noise
+    from elir_edge.imaging.degradations import DEGRADATIONS
+    from elir_edge.imaging.pixels import add_noise
 
     task = DEGRADATIONS.get(spec.name)
     originals = [fit_picture(builtin_photograph(name), *size) for name in PHOTOGRAPHS]
@@ -50,7 +50,7 @@ def judge(
 
     The gate is that of ``validate``; what is lost against the originals counts where the weights are ``trained``.
     """
-    from elir_edge.validation import Truth, Validation
+    from elir_edge.validation.validate import Truth, Validation
 
     io = "uint8" if restored.dtype == np.uint8 else "float"
     targets = to_bytes(expected) if io == "uint8" else expected

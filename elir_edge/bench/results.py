@@ -11,8 +11,8 @@ from typing import Any
 from elir_edge.bench.noise import Noise
 from elir_edge.bench.peaks import roof_of
 from elir_edge.bench.statistics import Latency, latency_of
+from elir_edge.core.plain import finite
 from elir_edge.errors import DataError, MissingInputError
-from elir_edge.plain import finite
 
 SCHEMA = 1
 OK, WRONG, UNCHECKED, FAILED, ABSENT = "ok", "wrong", "unchecked", "failed", "absent"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.artifacts.signature import IMAGE, TensorSpec
 from elir_edge.errors import DataError, missing_package
 from elir_edge.runtime.mode import CPU, Mode
-from elir_edge.signature import IMAGE, TensorSpec
 
 Request = dict[str, Any]
 
@@ -74,7 +74,7 @@ class SessionRunner(Runner):
 
     def prepare(self, pixels: np.ndarray) -> None:
         """Noise, where it is an input, is of seed 0."""
-        from elir_edge.restore import noise_feeds, to_graph
+        from elir_edge.runtime.restore import noise_feeds, to_graph
 
         image = to_graph(pixels.astype(np.float32), self._image)
         self._feeds = {self._image.name: image, **noise_feeds(self._session, 0)}

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifact import Artifact, Manifest
+from elir_edge.artifacts.artifact import Artifact, Manifest
 from elir_edge.bench.energy import find_energy_meter
 from elir_edge.bench.machine import machine_facts
 from elir_edge.bench.measure import DEFAULT_ROUNDS, Contestant, Measured, measure
 from elir_edge.bench.pictures import Scene, judge, make_scene, to_bytes
 from elir_edge.bench.results import UNCHECKED, Judgement, Model, Results, Row, Section
 from elir_edge.bench.variant import EAGER, TorchVariant
-from elir_edge.devices import devices_of
+from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UsageError
-from elir_edge.progress import Progress, Silent
 from elir_edge.runtime import BACKENDS, TORCH, choose_backends, get_backend
+from elir_edge.runtime.hardware import devices_of
 from elir_edge.runtime.mode import ARITHMETICS, CPU, HINTS, Mode
 
 TRIED_DEVICES = {"litert": ("GPU",)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.results import ABSENT, FAILED, OK, UNCHECKED, WRONG, Model, Results, Row, Section
-from elir_edge.parity import IDENTICAL_DB
+from elir_edge.imaging.comparison import IDENTICAL_DB
 
 HEAD = (
     "what runs", "FPS", "p50 ms", "p90", "p99", "min", "spread", "times as fast", "cold s", "peak MB", "MB",

@@ -11,10 +11,10 @@ from torch import Tensor
 from elir_edge.bench.runners import Request, Runner
 from elir_edge.bench.variant import TorchVariant
 from elir_edge.errors import UnavailableError, UsageError
-from elir_edge.model.restorer import Restorer
-from elir_edge.noise import NoiseContract, draw_noise
-from elir_edge.spec import ModelSpec
-from elir_edge.weights import load_restorer, tensors_sha256
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import ModelSpec
+from elir_edge.families.weights import load_restorer, tensors_sha256
+from elir_edge.imaging.noise import NoiseContract, draw_noise
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 WARM_UP_BEFORE_CAPTURE = 3
@@ -70,7 +70,7 @@ class TorchRunner(Runner):
     def _prepare_model(self, restorer: Restorer, request: Request) -> Any:
         model: Any = restorer
         if self._variant.lowered:
-            from elir_edge.lowering.pipeline import lower
+            from elir_edge.lowering.lower import lower
 
             model = lower(restorer, tuple(request["size"]), "input")
         model = model.to(memory_format=self._format(), **self._place)

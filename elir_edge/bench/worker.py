@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.bench.child import Answer, serve
 from elir_edge.bench.runners import Runner, open_runner
+from elir_edge.core.child import Answer, serve
 
 PHOTOGRAPH = "astronaut"
 
@@ -38,7 +38,7 @@ def peak_bytes() -> int:
 
 def open_worker(request: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
     """Load, restore one picture, and give the greeting and what answers questions."""
-    from elir_edge.images import builtin_photograph, fit_picture
+    from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 
     import_s = _seconds(lambda: _import_runtime(request))
     start = time.perf_counter()

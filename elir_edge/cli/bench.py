@@ -22,7 +22,7 @@ from elir_edge.cli.shared import (
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact
+    from elir_edge.artifacts.artifact import Artifact
     from elir_edge.bench.results import Results
     from elir_edge.bench.sweep import Gallery, Plan
 
@@ -102,7 +102,7 @@ def command(
 
 def _opened(artifacts: tuple[Path, ...], folder: Path | None, shown: Shown) -> list[Artifact]:
     """Those that run here. What is compiled for another device is refused where it was named, else left out."""
-    from elir_edge.artifact import require_runnable
+    from elir_edge.artifacts.artifact import require_runnable
 
     opened = []
     for path in _paths(artifacts, folder):
@@ -119,7 +119,7 @@ def _opened(artifacts: tuple[Path, ...], folder: Path | None, shown: Shown) -> l
 
 
 def _check_places(*paths: Path | None) -> None:
-    from elir_edge.publish import check_place
+    from elir_edge.core.publish import check_place
 
     for path in filter(None, paths):
         check_place(path)
@@ -133,7 +133,7 @@ def _forms(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
     """Those named, and every artifact in the folder: what has the ending and a manifest beside it."""
-    from elir_edge.artifact import is_there, sidecar
+    from elir_edge.artifacts.artifact import is_there, sidecar
     from elir_edge.runtime import BACKENDS
 
     if folder is None:
@@ -150,9 +150,9 @@ def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
 
 def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
     """The preset's fp32 artifact of every target that one of the plan's backends runs and that can be made here."""
-    from elir_edge.exporting import export
+    from elir_edge.pipeline.export import export
+    from elir_edge.pipeline.target import targets
     from elir_edge.runtime import get_backend
-    from elir_edge.target import targets
 
     wanted = {get_backend(name).name for name in plan.backends}
     restorer = load_model(preset, plan.weights, shown)
@@ -170,7 +170,7 @@ def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
 
 def _bench_folder() -> Path:
     """Apart from what the user exported himself: these are replaced without asking."""
-    from elir_edge.publish import DEFAULT_FOLDER
+    from elir_edge.core.publish import DEFAULT_FOLDER
 
     folder = DEFAULT_FOLDER / "bench"
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _write(
     from elir_edge.bench.charts import speed_plot
     from elir_edge.bench.report import html_report
     from elir_edge.bench.table import markdown
-    from elir_edge.publish import write_file
+    from elir_edge.core.publish import write_file
 
     if out:
         write_file(out, results.to_json().encode())

@@ -10,8 +10,8 @@ import click
 from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
 
 if TYPE_CHECKING:
-    from elir_edge.compiling import Compilation
-    from elir_edge.device_files import KnownDevice
+    from elir_edge.npu.compile import Compilation
+    from elir_edge.npu.device import KnownDevice
 
 
 @click.command("compile")
@@ -26,9 +26,9 @@ def command(artifact: Path, device: str, out: Path | None, force: bool, no_simul
 
     Exit 1, and nothing written, where ops are left to the CPU, or memory or picture are not what they should be.
     """
-    from elir_edge.compiling import compile_artifact
-    from elir_edge.device_files import get_device
-    from elir_edge.publish import DEFAULT_FOLDER, check_place
+    from elir_edge.core.publish import DEFAULT_FOLDER, check_place
+    from elir_edge.npu.compile import compile_artifact
+    from elir_edge.npu.device import get_device
 
     chosen = get_device(device)
     check_place(out or DEFAULT_FOLDER)

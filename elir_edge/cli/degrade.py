@@ -20,9 +20,9 @@ from elir_edge.cli.shared import echo_json, json_option
 def command(picture: Path, task: str, output: Path, seed: int, draws: int, force: bool, as_json: bool) -> None:
     """Show what a task does to PICTURE, on a sheet: original | degraded."""
     from elir_edge.cli.sheets import check_output
-    from elir_edge.images import read_picture, write_picture
-    from elir_edge.training.degradations import degrade, find_degradation
-    from elir_edge.training.sheets import contact_sheet
+    from elir_edge.imaging.degradations import degrade, find_degradation
+    from elir_edge.imaging.pictures import read_picture, write_picture
+    from elir_edge.imaging.sheets import contact_sheet
 
     line = find_degradation(task).line
     check_output(output, force, inputs=[picture])

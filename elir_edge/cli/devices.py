@@ -15,7 +15,7 @@ def command(known: bool, as_json: bool) -> None:
     if known:
         _show_known(as_json)
         return
-    from elir_edge.devices import find_devices
+    from elir_edge.runtime.hardware import find_devices
 
     found = find_devices()
     if as_json:
@@ -26,7 +26,7 @@ def command(known: bool, as_json: bool) -> None:
 
 
 def _show_known(as_json: bool) -> None:
-    from elir_edge.device_files import Memory, known_devices
+    from elir_edge.npu.device import Memory, known_devices
 
     found = known_devices().values()
     if as_json:

@@ -40,9 +40,9 @@ def command(
 ) -> None:
     """Degrade pictures, restore them with the PyTorch model, and compare with the originals."""
     from elir_edge.cli.sheets import check_output
-    from elir_edge.images import write_picture
+    from elir_edge.imaging.pictures import write_picture
+    from elir_edge.imaging.sheets import contact_sheet
     from elir_edge.training.evaluate import evaluate, restorer_function
-    from elir_edge.training.sheets import contact_sheet
 
     if output is not None:
         check_output(output, force)
@@ -62,8 +62,8 @@ def command(
 
 
 def _degradation(task: str, sigma: float | None) -> Degrade:
-    from elir_edge.training.degradations import find_degradation
-    from elir_edge.training.pixels import add_noise
+    from elir_edge.imaging.degradations import find_degradation
+    from elir_edge.imaging.pixels import add_noise
 
     if sigma is None:
         return find_degradation(task).apply
@@ -71,8 +71,8 @@ def _degradation(task: str, sigma: float | None) -> Degrade:
 
 
 def _originals(folder: Path | None, task: str | None, multiple: int, side: int | None) -> dict[str, np.ndarray]:
-    from elir_edge.images import pictures_in, read_picture
-    from elir_edge.training.degradations import find_degradation, square
+    from elir_edge.imaging.degradations import find_degradation, square
+    from elir_edge.imaging.pictures import pictures_in, read_picture
     from elir_edge.training.evaluate import centre, held_out
 
     size = find_degradation(task).size if task else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from elir_edge.artifact import NOT_COMPARED
+from elir_edge.artifacts.artifact import NOT_COMPARED
 from elir_edge.cli.lower import echo_costs, lowering_costs
 from elir_edge.cli.shared import F, Shown, echo_json, form_options, given, json_option, load_model, model_options
 
@@ -128,8 +128,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Write an artifact that restores as the PyTorch model does, proven on a photograph."""
-    from elir_edge.publish import DEFAULT_FOLDER, check_place
-    from elir_edge.target import get_target
+    from elir_edge.core.publish import DEFAULT_FOLDER, check_place
+    from elir_edge.pipeline.target import get_target
 
     chosen = get_target(target)
     check_place(out or DEFAULT_FOLDER)
@@ -137,12 +137,12 @@ def command(
     restorer = load_model(preset, weights, shown)
     if explain and not as_json:
         echo_costs(lowering_costs(restorer, size, noise, io, chosen.norm))
-    from elir_edge.exporting import export
+    from elir_edge.pipeline.export import export
+    from elir_edge.pipeline.ladder import table_lines
+    from elir_edge.pipeline.target import INTEGER_PRECISIONS
     from elir_edge.quantize.calibration import CalibrationRequest
-    from elir_edge.quantize.ladder import table_lines
     from elir_edge.quantize.plan import Limits, Quantization
     from elir_edge.quantize.tune import TuneBudget
-    from elir_edge.target import INTEGER_PRECISIONS
 
     quantization = None
     if precision in INTEGER_PRECISIONS or any(map(given, QUANTIZATION_OPTIONS)):

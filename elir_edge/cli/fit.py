@@ -11,8 +11,8 @@ import click
 from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact, size_option
 
 if TYPE_CHECKING:
-    from elir_edge.device_files import KnownDevice
-    from elir_edge.fitting import Fit
+    from elir_edge.npu.device import KnownDevice
+    from elir_edge.npu.fit import Fit
 
 ARTIFACTS = (".tflite", ".onnx", ".xml")
 WORDS = {"yes": "fits", "tight": "fits only if the compiler works in stripes", "no": "does NOT fit"}
@@ -29,7 +29,7 @@ def command(model: str, device: str, size: str | None, precision: str | None, as
 
     Estimated from the lifetimes of the graph's tensors, in seconds and without any compiler. Exit 1 where it does not.
     """
-    from elir_edge.device_files import get_device
+    from elir_edge.npu.device import get_device
 
     chosen = get_device(device)
     shown = Shown()
@@ -42,9 +42,9 @@ def command(model: str, device: str, size: str | None, precision: str | None, as
 
 
 def _artifact(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit | None:
-    from elir_edge.artifact import require_runnable
+    from elir_edge.artifacts.artifact import require_runnable
     from elir_edge.errors import UsageError
-    from elir_edge.fitting import fit_artifact
+    from elir_edge.npu.fit import fit_artifact
 
     if Path(model).suffix not in ARTIFACTS:
         return None
@@ -56,10 +56,10 @@ def _artifact(model: str, size: str | None, precision: str | None, device: Known
 
 
 def _preset(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit:
+    from elir_edge.artifacts.signature import parse_size
     from elir_edge.errors import UsageError
-    from elir_edge.fitting import PRECISIONS, fit_model
-    from elir_edge.signature import parse_size
-    from elir_edge.spec import load_spec
+    from elir_edge.families.spec import load_spec
+    from elir_edge.npu.fit import PRECISIONS, fit_model
 
     spec = load_spec(model)
     wanted = precision or "int8"

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from elir_edge.artifact import NOT_COMPARED
+from elir_edge.artifacts.artifact import NOT_COMPARED
+from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
-from elir_edge.signature import TensorSpec
 
 
 @click.command("inspect")

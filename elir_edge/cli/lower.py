@@ -10,8 +10,8 @@ import click
 from elir_edge.cli.shared import Shown, echo_json, echo_table, form_options, json_option, load_model, model_options
 
 if TYPE_CHECKING:
-    from elir_edge.lowering.pipeline import GraphCost
-    from elir_edge.model.restorer import Restorer
+    from elir_edge.families.elir.restorer import Restorer
+    from elir_edge.lowering.lower import GraphCost
 
 
 @click.command("lower")
@@ -42,7 +42,7 @@ def command(
 
 def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str | None, norm: str) -> list[GraphCost]:
     """The graph's cost after each rewrite, in their order."""
-    from elir_edge.lowering.pipeline import lower, measure
+    from elir_edge.lowering.lower import lower, measure
 
     costs: list[GraphCost] = []
     note = lambda name, graph: costs.append(measure(name, graph))  # noqa: E731

@@ -22,8 +22,8 @@ RUNTIME = "libLiteRt.so"
 @json_option
 def command(artifact: Path, lang: str, out: Path, embed: bool, force: bool, as_json: bool) -> None:
     """Write a folder that runs a TFLite ARTIFACT in a C, C++ or Android program, and tests itself."""
+    from elir_edge.core.publish import check_place
     from elir_edge.packaging.package import RECORD, get_language, package
-    from elir_edge.publish import check_place
 
     get_language(lang, embed)
     check_place(out)

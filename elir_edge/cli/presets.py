@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from elir_edge.cli.shared import echo_json, echo_table, json_option
-from elir_edge.spec import load_spec, preset_names
+from elir_edge.families.spec import load_spec, preset_names
 
 
 @click.command("presets")

@@ -18,7 +18,7 @@ from elir_edge.cli.shared import (
     size_option,
 )
 from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, OutputError, UsageError
-from elir_edge.noise import MAX_SEED
+from elir_edge.imaging.noise import MAX_SEED
 
 if TYPE_CHECKING:
     from elir_edge.runtime.base import Session
@@ -53,7 +53,7 @@ def command(
         raise UsageError("--artifact brings its own model; leave out --preset, --weights and --size")
     if artifact is None and backend not in (None, "torch"):
         raise UsageError(f"--backend {backend} runs an artifact", hint="give one with --artifact, or export it first")
-    from elir_edge.restore import noise_feeds
+    from elir_edge.runtime.restore import noise_feeds
 
     jobs = _plan(pictures, out, force)
     shown = Shown()
@@ -75,8 +75,8 @@ def command(
 
 def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path, Path]]:
     """Which picture goes where. Raises before any work where that cannot be done."""
-    from elir_edge.images import picture_format, pictures_in
-    from elir_edge.publish import check_place
+    from elir_edge.core.publish import check_place
+    from elir_edge.imaging.pictures import picture_format, pictures_in
 
     check_place(out)
     sources = [path for given in pictures for path in (pictures_in(given) if given.is_dir() else [given])]
@@ -109,7 +109,7 @@ def _session(
     threads: int | None,
     shown: Shown,
 ) -> Session:
-    from elir_edge.artifact import require_runnable
+    from elir_edge.artifacts.artifact import require_runnable
     from elir_edge.runtime import open_session
 
     if artifact is not None:
@@ -117,15 +117,15 @@ def _session(
         require_runnable(opened)
         return open_session(opened.path, backend, threads)
     restorer = load_model(preset, weights, shown)
-    from elir_edge.lowering.pipeline import lower
+    from elir_edge.lowering.lower import lower
 
     return open_session(lower(restorer, size, noise=f"baked:{seed}"), threads=threads)
 
 
 def _attempt(session: Session, source: Path, target: Path, seed: int, shown: Shown) -> str | None:
     """Restore one picture; the reason where that fails because of the picture."""
-    from elir_edge.images import read_picture, write_picture
-    from elir_edge.restore import restore_picture
+    from elir_edge.imaging.pictures import read_picture, write_picture
+    from elir_edge.runtime.restore import restore_picture
 
     try:
         pixels = read_picture(source)

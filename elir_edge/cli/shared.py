@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from elir_edge.core.plain import finite
+from elir_edge.core.progress import Advance
 from elir_edge.errors import UsageError
-from elir_edge.plain import finite
-from elir_edge.progress import Advance
 
 if TYPE_CHECKING:
-    from elir_edge.artifact import Artifact
-    from elir_edge.model.restorer import Restorer
+    from elir_edge.artifacts.artifact import Artifact
+    from elir_edge.families.elir.restorer import Restorer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +81,7 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer
     from elir_edge.runtime import BACKENDS, TORCH
 
     BACKENDS[TORCH].load()
-    from elir_edge.weights import load_restorer
+    from elir_edge.families.weights import load_restorer
 
     with progress.stage("loading the model"):
         restorer = load_restorer(preset, list(weights) or None, progress)
@@ -98,7 +98,7 @@ def given(option: str) -> bool:
 
 def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Restorer:
     """The PyTorch model that an artifact was made from. Raises UsageError where its weights are not at hand."""
-    from elir_edge.weights import load_restorer
+    from elir_edge.families.weights import load_restorer
 
     stated = artifact.manifest.weights
     if not weights and not artifact.manifest.names_its_weights:
@@ -115,8 +115,8 @@ def open_artifact(path: Path, progress: Shown, backend: str | None = None) -> Ar
 
     A damaged file can crash a runtime: what no hash vouches for is first loaded in a process of its own.
     """
-    from elir_edge.artifact import Artifact, is_there, load_artifact, sidecar
-    from elir_edge.probe import probe
+    from elir_edge.artifacts.artifact import Artifact, is_there, load_artifact, sidecar
+    from elir_edge.runtime.probe import probe
 
     if sidecar(path).is_file() or not is_there(path):
         return load_artifact(path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elir_edge.errors import OutputError, UsageError
-from elir_edge.images import picture_format
+from elir_edge.imaging.pictures import picture_format
 
 
 def check_output(output: Path, force: bool, inputs: Sequence[Path] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from elir_edge.cli.shared import echo_json, echo_table, json_option
-from elir_edge.target import targets
+from elir_edge.pipeline.target import targets
 
 
 @click.command("targets")

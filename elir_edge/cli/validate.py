@@ -10,7 +10,7 @@ import click
 from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, model_of, open_artifact, weights_option
 
 if TYPE_CHECKING:
-    from elir_edge.validation import Validation
+    from elir_edge.validation.validate import Validation
 
 
 @click.command("validate")
@@ -30,14 +30,14 @@ def command(
     fp32 has to be equal. Other precisions are held to their gate on pictures degraded as the model's task says, against
     PyTorch fp32 and against the clean pictures, and the error of each stage is told: inherited, and its own.
     """
-    from elir_edge.artifact import require_runnable
+    from elir_edge.artifacts.artifact import require_runnable
     from elir_edge.runtime import BACKENDS, TORCH, choose_backends
 
     shown = Shown()
     opened = open_artifact(artifact, shown)
     require_runnable(opened)
     BACKENDS[TORCH].load()
-    from elir_edge.validation import EXACT, check_same_weights, gather_judges, validate
+    from elir_edge.validation.validate import EXACT, check_same_weights, gather_judges, validate
 
     restorer = model_of(opened, weights, shown)
     check_same_weights(opened.manifest, restorer)
@@ -75,7 +75,7 @@ def _show(result: Validation) -> None:
 
 
 def _show_quantized(result: Validation) -> None:
-    from elir_edge.stage_errors import weakest
+    from elir_edge.validation.stages import weakest
 
     verdict = "keeps the picture" if result.passed else "DOES NOT KEEP the picture"
     click.echo(f"{result.backend}: {verdict} (allowed: {result.gate} to PyTorch fp32)")

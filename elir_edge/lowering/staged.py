@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from elir_edge.artifacts.signature import RESTORED
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.signature import RESTORED
 
 
 class StagedRestorer(nn.Module):

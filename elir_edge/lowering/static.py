@@ -7,14 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from elir_edge.artifacts.signature import GraphForm
 from elir_edge.errors import UsageError
+from elir_edge.families.elir.autoencoder import Decoder, Encoder
+from elir_edge.families.elir.estimator import Estimator
+from elir_edge.families.elir.field import Field
+from elir_edge.families.spec import ModelSpec
+from elir_edge.imaging.noise import draw_noise
 from elir_edge.lowering.sharing import unique_tensors
-from elir_edge.model.autoencoder import Decoder, Encoder
-from elir_edge.model.estimator import Estimator
-from elir_edge.model.field import Field
-from elir_edge.noise import draw_noise
-from elir_edge.signature import GraphForm
-from elir_edge.spec import ModelSpec
 
 BYTE_RANGE = 255.0
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from torch import nn
 
+from elir_edge.artifacts.signature import GraphForm
+from elir_edge.families.elir.restorer import Restorer
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.model.restorer import Restorer
-from elir_edge.signature import GraphForm
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from elir_edge.artifact import Artifact, load_artifact
+from elir_edge.artifacts.artifact import Artifact, load_artifact
+from elir_edge.core.progress import Progress, Silent
+from elir_edge.core.publish import publish_folder, staging, storage_errors, write_in
 from elir_edge.errors import OutputError, UsageError, did_you_mean
 from elir_edge.packaging.android import kotlin_files
 from elir_edge.packaging.c_host import c_files, cpp_files
 from elir_edge.packaging.facts import Facts, gather_facts
-from elir_edge.progress import Progress, Silent
-from elir_edge.publish import publish_folder, staging, storage_errors, write_in
 
 RECORD = "elir_package.json"
 RECORD_SCHEMA = 1

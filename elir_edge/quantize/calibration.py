@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.artifacts.signature import NOISE, GraphForm, TensorSpec
 from elir_edge.errors import DataError, UsageError
-from elir_edge.images import pictures_in, read_picture
-from elir_edge.restore import noise_for, to_graph
-from elir_edge.signature import NOISE, GraphForm, TensorSpec
-from elir_edge.spec import ModelSpec
-from elir_edge.training.degradations import DEGRADATIONS, find_degradation
-from elir_edge.training.photographs import TRAINING, load_photograph
+from elir_edge.families.spec import ModelSpec
+from elir_edge.imaging.degradations import DEGRADATIONS, find_degradation
+from elir_edge.imaging.photographs import TRAINING, load_photograph
+from elir_edge.imaging.pictures import pictures_in, read_picture
+from elir_edge.runtime.restore import noise_for, to_graph
 
 DEFAULT_TASK = "restoration"
 DEFAULT_COUNT = 20

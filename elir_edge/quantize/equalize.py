@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elir_edge.families.elir.autoencoder import ConvStack, ResidualBlock
 from elir_edge.lowering.sharing import SharedUpdate
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.model.autoencoder import ConvStack, ResidualBlock
 
 STRENGTH = 0.5
 LARGEST_FACTOR = 8.0

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.flatmodel import (
+from elir_edge.core.progress import Progress
+from elir_edge.formats.tflite.flatmodel import (
     FLOAT32,
     constant,
     float_constant,
@@ -19,7 +20,6 @@ from elir_edge.flatmodel import (
     read_model,
     set_outputs,
 )
-from elir_edge.progress import Progress
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
 PASSES_MEANS = ("ADD", "QUANTIZE", "DEQUANTIZE")

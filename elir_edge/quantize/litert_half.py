@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elir_edge.flatmodel import (
+from elir_edge.formats.tflite.flatmodel import (
     DEQUANTIZE,
     DEQUANTIZE_VERSION,
     FLOAT32,

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.artifacts.signature import IMAGE, RESTORED
+from elir_edge.core.native import captured_output
+from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.flatmodel import (
+from elir_edge.formats.tflite.flatmodel import (
     DEQUANTIZE,
     DEQUANTIZE_VERSION,
     FLOAT32,
@@ -26,11 +29,8 @@ from elir_edge.flatmodel import (
     read_model,
     tensor_name,
 )
-from elir_edge.native import captured_output
-from elir_edge.progress import Progress
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import Ranges
-from elir_edge.signature import IMAGE, RESTORED
 
 BYTES = (0.0, 255.0)
 RANGE_METHOD = "mse"

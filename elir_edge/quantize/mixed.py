@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.progress import Progress
+from elir_edge.imaging.comparison import psnr_of
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.parity import psnr_of
-from elir_edge.progress import Progress
 from elir_edge.quantize.operators import Operators
 from elir_edge.quantize.simulation import Simulation
-from elir_edge.signature import RESTORED
 
 Inputs = Sequence[tuple[Tensor, ...]]
 

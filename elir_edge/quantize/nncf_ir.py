@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.core.native import captured_output
+from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.native import captured_output
-from elir_edge.progress import Progress
 from elir_edge.quantize.half import LARGEST
 
 NO_TELEMETRY = "NNCF_CI"

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from elir_edge.progress import Advance
-from elir_edge.quantize.onnx_graph import CONVOLUTIONS, initializers, open_model, producers
+from elir_edge.core.progress import Advance
+from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, open_model, producers
 
 Tensors = dict[str, np.ndarray]
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.progress import Progress
-from elir_edge.quantize.half import halve_weights
-from elir_edge.quantize.onnx_bias import correct_biases
-from elir_edge.quantize.onnx_graph import (
+from elir_edge.formats.onnx.graph import (
     consumers,
     convolutions,
     copy_of,
@@ -28,8 +27,9 @@ from elir_edge.quantize.onnx_graph import (
     split_transposed,
     with_outputs,
 )
+from elir_edge.quantize.half import halve_weights
+from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.ranges import Ranges
-from elir_edge.signature import RESTORED
 
 QUANTIZED = (
     *("Conv", "ConvTranspose", "Add", "Mul", "Sigmoid", "Relu", "Concat", "Resize", "AveragePool"),

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from elir_edge.lowering.pipeline import lower
+from elir_edge.core.progress import Progress
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.model.restorer import Restorer
-from elir_edge.progress import Progress
 from elir_edge.quantize.calibration import Calibration
 from elir_edge.quantize.equalize import equalize
 from elir_edge.quantize.rounding import round_weights

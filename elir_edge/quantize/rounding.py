@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from elir_edge.core.progress import Progress
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.progress import Progress
 from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
 
 LEVELS = 127

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elir_edge.core.progress import Progress
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.progress import Progress
 from elir_edge.quantize.simulation import Simulation, crops, round_kernel
 
 BATCH = 4

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import GraphModule, Node
 
-    from elir_edge.progress import Progress
+    from elir_edge.core.progress import Progress
 
 CONVOLUTIONS = ("aten.conv2d", "aten.conv_transpose2d", "aten.relu")
 

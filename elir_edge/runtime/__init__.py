@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.artifact import is_there
+from elir_edge.artifacts.artifact import is_there
+from elir_edge.core.native import captured_output
+from elir_edge.core.plain import installed_version
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError, did_you_mean, missing_package
-from elir_edge.native import captured_output
-from elir_edge.plain import installed_version
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 

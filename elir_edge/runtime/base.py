@@ -9,8 +9,8 @@ from typing import Self
 
 import numpy as np
 
+from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import DataError, ResourceError, UsageError, is_memory_error
-from elir_edge.signature import TensorSpec
 
 
 class Session(ABC):

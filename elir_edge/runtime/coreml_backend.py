@@ -13,12 +13,12 @@ import coremltools
 import numpy as np
 from PIL import Image
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.signature import RESTORED
 from elir_edge.errors import DataError, UnavailableError
-from elir_edge.mlpackage import read_spec, set_outputs, write_spec
+from elir_edge.formats.mlpackage import read_spec, set_outputs, write_spec
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
-from elir_edge.signature import RESTORED
 
 BYTES = "uint8"
 

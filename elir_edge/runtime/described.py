@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from elir_edge.artifact import Manifest
+from elir_edge.artifacts.artifact import Manifest
+from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import DataError
-from elir_edge.signature import TensorSpec
 
 Reported = tuple[str, tuple[int, ...], str]
 

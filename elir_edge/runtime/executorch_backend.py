@@ -11,12 +11,12 @@ import torch
 from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 from executorch.runtime import Runtime, Verification
 
-from elir_edge.artifact import MANIFEST_KEY, Manifest
+from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
-from elir_edge.native import captured_output
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
-from elir_edge.signature import RESTORED
 
 DTYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # torch's ScalarType numbers
 FORWARD, STAGES = "forward", "stages"

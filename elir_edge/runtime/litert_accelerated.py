@@ -12,10 +12,10 @@ from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from ai_edge_litert.options import GpuOptions, Options
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.core.native import captured_output
 from elir_edge.errors import UnavailableError
-from elir_edge.flatmodel import get_metadata, read_file
-from elir_edge.native import captured_output
+from elir_edge.formats.tflite.flatmodel import get_metadata, read_file
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
 from elir_edge.runtime.mode import CPU, Mode

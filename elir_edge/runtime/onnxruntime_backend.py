@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from elir_edge.artifact import MANIFEST_KEY, Manifest
+from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
 from elir_edge.errors import DataError, UnavailableError, missing_package
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe

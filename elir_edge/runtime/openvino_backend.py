@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe

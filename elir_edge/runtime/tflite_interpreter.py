@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifact import MANIFEST_KEY
+from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
-from elir_edge.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float, start_at
-from elir_edge.native import captured_output
+from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float, start_at
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
-from elir_edge.signature import RESTORED
 
 
 class InterpreterSession(Session):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from elir_edge.artifacts.signature import RESTORED, TensorSpec
 from elir_edge.errors import UsageError
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.runtime.base import Session
-from elir_edge.signature import RESTORED, TensorSpec
 
 
 class TorchSession(Session):

@@ -11,9 +11,9 @@ import torch
 from numpy.random import Generator
 
 from elir_edge.errors import DataError, UnavailableError
-from elir_edge.model.restorer import Restorer
-from elir_edge.noise import draw_noise
-from elir_edge.training.photographs import EVALUATION, load_photograph
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.imaging.noise import draw_noise
+from elir_edge.imaging.photographs import EVALUATION, load_photograph
 
 Restore = Callable[[np.ndarray], np.ndarray]
 Degrade = Callable[[np.ndarray, Generator], np.ndarray]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from elir_edge.model.autoencoder import Decoder, Encoder, ResidualBlock
-from elir_edge.model.restorer import Restorer
-from elir_edge.spec import ModelSpec
+from elir_edge.families.elir.autoencoder import Decoder, Encoder, ResidualBlock
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import ModelSpec
 
 BRANCH_SCALE = 0.2
 

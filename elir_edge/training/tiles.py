@@ -11,9 +11,9 @@ import numpy as np
 from numpy.random import Generator
 
 from elir_edge.errors import DataError, MissingInputError
-from elir_edge.images import READ_SUFFIXES, read_picture
+from elir_edge.imaging.photographs import TRAINING, load_photograph
+from elir_edge.imaging.pictures import READ_SUFFIXES, read_picture
 from elir_edge.training.dead_leaves import Fills, dead_leaves, texture_bank
-from elir_edge.training.photographs import TRAINING, load_photograph
 
 LEAVES_SIDE = 256
 

@@ -22,13 +22,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from elir_edge.core.progress import Progress, Silent
+from elir_edge.core.publish import write_file
 from elir_edge.errors import ConfigError, OutputError, UsageError
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.imaging.degradations import find_degradation
 from elir_edge.lowering.collapse import collapse
-from elir_edge.model.restorer import Restorer
-from elir_edge.progress import Progress, Silent
-from elir_edge.publish import write_file
 from elir_edge.training.batches import BatchSource, StepBatches
-from elir_edge.training.degradations import find_degradation
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule
 from elir_edge.training.recipe import Recipe, Stage

@@ -10,7 +10,7 @@ from elir_edge import export, load_restorer
 from elir_edge.bench.results import load_results
 from tests.bench.samples import results, row
 from tests.helpers import run_process
-from tests.test_target_contract import SPEC
+from tests.tiny import SPEC
 
 pytestmark = pytest.mark.slow
 SOFTWARE_GPU = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
@@ -79,7 +79,7 @@ def test_a_wrong_picture_is_marked_wrong_and_fails(folder, tmp_path):
     import onnx
     from onnx import numpy_helper
 
-    from elir_edge.artifact import load_artifact, sha256_of, sidecar
+    from elir_edge.artifacts.artifact import load_artifact, sha256_of, sidecar
 
     source = load_artifact(folder / "tiny-64-fp32.onnx")
     path = tmp_path / "changed.onnx"

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from elir_edge import export, load_restorer, open_session
-from elir_edge.bench.child import Child
 from elir_edge.bench.measure import MODULE, Contestant, Worker, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import latency_of
+from elir_edge.core.child import Child
 from elir_edge.errors import DataError
 from tests.helpers import child_environment
-from tests.test_target_contract import SPEC
+from tests.tiny import SPEC
 
 RUSAGE_OF = """
 import os, sys

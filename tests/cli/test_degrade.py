@@ -9,7 +9,7 @@ from PIL import Image
 
 from elir_edge.cli.degrade import command
 from elir_edge.errors import ConfigError, MissingInputError, OutputError, UsageError
-from elir_edge.training.degradations import DEGRADATIONS
+from elir_edge.imaging.degradations import DEGRADATIONS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 
 from elir_edge.cli.evaluate import command
 from elir_edge.errors import DataError, MissingInputError, OutputError
-from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
 from elir_edge.training.evaluate import psnr, ssim
 
 SPEC = ModelSpec(

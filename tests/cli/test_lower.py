@@ -6,8 +6,8 @@ import json
 import pytest
 
 from elir_edge.cli import run
-from elir_edge.lowering.pipeline import REWRITES
-from tests.test_target_contract import SPEC
+from elir_edge.lowering.lower import REWRITES
+from tests.tiny import SPEC
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from elir_edge import load_restorer
+from elir_edge.artifacts.signature import GraphForm
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.imaging.noise import NoiseContract, draw_noise
 from elir_edge.lowering.collapse import collapse
+from elir_edge.lowering.lower import REWRITES, lower
 from elir_edge.lowering.norm import NormForm, set_norm_form
-from elir_edge.lowering.pipeline import REWRITES, lower
 from elir_edge.lowering.sharing import unique_tensors
 from elir_edge.lowering.unroll import unroll
-from elir_edge.model.restorer import Restorer
-from elir_edge.noise import NoiseContract, draw_noise
-from elir_edge.signature import GraphForm
-from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
 
 EXACT = 1e-10
 SMALL = AutoencoderSpec(latent_channels=4, width=8, levels=2, blocks=1)

@@ -9,10 +9,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from elir_edge.errors import DataError, MissingInputError
+from elir_edge.imaging.degradations import restoration
+from elir_edge.imaging.photographs import EVALUATION, TRAINING, load_photograph
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.dead_leaves import Fills, LeafSpec, dead_leaves, draw_radius, power_noise, texture_bank
-from elir_edge.training.degradations import restoration
-from elir_edge.training.photographs import EVALUATION, TRAINING, load_photograph
 from elir_edge.training.tiles import TileSpec, photograph_tile, tile_store, training_pictures
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from elir_edge.errors import DataError
-from elir_edge.model.restorer import Restorer
-from elir_edge.noise import draw_noise
-from elir_edge.spec import AutoencoderSpec, ModelSpec
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import AutoencoderSpec, ModelSpec
+from elir_edge.imaging.noise import draw_noise
+from elir_edge.imaging.sheets import GAP, contact_sheet
 from elir_edge.training.evaluate import Quality, centre, evaluate, psnr, quality, restorer_function, ssim, to_picture
-from elir_edge.training.sheets import GAP, contact_sheet
 
 
 def flat(value: int, height: int = 20, width: int = 24) -> np.ndarray:

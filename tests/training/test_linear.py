@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
 from elir_edge.lowering.collapse import collapse
-from elir_edge.model.restorer import Restorer
-from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
 from elir_edge.training.linear import Collapsed, collapsed_parameters
 
 TINY = ModelSpec(

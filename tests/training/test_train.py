@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from elir_edge.errors import ConfigError
-from elir_edge.model.restorer import Restorer
-from elir_edge.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.weights import load_restorer
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import FlowModule
 from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage
 from elir_edge.training.train import RunOptions, collapsed_weights, steps_done, train
-from elir_edge.weights import load_restorer
 
 SPEC = ModelSpec(
     name="tiny",

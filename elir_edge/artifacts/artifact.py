@@ -1,0 +1,230 @@
+"""An artifact: the files, or the folder, that a runtime loads, and the manifest beside. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elir_edge.artifacts.signature import StageSpec, TensorSpec
+from elir_edge.errors import DataError, MissingInputError, UsageError
+from elir_edge.families.spec import ModelSpec
+
+MANIFEST_SCHEMA = 1
+NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
+MANIFEST_KEY = "elir_edge"
+RUN_ANYWHERE = ("micro",)  # compilers whose results are as runnable as what they were made from
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+FOLDER_SUFFIXES = (".mlpackage", ".web")
+NUMBER = (int, float)
+FACTS: dict[str, Any] = {
+    "target": str,
+    "precision": str,
+    "spec": {"name": str, "task": str, "steps": int},
+    "weights": {"name": str, "kind": str, "sha256": str, "tensors_sha256": str},
+    "noise": {"mode": str, "seed": (int, type(None)), "sigma_s": NUMBER},
+    "stages": list,
+    "graph": {"parameters": int, "gflop": NUMBER},
+    "format": dict,
+    "versions": dict,
+    "files": dict,
+}
+NOT_COMPARED = "not_compared"  # instead of the figures, why there are none
+PARITY_FACTS = {
+    "against": str,
+    "backend": str,
+    "backend_version": str,
+    "pictures": list,
+    "max_abs": NUMBER,
+    "psnr_db": NUMBER,
+}
+GOLDEN_FACTS = {
+    "file": str,
+    "sha256": str,
+    "picture": str,
+    "backend": str,
+    "backend_version": str,
+    "max_abs": NUMBER,
+    "elsewhere_db": (int, float, type(None)),
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a receiver of an artifact needs to know about it. Holds no time, path or user name.
+
+    ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
+    findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
+    ``quantization`` says what an integer artifact was calibrated on and whether it is below its gate (``degraded``);
+    for ``mixed`` also how it was found, with latencies in the manifest beside the artifact only;
+    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``compiled`` says, where an
+    NPU's compiler made the file, for which device, from what, and with which figures; ``request`` identifies what was
+    asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.
+    """
+
+    target: str
+    precision: str
+    spec: dict[str, Any]
+    weights: dict[str, Any]
+    size: tuple[int, int]
+    io: str
+    layout: str
+    noise: dict[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    stages: tuple[StageSpec, ...]
+    graph: dict[str, Any]
+    format: dict[str, Any]
+    versions: dict[str, str]
+    request: str
+    parity: dict[str, Any] | None = None
+    golden: dict[str, Any] | None = None
+    compiled: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    schema: int = MANIFEST_SCHEMA
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, the same text for the same manifest."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Manifest:
+        """Parse a manifest. Raises DataError, naming ``where``, for text that is none."""
+        try:
+            data = json.loads(text)
+            if data.get("schema") != MANIFEST_SCHEMA:
+                raise DataError(
+                    f"{where}: manifest schema {data.get('schema')!r}, this version reads {MANIFEST_SCHEMA}",
+                    hint="export the artifact again with this version",
+                )
+            _require(data, FACTS, "")
+            for key in ("inputs", "outputs"):
+                data[key] = tuple(TensorSpec.from_dict(item) for item in data[key])
+            data["stages"] = tuple(StageSpec.from_dict(item) for item in data["stages"])
+            height, width = data["size"]
+            return cls(**data | {"size": (int(height), int(width))})
+        except KeyError as error:
+            raise DataError(f"{where}: not an elir-edge manifest ({error} is missing)") from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(f"{where}: not an elir-edge manifest ({error})") from error
+
+    def model_spec(self) -> ModelSpec:
+        """The model's specification. Raises ConfigError where it describes none."""
+        return ModelSpec.from_dict(self.spec, "manifest.spec")
+
+    @property
+    def names_its_weights(self) -> bool:
+        """Whether the weights can be had by the name stated, as those that come with the package or are published."""
+        prefix = NAMED_WEIGHTS.get(self.weights["kind"])
+        return prefix is not None and str(self.weights["name"]).startswith(prefix)
+
+    @property
+    def trained(self) -> bool:
+        """False for stand-in weights, with which pictures mean nothing."""
+        return bool(self.weights.get("trained"))
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """``path`` is what to open: a file (the .xml of an OpenVINO pair), or a folder where the format is one.
+
+    ``fresh`` is False where it was there already.
+    """
+
+    path: Path
+    manifest: Manifest
+    fresh: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files that a runtime needs."""
+        alone = [self.path, self.path.with_suffix(".bin")] if self.path.suffix == ".xml" else [self.path]
+        paths = [self.path.parent / name for name in self.manifest.files] or alone
+        return sum(file.stat().st_size for path in paths for file in files_of(path))
+
+
+def require_runnable(artifact: Artifact) -> None:
+    """Raise UsageError for what an NPU's compiler made, which no runtime here can load; name what it was made from."""
+    compiled = artifact.manifest.compiled
+    if compiled is not None and compiled["compiler"] not in RUN_ANYWHERE:
+        raise UsageError(
+            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can be",
+            hint=f"take {compiled['made_from']['name']}, which it was made from",
+        )
+
+
+def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
+    """Raise KeyError or TypeError unless ``data`` holds what everybody relies on."""
+    for key, kind in facts.items():
+        value = data[key]
+        if isinstance(kind, dict) and isinstance(value, dict):
+            _require(value, kind, f"{where}{key}.")
+        elif isinstance(kind, dict) or not isinstance(value, kind):
+            raise TypeError(f"{where}{key} is {type(value).__name__}")
+    if not where and data.get("parity") is not None and NOT_COMPARED not in data["parity"]:
+        _require(data["parity"], PARITY_FACTS, "parity.")
+    if not where and data.get("golden") is not None:
+        _require(data["golden"], GOLDEN_FACTS, "golden.")
+
+
+def sidecar(path: Path) -> Path:
+    """Where the manifest beside an artifact lies."""
+    return path.with_name(path.name + ".json")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes; of a folder, that of the listing which ``sha256sum`` would give of its files."""
+    if path.is_dir():
+        lines = [f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file itself; all files below a folder, sorted, but hidden ones, which file managers leave there."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("[!.]*") if not file.is_dir())
+
+
+def is_there(path: Path) -> bool:
+    """Whether an artifact is at ``path``: a folder for formats that are one, a file for all others."""
+    return path.is_dir() if path.suffix in FOLDER_SUFFIXES else path.is_file()
+
+
+def load_artifact(path: str | Path) -> Artifact:
+    """The artifact at ``path``, its files' hashes checked against the manifest beside it.
+
+    Raises MissingInputError where the artifact or its manifest is missing, DataError where they disagree.
+    """
+    path = Path(path)
+    if not is_there(path):
+        raise MissingInputError(f"{path}: no such file")
+    beside = sidecar(path)
+    if not beside.is_file():
+        raise MissingInputError(f"{beside}: the manifest beside the artifact is missing")
+    if beside.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DataError(f"{beside}: larger than any manifest")
+    manifest = Manifest.from_json(beside.read_text(encoding="utf-8", errors="replace"), str(beside))
+    check_files(path, manifest)
+    return Artifact(path, manifest, fresh=False)
+
+
+def check_files(path: Path, manifest: Manifest) -> None:
+    """Raise DataError unless every file is there, beside ``path``, with the hash that the manifest states."""
+    if path.name not in manifest.files:
+        raise DataError(f"{path}: the manifest beside it is that of {', '.join(manifest.files) or 'no file'}")
+    for name, digest in manifest.files.items():
+        file = path.parent / name
+        if Path(name).name != name or not is_there(file) or any(part.is_symlink() for part in (file, *files_of(file))):
+            raise DataError(f"{path}: its file '{name}' is missing or not a plain file beside it")
+        if sha256_of(file) != digest:
+            raise DataError(
+                f"{file}: its content is not what the manifest states (sha256 differs)",
+                hint="the file was changed, cut short or mixed with another export: export or copy it again",
+            )

@@ -1,0 +1,110 @@
+"""What goes into a static graph and what comes out: names, shapes, types, value ranges. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from elir_edge.errors import UsageError
+from elir_edge.families.spec import ModelSpec
+from elir_edge.imaging.noise import NoiseContract
+
+IMAGE, NOISE, RESTORED = "image", "noise", "restored"
+IO_KINDS = ("float", "uint8")
+LAYOUTS = ("NCHW", "NHWC")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: ``shape`` in the order of ``layout``, ``dtype`` as NumPy names it, ``values`` in words."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str
+    values: str
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TensorSpec:
+        """The inverse of ``dataclasses.asdict``."""
+        return cls(data["name"], tuple(data["shape"]), data["dtype"], data["layout"], data["values"])
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A latent kept findable inside a graph, by ``name``: its values are ``gain`` times the reference model's."""
+
+    name: str
+    shape: tuple[int, ...]
+    layout: str
+    gain: float
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StageSpec:
+        """The inverse of ``dataclasses.asdict``."""
+        return cls(data["name"], tuple(data["shape"]), data["layout"], float(data["gain"]))
+
+
+@dataclass(frozen=True)
+class GraphForm:
+    """The form of a static graph: image size in pixels, noise contract, ``io`` float or uint8.
+
+    ``layout`` is the images', ``latent_layout`` that of the noise and of the stages inside.
+    """
+
+    height: int
+    width: int
+    noise: NoiseContract
+    io: str = "float"
+    layout: str = "NCHW"
+    latent_layout: str = "NCHW"
+
+    def __post_init__(self) -> None:
+        if self.io not in IO_KINDS:
+            raise UsageError(f"io '{self.io}' is not one of {', '.join(IO_KINDS)}")
+        for layout in (self.layout, self.latent_layout):
+            if layout not in LAYOUTS:
+                raise UsageError(f"layout '{layout}' is not one of {', '.join(LAYOUTS)}")
+
+    def inputs(self, spec: ModelSpec) -> list[TensorSpec]:
+        """The image, and the noise where the caller supplies it."""
+        tensors = [self._image(IMAGE)]
+        if self.noise.mode == "input" and spec.field is not None:
+            tensors.append(TensorSpec(NOISE, self.latent_shape(spec), "float32", self.latent_layout, "standard normal"))
+        return tensors
+
+    def outputs(self) -> list[TensorSpec]:
+        """The restored image."""
+        return [self._image(RESTORED)]
+
+    def latent_shape(self, spec: ModelSpec) -> tuple[int, ...]:
+        """Shape of noise and stages, in the order of ``latent_layout``."""
+        return _ordered(spec.latent_shape(self.height, self.width), self.latent_layout)
+
+    def _image(self, name: str) -> TensorSpec:
+        shape = _ordered((1, 3, self.height, self.width), self.layout)
+        if self.io == "uint8":
+            return TensorSpec(name, shape, "uint8", self.layout, "RGB 0..255")
+        return TensorSpec(name, shape, "float32", self.layout, "RGB 0..1")
+
+
+def _ordered(nchw: tuple[int, int, int, int], layout: str) -> tuple[int, ...]:
+    n, c, h, w = nchw
+    return (n, c, h, w) if layout == "NCHW" else (n, h, w, c)
+
+
+def parse_size(size: int | str | tuple[int, int] | None, spec: ModelSpec) -> tuple[int, int]:
+    """256, "256", "256x384" (height x width), (256, 384) or None for the spec's own -> (height, width).
+
+    Raises UsageError for anything else and ConfigError for sizes that the network cannot take.
+    """
+    if isinstance(size, str):
+        parts = size.lower().split("x")
+        if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+            raise UsageError(f"size '{size}' is neither a number of pixels nor HEIGHTxWIDTH")
+        size = (int(parts[0]), int(parts[-1]))
+    if size is None:
+        size = spec.size
+    height, width = (size, size) if isinstance(size, int) else size
+    spec.check_size(height, width)
+    return height, width

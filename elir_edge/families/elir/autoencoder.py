@@ -1,0 +1,108 @@
+"""The tiny autoencoder: image <-> latent, convolutions only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from elir_edge.families.elir.layers import conv3x3, conv_at
+from elir_edge.families.spec import AutoencoderSpec
+
+POOL_CHANNELS = 256
+POOL_GROUPS = 4
+POOLED_BLOCKS = 3
+LATENT_BOUND = 3.0
+
+
+class ResidualBlock(nn.Module):
+    """N x C x H x W -> the same: three convolutions with ReLU between, plus identity, ReLU."""
+
+    def __init__(self, width: int, *, pooled: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            conv3x3(width, width), nn.ReLU(), conv3x3(width, width), nn.ReLU(), conv3x3(width, width)
+        )
+        self.fuse = nn.ReLU()
+        self.pool = _pool(width) if pooled else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool is not None:
+            x = x + self.pool(x)
+        return self.fuse(self.conv(x) + x)
+
+
+class ConvStack(nn.Module):
+    """A sequence of layers that begins and ends with a convolution."""
+
+    layers: nn.Sequential
+
+    @property
+    def first_conv(self) -> nn.Conv2d:
+        """What reads the input."""
+        return conv_at(self.layers, 0)
+
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """What writes the output."""
+        return conv_at(self.layers, -1)
+
+
+class Encoder(ConvStack):
+    """Image N x 3 x H x W in [0, 1] -> latent N x C x H/2^levels x W/2^levels."""
+
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [conv3x3(3, spec.width), ResidualBlock(spec.width)]
+        for level in range(spec.levels):
+            layers.append(conv3x3(spec.width, spec.width, stride=2, bias=False))
+            deepest = level == spec.levels - 1
+            layers += [ResidualBlock(spec.width, pooled=deepest and p) for p in _pooled(spec)]
+        layers.append(conv3x3(spec.width, spec.latent_channels))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image)
+
+
+class SoftClamp(nn.Module):
+    """``gain * tanh(x / gain)``: the latent's soft bound, 3 in the published models."""
+
+    def __init__(self, gain: float = LATENT_BOUND) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, latent: Tensor) -> Tensor:
+        if self.gain == 1.0:
+            return torch.tanh(latent)
+        return torch.tanh(latent / self.gain) * self.gain
+
+
+class Decoder(ConvStack):
+    """Latent N x C x h x w -> image N x 3 x H x W, about [0, 1], not yet clipped."""
+
+    def __init__(self, spec: AutoencoderSpec) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [conv3x3(spec.latent_channels, spec.width), nn.ReLU()]
+        for level in range(spec.levels):
+            layers += [ResidualBlock(spec.width, pooled=level == 0 and p) for p in reversed(_pooled(spec))]
+            layers += [nn.Upsample(scale_factor=2, mode="nearest"), conv3x3(spec.width, spec.width, bias=False)]
+        layers += [ResidualBlock(spec.width), conv3x3(spec.width, 3)]
+        self.bound = SoftClamp()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.layers(self.bound(latent))
+
+
+def _pooled(spec: AutoencoderSpec) -> list[bool]:
+    """Which of a deepest level's encoder blocks are pooled: the last three, those next to the latent."""
+    return [spec.midblock_pooling and spec.blocks - i <= POOLED_BLOCKS for i in range(spec.blocks)]
+
+
+def _pool(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, POOL_CHANNELS, 1, bias=False),
+        nn.GroupNorm(POOL_GROUPS, POOL_CHANNELS),
+        nn.ReLU(),
+        nn.Conv2d(POOL_CHANNELS, width, 1, bias=False),
+    )

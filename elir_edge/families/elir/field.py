@@ -1,0 +1,150 @@
+"""The vector field: a time-conditioned U-Net over the latent, GroupNorm + SiLU + convolution blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from elir_edge.families.elir.layers import conv3x3, conv_at, linear_block
+from elir_edge.families.spec import NORM_GROUPS, FieldSpec
+
+TIME_SCALE = 1000.0
+MAX_PERIOD = 10000.0
+TIME_EXPANSION = 4
+
+
+def time_features(t: Tensor, count: int) -> Tensor:
+    """Times N in [0, 1] -> N x ``count``: cosines, then sines, of 1000 t at geometrically spaced frequencies."""
+    half = count // 2
+    index = torch.arange(half, dtype=t.dtype, device=t.device)
+    frequencies = torch.exp(-index * (math.log(MAX_PERIOD) / (half - 1)))
+    angles = TIME_SCALE * t[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], 1)
+
+
+class TimeEmbedding(nn.Module):
+    """Times N -> N x 4F embedding."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.linear1 = nn.Linear(features, TIME_EXPANSION * features)
+        self.act = nn.SiLU()
+        self.linear2 = nn.Linear(TIME_EXPANSION * features, TIME_EXPANSION * features)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return self.linear2(self.act(self.linear1(time_features(t, self.features))))
+
+
+class Block(nn.Module):
+    """GroupNorm, SiLU, 3x3 convolution."""
+
+    def __init__(self, cin: int, cout: int, *, expanded: bool) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.GroupNorm(NORM_GROUPS, cin), nn.SiLU(), *linear_block(cin, cout, expanded=expanded)
+        )
+
+    @property
+    def conv(self) -> nn.Conv2d:
+        """The convolution, of a collapsed block."""
+        return conv_at(self.block, -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x)
+
+
+class ResidualBlock(nn.Module):
+    """x N x cin x h x w, time embedding -> N x cout x h x w."""
+
+    def __init__(self, cin: int, cout: int, embedding: int, *, expanded: bool) -> None:
+        super().__init__()
+        self.mlp: nn.Sequential | None = nn.Sequential(nn.SiLU(), nn.Linear(embedding, cout))
+        self.block1 = Block(cin, cout, expanded=expanded)
+        self.block2 = Block(cout, cout, expanded=expanded)
+        self.conv2d = nn.Conv2d(cin, cout, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
+        h = self.block1(x)
+        if self.mlp is not None:
+            h = h + self.mlp(embedding)[:, :, None, None]
+        return self.block2(h) + self.conv2d(x)
+
+
+class Downsample(nn.Module):
+    """Halves the resolution and widens."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(cin, cout, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Doubles the resolution and narrows."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.convtr = nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convtr(x)
+
+
+class Field(nn.Module):
+    """Velocity of the latent: z N x C x h x w, t N in [0, 1] -> N x C x h x w.
+
+    ``time_mlp`` and the blocks' ``mlp`` are None, and ``t`` unused, once the times are folded into biases;
+    ``final_proj`` is an identity once it is folded into ``final_block``.
+    """
+
+    def __init__(self, spec: FieldSpec, channels: int, *, expanded: bool = False) -> None:
+        super().__init__()
+        embedding = TIME_EXPANSION * spec.time_features
+        self.time_mlp: TimeEmbedding | None = TimeEmbedding(spec.time_features)
+
+        def residual(cin: int, cout: int) -> ResidualBlock:
+            return ResidualBlock(cin, cout, embedding, expanded=expanded)
+
+        width = spec.hidden
+        downs, ups = [], []
+        for m in spec.multipliers:
+            change = Downsample(width, m * width) if m != 1 else nn.Identity()
+            back = Upsample(m * width, width) if m != 1 else nn.Identity()
+            downs.append(nn.ModuleList([residual(width, width), change]))
+            ups.append(nn.ModuleList([back, residual(2 * width, width)]))
+            width *= m
+        self.first_proj = nn.Conv2d(channels, spec.hidden, 1)
+        self.down_blocks = nn.ModuleList(downs)
+        self.mid_blocks = nn.ModuleList([residual(width, width) for _ in range(spec.mid_blocks)])
+        self.up_blocks = nn.ModuleList(reversed(ups))
+        self.final_block = Block(spec.hidden, spec.hidden, expanded=expanded)
+        self.final_proj: nn.Module = nn.Conv2d(spec.hidden, channels, 1)
+
+    def residual_blocks(self) -> list[ResidualBlock]:
+        """All residual blocks, in the order in which they run."""
+        return [module for module in self.modules() if isinstance(module, ResidualBlock)]
+
+    def forward(self, z: Tensor, t: Tensor | None = None) -> Tensor:
+        embedding = self.time_mlp(t) if self.time_mlp is not None else None
+        x = self.first_proj(z)
+        skips = []
+        for residual, down in map(_pair, self.down_blocks):
+            x = residual(x, embedding)
+            skips.append(x)
+            x = down(x)
+        for residual in self.mid_blocks:
+            x = residual(x, embedding)
+        for up, residual in map(_pair, self.up_blocks):
+            x = residual(torch.cat([up(x), skips.pop()], 1), embedding)
+        return self.final_proj(self.final_block(x))
+
+
+def _pair(level: nn.Module) -> Iterable[nn.Module]:
+    return cast(nn.ModuleList, level)

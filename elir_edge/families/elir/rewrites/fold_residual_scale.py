@@ -1,0 +1,35 @@
+"""Fold the estimator's residual factors (0.2) into the convolutions before them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from elir_edge.families.elir.estimator import RRDB
+from elir_edge.lowering.sharing import SharedUpdate
+from elir_edge.lowering.static import StaticRestorer
+
+
+def fold_residual_scale(graph: StaticRestorer) -> None:
+    """Of the four multiplications in an RRDB one is left.
+
+    Needs collapsed linear blocks. Guarantees the same function. The one left scales the last dense block's own input:
+    it could only go into a convolution as an identity kernel, whose large entries would cost int8 weights their
+    resolution.
+    """
+    for rrdb in graph.mmse.rrdbs() if graph.mmse is not None else ():
+        _fold(rrdb)
+
+
+def _fold(rrdb: RRDB) -> None:
+    update = SharedUpdate()
+    for block in rrdb.blocks():
+        last_block = block is rrdb.RDB3
+        scale = block.scale * (rrdb.scale if last_block else 1.0)
+        conv = block.layers()[-1].conv
+        for name in ("weight", "bias"):
+            update(conv, name, partial(torch.mul, scale))
+        block.scale = 1.0
+    rrdb.RDB3.skip_scale *= rrdb.scale
+    rrdb.scale = 1.0

@@ -1,0 +1,45 @@
+"""Fold the time: with t known, all that the time MLP does is move the bias of each block's first convolution."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from elir_edge.families.elir.field import Field, ResidualBlock
+from elir_edge.lowering.static import StaticRestorer
+
+
+def fold_time(graph: StaticRestorer) -> None:
+    """Give each step its own bias set and drop the time MLPs.
+
+    Needs collapsed linear blocks. Guarantees the same function; weights stay shared, only biases differ by step.
+    """
+    for step, t in zip(graph.fields(), graph.times, strict=True):
+        _fold(step, t)
+
+
+def _fold(field: Field, t: float) -> None:
+    embedding = _embed(field, t)
+    for block in field.residual_blocks():
+        conv = block.block1.conv
+        assert conv.bias is not None
+        bias = conv.bias.detach().double() + _shift(block, embedding)
+        conv.bias = nn.Parameter(bias.to(conv.bias.dtype), requires_grad=False)
+        block.mlp = None
+    field.time_mlp = None
+
+
+def _embed(field: Field, t: float) -> Tensor:
+    time_mlp = copy.deepcopy(field.time_mlp)
+    assert time_mlp is not None
+    with torch.no_grad():
+        return time_mlp.double()(torch.tensor([t], dtype=torch.float64))
+
+
+def _shift(block: ResidualBlock, embedding: Tensor) -> Tensor:
+    mlp = copy.deepcopy(block.mlp)
+    assert mlp is not None
+    with torch.no_grad():
+        return mlp.double()(embedding)[0]

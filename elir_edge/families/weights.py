@@ -1,0 +1,140 @@
+"""From "which weights" to a loaded model: files, URLs, published names, packaged ones, stand-ins."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elir_edge.artifacts.artifact import sha256_of
+from elir_edge.core.download import download
+from elir_edge.core.progress import Progress, Silent
+from elir_edge.errors import ConfigError, DataError, UsageError, did_you_mean
+from elir_edge.families.checkpoint import canonical_names, load_into, read_checkpoint
+from elir_edge.families.elir.restorer import Restorer, WeightSource
+from elir_edge.families.spec import ModelSpec, load_spec
+from elir_edge.lowering.collapse import collapse
+
+PUBLISHED_URL = "https://github.com/eladc-git/ELIR/releases/download/v1.0/elir_{task}.pth"
+PUBLISHED_TASKS = ("bfr", "bsr", "denoising", "inpainting", "sr")
+
+Weights = str | Path | Sequence[str | Path] | Mapping[str, Any] | None
+
+
+def load_restorer(
+    spec: ModelSpec | str | Path = "nano", weights: Weights = None, progress: Progress | None = None
+) -> Restorer:
+    """A model ready to restore: eval mode, linear blocks collapsed.
+
+    Args:
+        spec: a ModelSpec, a preset's name or the path of a YAML file.
+        weights: a checkpoint's path or URL, several paths (an autoencoder's two files), a mapping of tensors or
+            arrays, ``elir:TASK`` (the published file), ``packaged:NAME`` (comes with the package), ``random:SEED``
+            (stand-ins, for which the pictures mean nothing); None for the spec's own.
+        progress: told of downloads.
+
+    Raises:
+        ConfigError: a spec that describes no model. MissingInputError: no such file. UnavailableError: a URL that
+        cannot be fetched. DataError: damaged weights, or ones that do not fit the spec.
+    """
+    spec = load_spec(spec)
+    weights = spec.weights if weights is None else weights
+    if isinstance(weights, Sequence) and not isinstance(weights, str) and len(weights) == 1:
+        weights = weights[0]
+    if weights is None:
+        raise ConfigError(f"the model '{spec.name}' names no weights of its own", hint="give a checkpoint: --weights")
+    if isinstance(weights, str) and weights.startswith("random:"):
+        return _stand_in(spec, weights)
+    tensors, source = _gather(weights, progress or Silent())
+    restorer = Restorer(spec, expanded=_is_as_trained(tensors))
+    load_into(restorer, tensors, source.name)
+    collapse(restorer)
+    restorer.source = source
+    return restorer.eval().requires_grad_(False)
+
+
+def _gather(weights: Weights, progress: Progress) -> tuple[dict[str, Tensor], WeightSource]:
+    if isinstance(weights, Mapping):
+        tensors = canonical_names(
+            {name: torch.as_tensor(value) for name, value in weights.items()}, "the mapping given"
+        )
+        return tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
+    given = [weights] if isinstance(weights, str | Path) else list(weights or ())
+    if not given:
+        raise UsageError("no weights given")
+    tensors = {}
+    located = [_locate(item, progress) for item in given]
+    for path, _, _ in located:
+        part = read_checkpoint(path)
+        twice = sorted(set(part) & set(tensors))
+        if twice:
+            raise DataError(f"{path}: holds tensors that another file given holds too: {', '.join(twice[:5])}")
+        tensors |= part
+    hashes = [sha256_of(path) for path, _, _ in located]
+    digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return tensors, WeightSource(" + ".join(name for _, name, _ in located), located[0][2], digest, True)
+
+
+def _locate(item: str | Path, progress: Progress) -> tuple[Path, str, str]:
+    """Path on disk, a name that tells no path of this machine, and the kind of source."""
+    text = str(item)
+    if text.startswith("packaged:"):
+        return _packaged(text.removeprefix("packaged:")), text, "packaged"
+    if text.startswith("elir:"):
+        task = text.removeprefix("elir:")
+        if task not in PUBLISHED_TASKS:
+            raise UsageError(f"there is no published checkpoint '{text}'", hint=did_you_mean(task, PUBLISHED_TASKS))
+        return download(PUBLISHED_URL.format(task=task), progress), text, "published"
+    if text.startswith(("http://", "https://")):
+        return download(text, progress), Path(text.partition("?")[0].partition("#")[0]).name, "url"
+    return Path(item), Path(item).name, "file"
+
+
+def _packaged(name: str) -> Path:
+    path = Path(str(resources.files("elir_edge.families.elir") / "weights" / f"{name}.safetensors"))
+    if not path.is_file():
+        raise UsageError(f"no weights called '{name}' come with the package")
+    return path
+
+
+def _is_as_trained(tensors: Mapping[str, Tensor]) -> bool:
+    return any(name.endswith((".conv1.block.1.weight", ".final_block.block.3.weight")) for name in tensors)
+
+
+def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
+    """Values from a generator seeded by the seed and the tensor's name, scaled to keep activations near unit size."""
+    seed = weights.removeprefix("random:")
+    if not seed.isdecimal() or int(seed) >= 2**63:
+        raise UsageError(f"'{weights}': the seed must be a whole number below 2^63")
+    restorer = Restorer(spec)
+    tensors = {
+        name: torch.from_numpy(_draw(int(seed), name, tuple(tensor.shape)))
+        for name, tensor in restorer.state_dict().items()
+    }
+    restorer.load_state_dict(tensors)
+    restorer.source = WeightSource(weights, "random", tensors_sha256(tensors), False)
+    return restorer.eval().requires_grad_(False)
+
+
+def _draw(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape, dtype=np.float32)
+    if len(shape) > 1:
+        return values / np.float32(np.sqrt(np.prod(shape[1:])))
+    is_norm_scale = name.startswith("fmir.") and name.endswith("block.0.weight")
+    return np.float32(0.05) * values + np.float32(is_norm_scale)
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """A digest of names, shapes and float32 values, the same whatever kind of file they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}{tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].detach().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

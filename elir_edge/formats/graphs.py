@@ -1,0 +1,137 @@
+"""What a graph's ops are and how long its tensors live: enough to say, before any compiler runs, what it will need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.errors import UsageError, missing_package
+from elir_edge.formats.tflite.flatmodel import op_names, read_file, tensor_types
+
+FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op: ``inputs`` and ``outputs`` name activations, constants left out; ``shapes`` those of its inputs."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Ops in the order in which they run, the bytes of each activation, the outputs, the bytes of all constants."""
+
+    ops: tuple[Op, ...]
+    bytes: Mapping[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weight_bytes: int
+
+    def arena_bytes(self) -> int:
+        """The most bytes of activations alive at once: no arena that keeps whole tensors can be smaller."""
+        return max(self._alive_per_step())
+
+    def held_bytes(self) -> int:
+        """The same without tensors that only the very next op reads: a compiler may make those in stripes."""
+        last = self._last_use()
+        made = self._made_at()
+        passing = {name for name in made if last[name] - made[name] == 1 and name not in self.inputs}
+        return max(self._alive_per_step(passing))
+
+    def _alive_per_step(self, without: set[str] | None = None) -> list[int]:
+        last, made = self._last_use(), self._made_at()
+        change = [0] * (len(self.ops) + 1)
+        for name, size in self.bytes.items():
+            if name in made and name not in (without or ()):
+                change[max(made[name], 0)] += size
+                change[last[name] + 1] -= size
+        return [int(total) for total in np.cumsum(change)]
+
+    def _made_at(self) -> dict[str, int]:
+        made = dict.fromkeys(self.inputs, -1)
+        return made | {name: step for step, op in enumerate(self.ops) for name in op.outputs}
+
+    def _last_use(self) -> dict[str, int]:
+        last = {name: max(step, 0) for name, step in self._made_at().items()}
+        last |= {name: step for step, op in enumerate(self.ops) for name in op.inputs}
+        return last | dict.fromkeys(self.outputs, len(self.ops) - 1)
+
+
+def read_graph(path: Path) -> Graph:
+    """The graph of a .tflite or .onnx file. Raises UsageError for others, DataError for a damaged file."""
+    if path.suffix == ".tflite":
+        return _tflite(path)
+    if path.suffix == ".onnx":
+        return _onnx(path)
+    raise UsageError(f"{path}: the tensors of '{path.suffix}' files are not looked at", hint="give a .tflite or .onnx")
+
+
+def _tflite(path: Path) -> Graph:
+    model = read_file(path)
+    graph = model.subgraphs[0]
+    types = tensor_types(model)
+    shapes = [tuple(int(side) for side in tensor.shape) for tensor in graph.tensors]
+    constant = [_holds_data(model.buffers[tensor.buffer]) for tensor in graph.tensors]
+
+    def active(indices: Any) -> list[int]:
+        return [int(i) for i in indices if i >= 0 and not constant[i]]
+
+    ops = tuple(
+        Op(
+            name,
+            tuple(map(str, active(op.inputs))),
+            tuple(map(str, active(op.outputs))),
+            tuple(types[i] for i in (*active(op.inputs), *active(op.outputs))),
+            tuple(shapes[i] for i in (*active(op.inputs), *active(op.outputs))),
+        )
+        for name, op in zip(op_names(model), graph.operators, strict=True)
+    )
+    sizes = {
+        str(i): int(np.prod(shape)) * np.dtype(types[i]).itemsize for i, shape in enumerate(shapes) if not constant[i]
+    }
+    weights = sum(len(buffer.data) for buffer in model.buffers if _holds_data(buffer))
+    return Graph(ops, sizes, tuple(map(str, graph.inputs)), tuple(map(str, graph.outputs)), weights)
+
+
+def _holds_data(buffer: Any) -> bool:
+    return buffer.data is not None and len(buffer.data) > 0
+
+
+def _onnx(path: Path) -> Graph:
+    """Tensors between QuantizeLinear and DequantizeLinear count in the integers' width, the rest in fp16's."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_package("onnx", "qnn") from error
+    from elir_edge.formats.onnx.group_norm import shapes_of
+
+    model = onnx.load_model(path, load_external_data=False)
+    shapes = shapes_of(model)
+    constants = {item.name: item for item in model.graph.initializer}
+    quantized = {name for node in model.graph.node if node.op_type == "QuantizeLinear" for name in node.input[:1]}
+    alias: dict[str, str] = {}
+    ops = []
+    for node in model.graph.node:
+        inputs = tuple(alias.get(name, name) for name in node.input if name and name not in constants)
+        inputs = tuple(name for name in inputs if name not in constants)
+        if node.op_type in FREE_ONNX_OPS:
+            alias[node.output[0]] = inputs[0] if inputs else node.input[0]
+            if not inputs:
+                constants[node.output[0]] = constants[node.input[0]]
+            continue
+        ops.append(Op(node.op_type, inputs, tuple(node.output), (), tuple(shapes.get(name, ()) for name in inputs)))
+    graph_outputs = tuple(alias.get(item.name, item.name) for item in model.graph.output)
+    names = {name for op in ops for name in (*op.inputs, *op.outputs)}
+    sizes = {name: int(np.prod(shapes.get(name, (0,)))) * (1 if name in quantized else 2) for name in names}
+    weights = sum(item.ByteSize() for item in model.graph.initializer)
+    inputs = tuple(item.name for item in model.graph.input if item.name in names)
+    return Graph(tuple(ops), sizes, inputs, graph_outputs, weights)

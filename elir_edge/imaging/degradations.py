@@ -1,0 +1,133 @@
+"""What happens to pictures: the tasks of the ELIR paper, one function each, and the default model's own.
+
+Every degradation maps uint8 H x W x 3 to uint8 H x W x 3 and draws all its chance from the generator it is given, so
+that a seed decides everything. Noise is in units of the 8-bit scale, blur in pixels. Resizing is Pillow's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from elir_edge.errors import ConfigError, DataError, did_you_mean
+from elir_edge.imaging.blind import blind_x4
+from elir_edge.imaging.pixels import add_noise, blur, jpeg, resize
+
+NOISE_MAX = 55.0
+BLUR_SHARE, BLUR_MIN, BLUR_MAX = 0.2, 0.3, 1.0
+JPEG_SHARE, JPEG_MIN, JPEG_MAX = 0.25, 60, 95
+
+FACE_BLUR_TAPS = 41
+HIDDEN_SHARE = 0.9
+SMALLEST_SIDE = 16
+
+
+def restoration(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """The default model's task, in this order:
+
+    1. one picture in five: Gaussian blur, standard deviation U(0.3, 1.0) pixels;
+    2. every picture: Gaussian noise, standard deviation U(0, 55), the same for all pixels and channels of a picture,
+       independent between them, rounded and clipped to 8 bit;
+    3. one picture in four: JPEG (4:2:0) of quality U{60..95}.
+    """
+    if rng.uniform() < BLUR_SHARE:
+        image = blur(image, rng.uniform(BLUR_MIN, BLUR_MAX))
+    image = add_noise(image, rng.uniform(0.0, NOISE_MAX), rng)
+    if rng.uniform() < JPEG_SHARE:
+        image = jpeg(image, int(rng.integers(JPEG_MIN, JPEG_MAX + 1)))
+    return image
+
+
+def bfr(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Blind faces: blur (41 taps, U(0.1, 15)), shrink by U(1/1.2, 32), noise U(0, 20), JPEG U{30..100}, back to size.
+
+    Both resizes are bilinear.
+    """
+    height, width = image.shape[:2]
+    image = blur(image, rng.uniform(0.1, 15.0), taps=FACE_BLUR_TAPS)
+    divisor = rng.uniform(1.0 / 1.2, 32.0)
+    image = resize(image, max(1, round(height / divisor)), max(1, round(width / divisor)), "bilinear")
+    image = add_noise(image, rng.uniform(0.0, 20.0), rng)
+    return resize(jpeg(image, int(rng.integers(30, 101))), height, width, "bilinear")
+
+
+def sr(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Faces, eight times too small: bicubic to an eighth, noise 12.8, every pixel repeated 8 x 8 (nearest-exact)."""
+    height, width = image.shape[:2]
+    small = resize(image, max(1, height // 8), max(1, width // 8), "bicubic")
+    return resize(add_noise(small, 12.8, rng), height, width, "nearest")
+
+
+def denoising(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Gaussian noise of standard deviation 89.6, 0.35 of full scale, rounded and clipped to 8 bit."""
+    return add_noise(image, 89.6, rng)
+
+
+def inpainting(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """90% of the pixels, drawn without replacement, set to 0 in all channels; then noise 25.6."""
+    pixels = image.shape[0] * image.shape[1]
+    hidden = rng.permutation(pixels)[: round(HIDDEN_SHARE * pixels)]
+    masked = image.reshape(pixels, 3).copy()
+    masked[hidden] = 0
+    return add_noise(masked.reshape(image.shape), 25.6, rng)
+
+
+def bsr(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """Blind x4: Real-ESRGAN's two-stage pipeline down to a quarter (see ``blind``), then bicubic back to size."""
+    small = blind_x4(image, rng)
+    return resize(small, image.shape[0], image.shape[1], "bicubic")
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A task: its ``name``, what it does in one ``line``, ``apply``, and the ``size`` of the square it works on.
+
+    ``size`` None: pictures keep theirs.
+    """
+
+    name: str
+    line: str
+    apply: Callable[[np.ndarray, Generator], np.ndarray]
+    size: int | None = None
+
+
+DEGRADATIONS = {
+    degradation.name: degradation
+    for degradation in (
+        Degradation("restoration", "noise up to 55/255, mild blur, mild JPEG: the default model's task", restoration),
+        Degradation("bfr", "blind face restoration: blur, shrinking, noise, JPEG", bfr, 512),
+        Degradation("sr", "8x super-resolution of faces", sr, 256),
+        Degradation("denoising", "Gaussian noise of 0.35 of full scale", denoising, 256),
+        Degradation("inpainting", "90% of the pixels gone, and noise", inpainting, 256),
+        Degradation("bsr", "blind 4x super-resolution, Real-ESRGAN's pipeline", bsr),
+    )
+}
+
+
+def find_degradation(task: str) -> Degradation:
+    """The degradation of that name. Raises ConfigError for an unknown one."""
+    if task not in DEGRADATIONS:
+        raise ConfigError(f"there is no task '{task}'", hint=did_you_mean(task, DEGRADATIONS))
+    return DEGRADATIONS[task]
+
+
+def degrade(image: np.ndarray, task: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(clean at the task's size, degraded), both uint8 H x W x 3. The same picture, task and seed give the same bytes.
+
+    Raises ConfigError for an unknown task, DataError for an array that is no picture or smaller than 16 x 16.
+    """
+    degradation = find_degradation(task)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < SMALLEST_SIDE:
+        raise DataError(f"expected uint8 H x W x 3 of at least {SMALLEST_SIDE} pixels, got {image.dtype} {image.shape}")
+    clean = image if degradation.size is None else square(image, degradation.size)
+    return clean, degradation.apply(clean, np.random.default_rng(seed))
+
+
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """The largest centred square, bicubically resized to ``size`` x ``size``."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return resize(image[top : top + side, left : left + side], size, size, "bicubic")

@@ -1,0 +1,132 @@
+"""Pictures in, pictures out: files <-> RGB arrays, with a stated conversion for every kind of picture."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from elir_edge.core.publish import write_file
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
+
+MAX_PIXELS = 178_000_000
+MAX_16_BITS = 65535
+READ_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+READ_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+WRITE_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """The picture at ``path`` as uint8 H x W x 3, RGB 0..255.
+
+    Stated conversions: EXIF rotation is applied; transparency is blended onto white; palette and CMYK become RGB; grey
+    is repeated; 16 bits keep their upper 8; of a camera's multi-picture JPEG the first is taken.
+
+    Raises MissingInputError where there is no file, DataError for one that is damaged or cut short, of another format
+    than JPEG, PNG, WebP, BMP, TIFF or PPM, of more than 178 million pixels or 16 bits, or of several pages or frames.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=READ_FORMATS) as image:
+                _check(image, path)
+                image.load()
+                return _rgb(ImageOps.exif_transpose(image), path)
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{path}: not a picture of a known format, or damaged", hint=f"known: {', '.join(READ_FORMATS)}"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: more than {MAX_PIXELS} pixels") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: damaged or cut short ({error})") from error
+
+
+def write_picture(path: str | Path, pixels: np.ndarray) -> None:
+    """Write uint8 H x W x 3 as the format that ``path``'s ending names, in one step.
+
+    Raises UsageError for an unknown ending, OutputError where the format cannot hold the picture, OutputError or
+    StorageError where it cannot be written.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    encoded = io.BytesIO()
+    options = {"quality": 95} if picture_format(path) in ("JPEG", "WEBP") else {}
+    try:
+        Image.fromarray(pixels).save(encoded, picture_format(path), **options)
+    except (OSError, ValueError) as error:
+        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise OutputError(f"{path}: {size} pixels do not fit into this format ({error})", hint="use .png") from error
+    write_file(path, encoded.getvalue())
+
+
+def picture_format(path: Path) -> str:
+    """The format that a file's ending names. Raises UsageError for an unknown one."""
+    suffix = path.suffix.lower()
+    if suffix not in WRITE_FORMATS:
+        raise UsageError(f"{path}: cannot write '{suffix}' pictures", hint=f"known: {', '.join(WRITE_FORMATS)}")
+    return WRITE_FORMATS[suffix]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files directly inside ``folder``, by name. Raises MissingInputError, DataError if there is none."""
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder}: no such folder")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in READ_SUFFIXES and path.is_file())
+    if not found:
+        raise DataError(f"{folder}: holds no pictures", hint=f"looked for {', '.join(READ_SUFFIXES)}")
+    return found
+
+
+def builtin_photograph(name: str) -> np.ndarray:
+    """One of the photographs that come with the package, uint8 H x W x 3."""
+    return read_picture(Path(str(resources.files("elir_edge.imaging") / "data" / f"{name}.jpg")))
+
+
+def fit_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale (bicubic) so that the picture covers ``height`` x ``width``, and cut out its centre."""
+    from PIL import Image, ImageOps
+
+    return np.asarray(ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.BICUBIC))
+
+
+def _check(image, path: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS} in all")
+    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    if frames > 1:
+        raise DataError(f"{path}: {frames} pages or frames; only single pictures are read")
+
+
+def _rgb(image, path: Path) -> np.ndarray:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    from PIL import Image
+
+    if image.mode == "F":
+        raise DataError(f"{path}: floating point pixels, whose range nobody states", hint="save it with 8 or 16 bits")
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        grey = np.asarray(image)
+        if grey.min() < 0 or grey.max() > MAX_16_BITS:
+            raise DataError(f"{path}: pixels of 32 bits", hint="save it with 8 or 16 bits")
+        image = Image.fromarray((grey // 256).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"))

@@ -1,0 +1,111 @@
+"""The order of the rewrites, and what each of them saved."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from elir_edge.artifacts.signature import GraphForm, parse_size
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.elir.rewrites.fold_latent_bound import fold_latent_bound
+from elir_edge.families.elir.rewrites.fold_noise import fold_noise
+from elir_edge.families.elir.rewrites.fold_pixel_range import fold_pixel_range
+from elir_edge.families.elir.rewrites.fold_projection import fold_projection
+from elir_edge.families.elir.rewrites.fold_residual_scale import fold_residual_scale
+from elir_edge.families.elir.rewrites.fold_time import fold_time
+from elir_edge.imaging.noise import NoiseContract
+from elir_edge.lowering.collapse import collapse, has_linear_blocks
+from elir_edge.lowering.norm import NormForm, set_norm_form
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.lowering.unroll import unroll
+
+REWRITES: tuple[Callable[[StaticRestorer], None], ...] = (
+    fold_time,
+    fold_projection,
+    fold_residual_scale,
+    fold_latent_bound,
+    fold_noise,
+    fold_pixel_range,
+)
+
+
+@dataclass(frozen=True)
+class GraphCost:
+    """What one picture costs: ``ops`` executed, numbers stored, GFLOP (multiply and add counted as 2)."""
+
+    rewrite: str
+    ops: int
+    parameters: int
+    gflop: float
+
+
+def lower(
+    restorer: Restorer,
+    size: int | str | tuple[int, int] | None = None,
+    noise: str = "baked:0",
+    io: str = "float",
+    layout: str = "NCHW",
+    latent_layout: str = "NCHW",
+    norm: str = NormForm.NATIVE,
+    on_rewrite: Callable[[str, StaticRestorer], None] | None = None,
+) -> StaticRestorer:
+    """The static graph of ``restorer`` for images of ``size`` (height, width), equal to it up to rounding.
+
+    Args:
+        restorer: the model; it is not changed, and untouched weights stay shared with it.
+        size: pixels, a side or (height, width); None for the spec's own.
+        noise: ``baked:SEED``, ``input`` (a second argument, standard normal) or ``zero``.
+        io: ``float`` for [0, 1], ``uint8`` for 0..255.
+        layout: ``NCHW`` or ``NHWC``, of the images. latent_layout: likewise, of noise and stages.
+        norm: ``native`` GroupNorm, or ``pointwise``: spatial means and 1x1 convolutions, no transpose, no reshape.
+        on_rewrite: called after each rewrite with its name and the graph as it then is.
+
+    Raises:
+        UsageError: an option that is none of the above. ConfigError: a size that the network cannot take.
+    """
+    norm_form = NormForm.parse(norm)
+    height, width = parse_size(size, restorer.spec)
+    form = GraphForm(height, width, NoiseContract.parse(noise), io, layout, latent_layout)
+    tell = on_rewrite or (lambda name, graph: None)
+    graph = unroll(restorer, form)
+    tell("unroll", graph)
+    if has_linear_blocks(graph):
+        graph = unroll(collapse(_private_copy(restorer)), form)  # type: ignore[arg-type]
+        tell("collapse", graph)
+    for rewrite in REWRITES:
+        rewrite(graph)
+        tell(rewrite.__name__, graph)
+    set_norm_form(graph, norm_form)
+    tell(f"norm form: {norm}", graph)
+    return graph.eval().requires_grad_(False)
+
+
+def measure(name: str, graph: StaticRestorer) -> GraphCost:
+    """Count ops, stored numbers and GFLOP of one picture, on tensors without data."""
+    parameters = graph.parameter_count()
+    meta = copy.deepcopy(graph).to("meta")
+    with FlopCounterMode(display=False) as flops, _OpCounter() as ops:
+        meta(*meta.example_inputs())
+    return GraphCost(name, ops.count, parameters, flops.get_total_flops() / 1e9)
+
+
+class _OpCounter(TorchDispatchMode):
+    """Counts what a runtime would have to run: views are free, transposes that the layout implies too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+        self.count += not func.is_view and "detach" not in func.name()
+        return func(*args, **(kwargs or {}))
+
+
+def _private_copy(restorer: Restorer) -> Restorer:
+    with torch.no_grad():
+        return copy.deepcopy(restorer)

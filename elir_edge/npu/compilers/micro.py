@@ -1,0 +1,160 @@
+"""tflite-micro: nothing to compile, but an arena to size, a list of ops to link, and an interpreter to try them in.
+
+The interpreter runs in a process of its own: it tells its memory on stderr only, and what it cannot run may end it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import elir_edge
+from elir_edge.artifacts.golden import Golden, feeds_of, has_golden, load_golden, own_rounding_db
+from elir_edge.errors import missing_package
+from elir_edge.formats.tflite.flatmodel import op_names, read_file
+from elir_edge.imaging.comparison import compare
+from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+
+TRIAL_ARENA = 1 << 30
+MAX_REASON = 300
+GREY = 128
+ALLOCATED = re.compile(r"Arena allocation total (\d+) bytes")
+SPECIAL_NAMES = {"PADV2": "PadV2", "RELU6": "Relu6"}
+CHILD = """
+import sys
+sys.path.append(sys.argv[1])
+from elir_edge.npu.compilers.micro import interpret
+interpret(*sys.argv[2:])
+"""
+
+
+def compile_job(job: Job) -> Compilation:
+    """Run the golden picture, or a grey one, in tflite-micro's interpreter; copy the file, write the resolver."""
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise missing_package("tflite-micro", "micro")
+    source = job.artifact.path
+    names = op_names(read_file(source))
+    unknown = tuple(name for name in names if name not in job.device.shared.ops)
+    if unknown:
+        return Compilation((), len(names), unknown)
+    golden = load_golden(job.artifact) if has_golden(job.artifact) else None
+    if golden is None:
+        job.progress.note("note: no golden file beside the artifact: its picture is not compared")
+    with job.progress.stage("running it in the interpreter of tflite-micro"):
+        arena, picture, error = _interpreted(job, golden)
+    if error:
+        return Compilation((), len(names), compiled=False, problems=(f"tflite-micro cannot run it and said: {error}",))
+    figures: dict[str, Any] = {"arena_bytes": arena}
+    problems = [] if golden is None else _compared(job, picture, golden, figures)
+    model, resolver = job.folder / f"{job.stem}.tflite", job.folder / f"{job.stem}_ops.h"
+    shutil.copyfile(source, model)
+    resolver.write_text(resolver_header(job.stem, names, arena), encoding="utf-8")
+    memory = job.device.memory
+    used = {memory.arena: arena / KIB} if memory.arena else {}
+    if memory.weights:
+        used[memory.weights] = used.get(memory.weights, 0.0) + model.stat().st_size / KIB
+    rounded = {name: round(kib, 1) for name, kib in used.items()}
+    return Compilation((model, resolver), len(names), (), rounded, figures, tuple(problems))
+
+
+def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
+    """A C++ header that registers exactly the ops in ``names`` with tflite-micro and states the arena's size."""
+    ops = sorted({adder(name) for name in names})
+    guard = re.sub(r"\W", "_", f"{stem}_ops_h".upper())
+    return "\n".join(
+        [
+            "// Written by elir-edge compile: the operators of the model, and the arena that they needed.",
+            f"#ifndef {guard}",
+            f"#define {guard}",
+            "",
+            '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"',
+            "",
+            "namespace elir {",
+            "",
+            f"constexpr int kOps = {len(ops)};",
+            f"constexpr int kArenaBytes = {arena_bytes};  // as the interpreter told on a 64-bit machine",
+            "",
+            "using OpResolver = tflite::MicroMutableOpResolver<kOps>;",
+            "",
+            "inline TfLiteStatus RegisterOps(OpResolver& resolver) {",
+            *(f"  if (resolver.{op}() != kTfLiteOk) return kTfLiteError;" for op in ops),
+            "  return kTfLiteOk;",
+            "}",
+            "",
+            "}  // namespace elir",
+            "",
+            f"#endif  // {guard}",
+            "",
+        ]
+    )
+
+
+def adder(name: str) -> str:
+    """The resolver's method for an op of the schema's name: CONV_2D -> AddConv2D."""
+    words = (word if word == "2D" else word.capitalize() for word in name.split("_"))
+    return "Add" + SPECIAL_NAMES.get(name, "".join(words))
+
+
+def _interpreted(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]:
+    """Arena bytes, the picture H x W x 3, and what went wrong, if anything."""
+    height, width = job.artifact.manifest.size
+    shown = golden or Golden(np.full((height, width, 3), GREY, np.uint8), None, np.empty(0))
+    given, result = job.folder / "feeds.npz", job.folder / "restored.npy"
+    np.savez(given, allow_pickle=False, **feeds_of(job.artifact.manifest, shown))
+    root = str(Path(elir_edge.__file__).absolute().parents[1])
+    arguments = [str(job.artifact.path.absolute()), str(given), str(result)]
+    child = subprocess.run([sys.executable, "-P", "-c", CHILD, root, *arguments], capture_output=True)
+    said = child.stderr.decode(errors="replace")
+    total = ALLOCATED.search(said)
+    if child.returncode or total is None or not result.is_file():
+        lines = [line for line in said.splitlines() if line and not line.startswith(("Traceback", " "))]
+        return 0, shown.pixels, " ".join(lines)[:MAX_REASON] or f"nothing (status {child.returncode})"
+    return int(total[1]), np.load(result, allow_pickle=False)[0], ""
+
+
+def interpret(model: str, feeds: str, result: str) -> None:
+    """In the child: run the model once, write its output, tell the arena on stderr."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    arrays = dict(np.load(feeds, allow_pickle=False))
+    interpreter = runtime.Interpreter.from_file(model, arena_size=TRIAL_ARENA)
+    order = _input_order(model)
+    for index, name in enumerate(order):
+        interpreter.set_input(arrays[name], index)
+    interpreter.invoke()
+    np.save(result, interpreter.get_output(0))
+    interpreter.print_allocations()
+
+
+def _input_order(model: str) -> list[str]:
+    graph = read_file(Path(model)).subgraphs[0]
+    return [graph.tensors[index].name.decode() for index in graph.inputs]
+
+
+def _compared(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, Any]) -> list[str]:
+    item = compare(picture, golden.restored)
+    limit = own_rounding_db(job.artifact.manifest)
+    figures |= {"psnr_to_recorded_db": round(item.psnr_db, 2), "allowed_db": limit}
+    if item.problem or item.psnr_db < limit:
+        found = item.problem or f"{item.psnr_db:.1f} dB"
+        return [f"its picture is {found} from the recorded one, {limit} dB is asked"]
+    return []
+
+
+COMPILER = Compiler(
+    name="micro",
+    description="tflite-micro",
+    takes=".tflite",
+    suffixes=(".tflite", "_ops.h"),
+    package="tflite-micro",
+    extra="micro",
+    advice="give it a .tflite of precision int8: elir-edge export --target tflite --precision int8",
+    compile=compile_job,
+)

@@ -1,0 +1,157 @@
+"""Qualcomm's HTP compiler and its simulator, both inside onnxruntime-qnn: quantized ONNX in, a context binary out.
+
+Both run in a process of their own: they are native, talkative, and register a library for the whole process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import elir_edge
+from elir_edge.artifacts.golden import feeds_of, has_golden, load_golden, own_rounding_db
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.errors import DataError, missing_package
+from elir_edge.imaging.comparison import compare
+from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+
+PROVIDER = "QNNExecutionProvider"
+CONTEXT = "EPContext"
+BOUNDARY = ("QuantizeLinear", "DequantizeLinear")
+MAX_REASON = 300
+CHILD = """
+import json, os, sys
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+sys.path.append(sys.argv[1])
+from elir_edge.npu.compilers import qnn
+with answer:
+    json.dump(getattr(qnn, sys.argv[2])(*json.loads(sys.argv[3])), answer)
+"""
+
+
+def compile_job(job: Job) -> Compilation:
+    """One context binary for the whole graph; then the golden picture through it on the simulator."""
+    for module, package in (("onnx", "onnx"), ("onnxruntime_qnn", "onnxruntime-qnn")):
+        if importlib.util.find_spec(module) is None:
+            raise missing_package(package, "qnn")
+    import onnx
+
+    from elir_edge.formats.onnx.group_norm import as_instance_norm
+
+    model = as_instance_norm(onnx.load_model(job.artifact.path, load_external_data=False))
+    prepared, context = job.folder / "prepared.onnx", job.folder / f"{job.stem}.onnx"
+    prepared.write_bytes(model.SerializeToString(deterministic=True))
+    ops = [node.op_type for node in model.graph.node if node.op_type not in BOUNDARY]
+    with job.progress.stage(f"compiling for {job.device.name}"):
+        told = _in_child("compile_context", str(prepared), str(context), job.device.options)
+    if "error" in told or not context.is_file():
+        return Compilation(
+            (), len(ops), compiled=False, problems=(f"the HTP compiler said: {told.get('error', 'nothing')}",)
+        )
+    left = [node.op_type for node in onnx.load_model(context).graph.node]
+    contexts, cpu_ops = left.count(CONTEXT), [name for name in left if name not in (CONTEXT, *BOUNDARY)]
+    problems = [] if contexts == 1 else [f"the graph is cut into {contexts} contexts, with the CPU between them"]
+    figures: dict[str, Any] = {"contexts": contexts, "compile_seconds": told["seconds"]}
+    if job.simulate and not problems and not cpu_ops:
+        problems += _simulate(job, context, figures)
+    size = context.stat().st_size / KIB
+    return Compilation((context,), len(ops), tuple(cpu_ops), {"dram": round(size, 1)}, figures, tuple(problems))
+
+
+def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
+    """Add the simulator's figures; gives what is wrong with its picture."""
+    if not has_golden(job.artifact):
+        job.progress.note("note: no golden file beside the artifact, so the simulator has nothing to compare with")
+        return []
+    golden = load_golden(job.artifact)
+    feeds, result = job.folder / "feeds.npz", job.folder / "restored.npy"
+    np.savez(feeds, allow_pickle=False, **feeds_of(job.artifact.manifest, golden))
+    with job.progress.stage("running the golden picture on the simulator"):
+        told = _in_child("simulate", str(context), str(feeds), str(result), job.device.options)
+    if "error" in told or not result.is_file():
+        return [f"the simulator said: {told.get('error', 'nothing')}"]
+    picture = np.load(result, allow_pickle=False)[0]
+    item = compare(picture if job.artifact.manifest.layout == "NHWC" else picture.transpose(1, 2, 0), golden.restored)
+    limit = own_rounding_db(job.artifact.manifest)
+    figures |= {"psnr_to_cpu_db": round(item.psnr_db, 2), "allowed_db": limit, "simulator_seconds": told["seconds"]}
+    if item.problem or item.psnr_db < limit:
+        return [
+            f"the simulator's picture is {item.problem or f'{item.psnr_db:.1f} dB'} from the CPU's, {limit} dB is asked"
+        ]
+    return []
+
+
+def compile_context(source: str, context: str, options: dict[str, str]) -> dict[str, Any]:
+    """In the child: write the model whose nodes are context binaries. Gives seconds, or the error."""
+    import onnxruntime
+
+    session_options = _session_options(options)
+    session_options.add_session_config_entry("ep.context_enable", "1")
+    session_options.add_session_config_entry("ep.context_file_path", context)
+    session_options.add_session_config_entry("ep.context_embed_mode", "1")
+    began = time.perf_counter()
+    try:
+        onnxruntime.InferenceSession(source, session_options)
+    except Exception as error:  # a native library's errors have no class of their own
+        return {"error": " ".join(str(error).split())[:MAX_REASON]}
+    return {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def simulate(context: str, feeds: str, result: str, options: dict[str, str]) -> dict[str, Any]:
+    """In the child: run a compiled model on this machine's processor, as the HTP would. Gives seconds, or the error."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(context, _session_options(options))
+        began = time.perf_counter()
+        (restored,) = session.run([RESTORED], dict(np.load(feeds, allow_pickle=False)))
+    except Exception as error:  # as above
+        return {"error": " ".join(str(error).split())[:MAX_REASON]}
+    np.save(result, restored)
+    return {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def _session_options(options: dict[str, str]) -> Any:
+    import onnxruntime
+    import onnxruntime_qnn
+
+    onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
+    devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == PROVIDER]
+    session_options = onnxruntime.SessionOptions()
+    settings = {"backend_path": onnxruntime_qnn.get_qnn_htp_path()} | options
+    session_options.add_provider_for_devices(devices[:1], settings)
+    return session_options
+
+
+def _in_child(function: str, *arguments: Any) -> dict[str, Any]:
+    root = str(Path(elir_edge.__file__).absolute().parents[1])
+    command = [sys.executable, "-P", "-c", CHILD, root, function, json.dumps(arguments)]
+    child = subprocess.run(command, capture_output=True)
+    if child.returncode:
+        last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        return {"error": f"it ended with status {child.returncode} {' '.join(last)}"[:MAX_REASON]}
+    try:
+        told: dict[str, Any] = json.loads(child.stdout)
+    except ValueError as error:
+        raise DataError("the HTP compiler's process gave no answer") from error
+    return told
+
+
+COMPILER = Compiler(
+    name="qnn",
+    description="Qualcomm's HTP compiler",
+    takes=".onnx",
+    suffixes=(".onnx",),
+    package="onnxruntime-qnn",
+    extra="qnn",
+    advice="the HTP wants a quantized graph: elir-edge export --target onnx --precision int8",
+    compile=compile_job,
+)

@@ -1,0 +1,121 @@
+"""Vela, Arm's offline compiler for Ethos-U: an int8 .tflite in, one with command streams out."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from elir_edge.errors import DataError, missing_package
+from elir_edge.formats.tflite.flatmodel import custom_codes, op_names, read_file
+from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+from elir_edge.npu.device import KnownDevice
+
+CONFIGURATION = "Arm/vela.ini"
+CACHED = "Dedicated_Sram"
+CACHE_SHARES = (0.96, 0.92, 0.88, 0.8)
+OVERRUN = "Failed to allocate tensors"
+NPU_OP = "ethos-u"
+MAX_REASON = 300
+MEMORIES = {"sram": "sram_memory_used", "dram": "dram_memory_used", "flash": "off_chip_flash_memory_used"}
+
+
+def compile_job(job: Job) -> Compilation:
+    """Compile for speed; where the arena then exceeds the device's, once more for size.
+
+    Where the SRAM is a cache, Vela's schedule may need more of it than it was told of, and Vela then gives up; told of
+    a little less, it succeeds within what is there.
+    """
+    if importlib.util.find_spec("ethosu") is None:
+        raise missing_package("ethos-u-vela", "vela")
+    first = _vela(job, "Performance")
+    memory = job.device.memory
+    if memory.arena == "sram" and first.memory_kib.get("sram", 0) > memory.sram_kib:
+        return _vela(job, "Size")
+    for share in CACHE_SHARES if _is_cached(job.device) else ():
+        if first.compiled or not any(OVERRUN in problem for problem in first.problems):
+            break
+        first = _vela(job, "Performance", int(memory.sram_kib * share))
+    return first
+
+
+def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
+    source = job.artifact.path
+    ops = len(op_names(read_file(source)))
+    folder = job.folder / f"{optimise}-{cache_kib}"
+    command = [sys.executable, "-m", "ethosu.vela", str(source.absolute()), *_options(job.device, cache_kib)]
+    with job.progress.stage(f"Vela for {job.device.name}, optimising {optimise.lower()}"):
+        done = subprocess.run([*command, "--optimise", optimise, "--output-dir", str(folder)], capture_output=True)
+    compiled = folder / f"{source.stem}_vela.tflite"
+    summaries = list(folder.glob("*_summary_*.csv"))
+    if done.returncode or not compiled.is_file() or len(summaries) != 1:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["nothing"]
+        return Compilation((), ops, compiled=False, problems=(f"Vela could not compile it and said: {_reason(said)}",))
+    result = compiled.rename(folder / f"{job.stem}.tflite")
+    summary = _summary(summaries[0])
+    return Compilation(
+        files=(result,),
+        ops=ops,
+        cpu_ops=_cpu_ops(result),
+        memory_kib={name: round(float(summary[key]), 1) for name, key in MEMORIES.items() if float(summary[key])},
+        figures=_figures(summary, optimise) if float(summary["cycles_total"]) else {},
+    )
+
+
+def _is_cached(device: KnownDevice) -> bool:
+    return dict(device.options).get("memory-mode", "").startswith(CACHED)
+
+
+def _options(device: KnownDevice, cache_kib: int | None) -> list[str]:
+    options = dict(device.options)
+    if "system-config" in options:
+        options.setdefault("config", CONFIGURATION)
+    if cache_kib is not None:
+        options["arena-cache-size"] = str(cache_kib * KIB)
+    elif _is_cached(device):
+        options.setdefault("arena-cache-size", str(device.memory.sram_kib * KIB))
+    return [item for key, value in options.items() for item in (f"--{key}", value)]
+
+
+def _figures(summary: dict[str, str], optimise: str) -> dict[str, Any]:
+    return {
+        "inferences_per_second": round(float(summary["inferences_per_second"]), 2),
+        "cycles": int(float(summary["cycles_total"])),
+        "clock_mhz": round(float(summary["core_clock"]) / 1e6),
+        "macs": int(float(summary["nn_macs"])),
+        "optimised_for": optimise.lower(),
+    }
+
+
+def _cpu_ops(path: Path) -> tuple[str, ...]:
+    """What is not a command stream in the compiled file; its exit status is no witness."""
+    model = read_file(path)
+    return tuple(name for name, custom in zip(op_names(model), custom_codes(model), strict=True) if custom != NPU_OP)
+
+
+def _summary(path: Path) -> dict[str, str]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if len(rows) != 1 or "inferences_per_second" not in rows[0]:
+        raise DataError(f"{path.name}: not the summary that Vela 5 writes")
+    return rows[0]
+
+
+def _reason(lines: list[str]) -> str:
+    at = next((i for i, line in enumerate(lines) if "Error" in line), len(lines) - 1)
+    return " ".join(line.strip() for line in lines[at:])[:MAX_REASON]
+
+
+COMPILER = Compiler(
+    name="vela",
+    description="Vela, for Arm Ethos-U,",
+    takes=".tflite",
+    suffixes=(".tflite",),
+    package="ethos-u-vela",
+    extra="vela",
+    advice="Ethos-U computes integers only: elir-edge export --target tflite --precision int8",
+    compile=compile_job,
+)

@@ -1,0 +1,149 @@
+"""Devices that artifacts are compiled for: data files that say what they have and what they can. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from elir_edge.errors import ConfigError, MissingInputError, UsageError, did_you_mean
+from elir_edge.families.spec import MAX_YAML_BYTES, build_dataclass, parse_yaml
+
+SUFFIXES = (".yaml", ".yml")
+MEMORIES = ("sram", "dram", "flash")
+FIGURES = ("estimated", "simulated")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """KiB of each kind of memory, 0 where there is none; which of them holds activations and which weights.
+
+    An empty name leaves that part without a limit.
+    """
+
+    sram_kib: int = 0
+    dram_kib: int = 0
+    flash_kib: int = 0
+    arena: str = ""
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        for part, name in (("arena", self.arena), ("weights", self.weights)):
+            if name and not (name in MEMORIES and self.kib(name) > 0):
+                raise ConfigError(f"memory.{part} is '{name}', of which the device has none", hint=f"give {name}_kib")
+
+    def kib(self, name: str) -> int:
+        """The size of the memory called ``name``."""
+        return int(getattr(self, f"{name}_kib"))
+
+
+@dataclass(frozen=True)
+class DeviceEntry:
+    """One device of a family: ``options`` are the compiler's, ``key=value``; ``chip`` where it is found."""
+
+    name: str
+    memory: Memory = dataclasses.field(default_factory=Memory)
+    options: tuple[str, ...] = ()
+    chip: str = ""
+
+
+@dataclass(frozen=True)
+class DeviceFile:
+    """A family of devices with one compiler and one set of operators, as a file states it.
+
+    ``figures`` says where figures come from, ``estimated`` or ``simulated``; ``types`` are those of feature maps;
+    ``mean_elements_int16`` and ``resize_factors`` limit the ops of those names, 0 and none meaning no limit.
+    """
+
+    family: str
+    compiler: str
+    figures: str
+    about: str
+    types: tuple[str, ...]
+    ops: tuple[str, ...]
+    devices: tuple[DeviceEntry, ...]
+    mean_elements_int16: int = 0
+    resize_factors: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.figures not in FIGURES:
+            raise ConfigError(f"figures is '{self.figures}'", hint=f"known: {', '.join(FIGURES)}")
+        if not self.devices:
+            raise ConfigError("the file names no device")
+
+
+@dataclass(frozen=True)
+class KnownDevice:
+    """One device with what its family shares."""
+
+    entry: DeviceEntry
+    shared: DeviceFile
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.entry.name
+
+    @property
+    def memory(self) -> Memory:
+        """What it has."""
+        return self.entry.memory
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The compiler's options for it."""
+        return dict(option.split("=", 1) for option in self.entry.options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        shared = {key: value for key, value in dataclasses.asdict(self.shared).items() if key != "devices"}
+        return dataclasses.asdict(self.entry) | shared
+
+
+def known_devices() -> dict[str, KnownDevice]:
+    """The devices that come with the package, by name."""
+    folder = resources.files("elir_edge.npu") / "devices"
+    found: dict[str, KnownDevice] = {}
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(SUFFIXES):
+            found |= _parse(file.read_text(encoding="utf-8"), file.name)
+    return found
+
+
+def get_device(name: str) -> KnownDevice:
+    """The known device called ``name``, or the one that the YAML file of that path describes.
+
+    Raises UsageError, naming the nearest, for an unknown name or a file of several devices; MissingInputError where
+    there is no such file, ConfigError where it describes no device.
+    """
+    if not name.endswith(SUFFIXES):
+        known = known_devices()
+        if name not in known:
+            raise UsageError(f"there is no device '{name}'", hint=did_you_mean(name, known))
+        return known[name]
+    path = Path(name)
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, which no device file is")
+    found = _parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    if len(found) != 1:
+        raise UsageError(f"{path}: describes {', '.join(found)}", hint="keep the one that is meant")
+    return next(iter(found.values()))
+
+
+def _parse(text: str, where: str) -> dict[str, KnownDevice]:
+    try:
+        shared: DeviceFile = build_dataclass(DeviceFile, parse_yaml(text, where), where)
+    except TypeError as error:  # a key that every file has
+        raise ConfigError(f"{where}: {error}".replace("DeviceFile.__init__() ", "")) from error
+    except ConfigError as error:
+        if str(error).startswith(where):
+            raise
+        raise ConfigError(f"{where}: {error}", hint=error.hint) from error
+    for entry in shared.devices:
+        if not all("=" in option for option in entry.options):
+            raise ConfigError(f"{where}: the options of '{entry.name}' are not all of the form key=value")
+    return {entry.name: KnownDevice(entry, shared) for entry in shared.devices}

@@ -1,0 +1,203 @@
+"""The verdict before the work: whether a model fits a device, what would leave its NPU, and what would mend that."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from elir_edge.artifacts.artifact import Artifact
+from elir_edge.families.spec import ModelSpec
+from elir_edge.formats.graphs import Graph, Op, read_graph
+from elir_edge.npu.compile import KIB
+from elir_edge.npu.device import KnownDevice
+
+PRECISIONS = ("fp32", "fp16", "int8")
+STRIPES, STRIPE_BUFFERS = 4 / 3, 64 * KIB
+STRIPING = "vela"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a model fits. ``verdict`` is ``yes``, ``no``, or ``tight``: only if the compiler works in stripes.
+
+    ``arena_kib`` is the most that whole activations take at once, ``striped_kib`` what may remain of it in stripes
+    (None where the compiler makes none); ``leaving`` counts the ops that would leave the NPU, by op and reason;
+    ``problems`` are why not, ``changes`` what would mend that.
+    """
+
+    verdict: str
+    device: str
+    model: str
+    precision: str
+    size: tuple[int, int]
+    weights_kib: int
+    arena_kib: int
+    striped_kib: int | None
+    ops: int
+    leaving: dict[str, int]
+    problems: tuple[str, ...]
+    changes: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is worth compiling."""
+        return self.verdict != "no"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is asked about: a graph at one size and precision, of ``spec``."""
+
+    name: str
+    graph: Graph
+    spec: ModelSpec
+    size: tuple[int, int]
+    precision: str
+
+
+def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
+    """The verdict on an artifact (.tflite or .onnx), from the tensors inside it. Needs no torch.
+
+    Raises UsageError for other files, DataError for a damaged one.
+    """
+    manifest = artifact.manifest
+    graph = read_graph(artifact.path)
+    spec = manifest.model_spec()
+    return judge(Model(str(artifact.path), graph, spec, manifest.size, manifest.precision), device)
+
+
+def fit_model(spec: ModelSpec, size: tuple[int, int], precision: str, device: KnownDevice, name: str) -> Fit:
+    """The verdict on a model that was not exported yet, from its lowered graph; its weights' values do not matter.
+
+    Raises UnavailableError where torch is not installed.
+    """
+    return judge(Model(name, _lowered(spec, size, precision), spec, size, precision), device)
+
+
+def judge(model: Model, device: KnownDevice) -> Fit:
+    """Hold a model's ops and memory against a device."""
+    arena, least = model.graph.arena_bytes(), _striped(model.graph, device)
+    weights = model.graph.weight_bytes
+    leaving = Counter(told for op in model.graph.ops if (told := _leaves(op, device)))
+    problems = [*_ops_problem(leaving, len(model.graph.ops)), *_memory_problems(least or arena, weights, device)]
+    tight = not problems and bool(_memory_problems(arena, weights, device))
+    return Fit(
+        verdict="no" if problems else "tight" if tight else "yes",
+        device=device.name,
+        model=model.name,
+        precision=model.precision,
+        size=model.size,
+        weights_kib=_kib(weights),
+        arena_kib=_kib(arena),
+        striped_kib=None if least is None else _kib(least),
+        ops=len(model.graph.ops),
+        leaving=dict(sorted(leaving.items())),
+        problems=tuple(problems),
+        changes=tuple(_changes(model, device, bool(leaving))) if problems or tight else (),
+    )
+
+
+def _leaves(op: Op, device: KnownDevice) -> str | None:
+    """The op with the reason why the device's NPU does not take it, or None."""
+    shared = device.shared
+    if op.name not in shared.ops:
+        return f"{op.name}: not an op of {shared.family}"
+    foreign = sorted(set(op.types) - set(shared.types))
+    if foreign:
+        return f"{op.name}: {', '.join(foreign)}"
+    elements = math.prod(op.shapes[0][1:3]) if op.shapes else 0
+    if op.name == "MEAN" and "int16" in op.types and 0 < shared.mean_elements_int16 < elements:
+        return f"{op.name}: over more than {shared.mean_elements_int16} int16 values"
+    if op.name == "RESIZE_NEAREST_NEIGHBOR" and shared.resize_factors and len(op.shapes) > 1:
+        factor = op.shapes[-1][1] / op.shapes[0][1]
+        if factor not in shared.resize_factors:
+            return f"{op.name}: by {factor:g}"
+    return None
+
+
+def _ops_problem(leaving: Counter[str], ops: int) -> list[str]:
+    return [f"{leaving.total()} of {ops} ops would leave the NPU"] if leaving else []
+
+
+def _memory_problems(arena: float, weights: float, device: KnownDevice) -> list[str]:
+    memory = device.memory
+    needed: Counter[str] = Counter()
+    for name, size in ((memory.arena, arena), (memory.weights, weights)):
+        if name:
+            needed[name] += _kib(size)
+    return [
+        f"about {kib} KiB of {name} are needed, the device has {memory.kib(name)}"
+        for name, kib in needed.items()
+        if kib > memory.kib(name)
+    ]
+
+
+def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
+    """What would mend it, each tried by the same arithmetic; the steps K never do, as they share weights and arena."""
+    said = []
+    smaller = model
+    if leaving and model.precision != "int8" and "float32" not in device.shared.types:
+        said.append("--precision int8: this NPU computes integers only")
+        smaller = _scaled(model, 1 / _width(model), "int8")
+    elif model.precision == "fp32":
+        smaller = _scaled(model, 1 / _width(model), "int8")
+        said += ["--precision int8: a quarter of weights and activations"] if _memory_fits(smaller, device) else []
+    if _memory_fits(smaller, device):
+        return said
+    multiple, side = model.spec.size_multiple, min(model.size)
+    for size in range(side - multiple, 0, -multiple):
+        scaled = _scaled(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision, weights=False)
+        if _memory_fits(scaled, device):
+            striped = _striped(scaled.graph, device)
+            told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(scaled.graph.arena_bytes())} KiB"
+            said.append(f"--size {size}: about {told} of activations; larger pictures are cut into tiles")
+            break
+    if model.spec.name != "nano":
+        said.append("--preset nano: a sixteenth of sr's weights and half its activations; ask fit about it")
+    return [*said, "fewer steps K would make it faster, not smaller: all steps share weights and arena"]
+
+
+def _memory_fits(model: Model, device: KnownDevice) -> bool:
+    striped = _striped(model.graph, device)
+    arena = model.graph.arena_bytes() if striped is None else striped
+    return not _memory_problems(arena, model.graph.weight_bytes, device)
+
+
+def _striped(graph: Graph, device: KnownDevice) -> float | None:
+    """What Vela's cascades leave of the arena: tensors that live longer, and a third and 64 KiB more for the stripes'
+    own buffers, as measured on this project's graphs.
+    """
+    if device.shared.compiler != STRIPING:
+        return None
+    return min(graph.held_bytes() * STRIPES + STRIPE_BUFFERS, graph.arena_bytes())
+
+
+def _scaled(model: Model, factor: float, precision: str, weights: bool = True) -> Model:
+    graph = model.graph
+    sizes = {name: math.ceil(size * factor) for name, size in graph.bytes.items()}
+    stored = math.ceil(graph.weight_bytes * factor) if weights else graph.weight_bytes
+    scaled = Graph(graph.ops, sizes, graph.inputs, graph.outputs, stored)
+    return Model(model.name, scaled, model.spec, model.size, precision)
+
+
+def _width(model: Model) -> int:
+    return {"fp32": 4, "fp16": 2}.get(model.precision, 1)
+
+
+def _kib(size: float) -> int:
+    return math.ceil(size / KIB)
+
+
+def _lowered(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
+    from elir_edge.runtime import BACKENDS, TORCH
+
+    BACKENDS[TORCH].load()
+    from elir_edge.families.weights import load_restorer
+    from elir_edge.lowering.lower import lower
+    from elir_edge.npu.op_graph import graph_of
+
+    restorer = load_restorer(spec, "random:0")
+    io = "uint8" if precision == "int8" else "float"
+    graph = lower(restorer, size, io=io, layout="NHWC", latent_layout="NHWC", norm="pointwise")
+    return graph_of(graph, precision)

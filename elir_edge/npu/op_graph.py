@@ -1,0 +1,87 @@
+"""The ops and tensors that a lowered model will have in TFLite, without converting it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch.fx import Node
+
+from elir_edge.errors import ElirEdgeError
+from elir_edge.formats.graphs import Graph, Op
+from elir_edge.lowering.static import StaticRestorer
+from elir_edge.lowering.trace import trace
+
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+TYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+OPS = {
+    "conv2d": "CONV_2D",
+    "conv_transpose2d": "TRANSPOSE_CONV",
+    "mul": "MUL",
+    "add": "ADD",
+    "sub": "SUB",
+    "mean": "MEAN",
+    "rsqrt": "RSQRT",
+    "cat": "CONCATENATION",
+    "upsample_nearest2d": "RESIZE_NEAREST_NEIGHBOR",
+    "tanh": "TANH",
+    "pad": "PAD",
+}
+FREE = ("permute", "to", "relu", "clamp", "round", "detach", "alias", "_assert_tensor_metadata", "contiguous")
+
+
+def graph_of(graph: StaticRestorer, precision: str) -> Graph:
+    """Ops in order, each activation's bytes at ``precision``, and the bytes of what is stored.
+
+    Activations that the converters fold into the op before (ReLU, the last clip) and layouts that cost nothing are left
+    out. Raises ElirEdgeError for an op that no rewrite is known to leave.
+    """
+    program = trace(graph)
+    names: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    ops: list[Op] = []
+    user_inputs = program.graph_signature.user_inputs
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name in user_inputs:
+            names[node.name] = node.name
+            sizes[node.name] = _numbers(node) * (1 if graph.form.io == "uint8" else BYTES[precision])
+        elif node.op == "call_function":
+            _add(node, names, sizes, ops, precision)
+    (output,) = (node for node in program.graph.nodes if node.op == "output")
+    restored = output.args[0][-1]
+    inputs = tuple(str(name) for name in user_inputs)
+    return Graph(tuple(ops), sizes, inputs, (names[restored.name],), graph.parameter_count() * BYTES[precision])
+
+
+def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op], precision: str) -> None:
+    kind = str(node.target).split(".")[1]
+    read = tuple(dict.fromkeys(names[item.name] for item in node.all_input_nodes if item.name in names))
+    if not read:  # made from constants: folded
+        return
+    if kind in FREE:
+        names[node.name] = read[0]
+        return
+    names[node.name] = node.name
+    sizes[node.name] = _numbers(node) * BYTES[precision]
+    types = (TYPES[precision],)
+    shapes = tuple(_shape(item) for item in node.all_input_nodes if item.name in names)
+    if kind == "silu":
+        sigmoid = f"{node.name}.sigmoid"
+        sizes[sigmoid] = sizes[node.name]
+        ops.append(Op("LOGISTIC", read, (sigmoid,), types, shapes))
+        ops.append(Op("MUL", (*read, sigmoid), (node.name,), types, shapes))
+        return
+    if kind not in OPS:
+        raise ElirEdgeError(f"the lowered graph has the op '{node.target}', whose TFLite form is not known")
+    ops.append(Op(OPS[kind], read, (node.name,), types, shapes))
+
+
+def _shape(node: Node) -> tuple[int, ...]:
+    """In the order N, H, W, C."""
+    shape = tuple(int(side) for side in node.meta["val"].shape)
+    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
+
+
+def _numbers(node: Node) -> int:
+    value: Any = node.meta["val"]
+    return math.prod(int(side) for side in value.shape)

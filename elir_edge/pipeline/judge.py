@@ -1,0 +1,131 @@
+"""An artifact held against PyTorch on photographs, and refused where it does not keep them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.artifacts.artifact import NOT_COMPARED, Manifest
+from elir_edge.artifacts.golden import record_golden
+from elir_edge.core.progress import Progress
+from elir_edge.errors import GateError
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.imaging.pictures import builtin_photograph
+from elir_edge.pipeline.request import ExportRequest, version_of
+from elir_edge.pipeline.target import Target
+from elir_edge.quantize.plan import Quantization
+from elir_edge.runtime import get_backend
+from elir_edge.validation.trials import gather_trials
+from elir_edge.validation.validate import Validation, validate
+
+PARITY_PICTURE = "astronaut"
+SHOWN_FAILURES = 3
+WAYS_OUT = "--tune MINUTES fits it closer, --allow-degraded writes it as it is"
+
+
+def runs_here(target: Target) -> bool:
+    """Whether a machine of this kind can run the format's first backend."""
+    return get_backend(target.backends[0]).why_not_here() is None
+
+
+def measured(
+    path: Path,
+    manifest: Manifest,
+    restorer: Restorer,
+    request: ExportRequest,
+    progress: Progress,
+    finer: Callable[[], Manifest],
+) -> Manifest:
+    """The manifest with what was measured, held to the gate, or with why no machine of this kind can measure it.
+
+    Where the gate is missed, and not meant to be, ``finer`` writes the target's finer form in its place, if it has one.
+    """
+    backend = get_backend(request.target.backends[0])
+    reason = backend.why_not_here()
+    if reason is not None:
+        progress.note(f"note: not compared with PyTorch: {reason}")
+        return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})
+    validation = validation_of(path, manifest, restorer, request, progress)
+    strict = request.quantization is not None and not request.quantization.allow_degraded
+    if strict and not validation.passed and request.target.has_finer(manifest.format):
+        progress.note(f"note: {validation.failures[0]}; once more, in a form that is finer and slower")
+        manifest = finer()
+        validation = validation_of(path, manifest, restorer, request, progress)
+    return judged(path, manifest, validation, request, progress)
+
+
+def validation_of(
+    path: Path, manifest: Manifest, restorer: Restorer, request: ExportRequest, progress: Progress
+) -> Validation:
+    """What the first backend of the target gives on the pictures of the gate, against PyTorch."""
+    pictures, originals = pictures_of(restorer, request)
+    return validate(path, manifest, restorer, pictures, request.target.backends[0], False, progress, originals)
+
+
+def judged(
+    path: Path,
+    manifest: Manifest,
+    validation: Validation,
+    request: ExportRequest,
+    progress: Progress,
+    degraded: bool = False,
+) -> Manifest:
+    """The manifest with the figures of a validation, where it lets the artifact through."""
+    degraded = _gate(validation, request.quantization, progress) or degraded
+    manifest = dataclasses.replace(manifest, parity=_parity(validation))
+    manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, validation.backend))
+    if manifest.quantization is not None:
+        manifest = dataclasses.replace(manifest, quantization=manifest.quantization | {"degraded": degraded})
+    return manifest
+
+
+def pictures_of(
+    restorer: Restorer, request: ExportRequest
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
+    """What the artifact is held against the model on, and their originals where the gate asks for them."""
+    if request.calibration is None:
+        return {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, None
+    trials = gather_trials(request.calibration.facts["task"], request.form.height, request.form.width)
+    return trials.degraded, trials.originals if restorer.source is None or restorer.source.trained else None
+
+
+def _gate(validation: Validation, quantization: Quantization | None, progress: Progress) -> bool:
+    """Whether the artifact falls short and was allowed to. Raises GateError where it was not."""
+    if validation.passed:
+        return False
+    began = f"; it began at {validation.drift_began}" if validation.drift_began else ""
+    sentence = "; ".join(validation.failures[:SHOWN_FAILURES]) + began
+    if quantization is not None and quantization.allow_degraded:
+        progress.note(f"note: below the gate, and marked so in the manifest: {sentence}")
+        return True
+    hint = "nothing was written" + (f"; {WAYS_OUT}" if quantization is not None else "")
+    raise GateError(f"the artifact does not keep the picture: {sentence}", hint=hint)
+
+
+def _parity(validation: Validation) -> dict[str, Any]:
+    worst = validation.pictures[validation.worst]
+    truths = validation.truths.values()
+    quality = {
+        "reference_db": round(float(np.mean([truth.reference_db for truth in truths])), 2),
+        "mean_drop_db": round(validation.mean_drop_db or 0.0, 3),
+        "worst_drop_db": round(validation.worst_drop_db or 0.0, 3),
+    } if truths else {}  # fmt: skip
+    return {
+        "against": "PyTorch fp32",
+        "backend": validation.backend,
+        "backend_version": version_of(get_backend(validation.backend).package),
+        "pictures": sorted(validation.pictures),
+        "gate": dataclasses.asdict(validation.gate),
+        "max_abs": _two_digits(worst.max_abs),
+        "psnr_db": round(worst.psnr_db, 1),
+        "mean_shift": [_two_digits(shift) for shift in worst.mean_shift],
+    } | quality
+
+
+def _two_digits(value: float) -> float:
+    return float(f"{value:.1e}") if math.isfinite(value) else value

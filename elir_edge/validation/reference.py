@@ -1,0 +1,34 @@
+"""What the PyTorch model gives for pictures, in the same terms as an artifact's session."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from elir_edge.families.elir.restorer import Restorer, Trajectory
+from elir_edge.imaging.noise import NoiseContract, draw_noise
+
+
+def reference_trajectory(restorer: Restorer, pixels: np.ndarray, noise: NoiseContract, seed: int = 0) -> Trajectory:
+    """Every stage for uint8 H x W x 3, under an artifact's noise contract; ``seed`` where the noise is an input."""
+    image = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))
+    shape = restorer.spec.latent_shape(*pixels.shape[:2])
+    if noise.mode == "zero":
+        eps = torch.zeros(shape)
+    else:
+        eps = torch.from_numpy(draw_noise(noise.seed if noise.seed is not None else seed, shape))
+    with torch.inference_mode():
+        return restorer.trajectory(image, eps)
+
+
+def picture_of(restored: torch.Tensor, io: str) -> np.ndarray:
+    """The restored tensor as H x W x 3: float32 in [0, 1], or uint8 as a graph that gives bytes rounds it."""
+    values = restored[0].permute(1, 2, 0)
+    return (values * 255).round().to(torch.uint8).numpy() if io == "uint8" else values.float().numpy()
+
+
+def stages_of(trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """The latent stages by the names that artifacts keep them under, each 1 x C x h x w."""
+    stages = {"encoded": trajectory.encoded, "coarse": trajectory.coarse}
+    stages |= {f"state_{k}": state for k, state in enumerate(trajectory.states)}
+    return {name: tensor.numpy() for name, tensor in stages.items()}

@@ -1,0 +1,110 @@
+"""Core ML off macOS: what its program computes, op by op, is what PyTorch computes; running says where that works."""
+
+import numpy as np
+import pytest
+
+from elir_edge import export, load_restorer, open_session
+from elir_edge.artifacts.artifact import files_of
+from elir_edge.errors import DataError, UnavailableError
+from elir_edge.formats.mlpackage import read_spec, set_outputs, write_spec
+from elir_edge.imaging.comparison import psnr_of
+from elir_edge.imaging.noise import NoiseContract
+from elir_edge.imaging.pictures import builtin_photograph, fit_picture
+from elir_edge.runtime import get_backend
+from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
+from tests.exporters.mil import evaluate
+from tests.helpers import refused
+from tests.tiny import SPEC
+
+pytestmark = pytest.mark.slow
+elsewhere = pytest.mark.skipif(get_backend("coreml").why_not_here() is None, reason="Core ML runs here")
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return load_restorer(SPEC)
+
+
+@pytest.fixture(scope="module")
+def package(restorer, tmp_path_factory):
+    return export(restorer, "coreml", out=tmp_path_factory.mktemp("coreml"))
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return fit_picture(builtin_photograph("coffee"), 64, 64)
+
+
+@pytest.fixture(scope="module")
+def expected(restorer, pixels):
+    return reference_trajectory(restorer, pixels, NoiseContract("baked", 0))
+
+
+def planes(pixels):
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None].astype(np.float32))
+
+
+def test_the_program_computes_every_stage_as_pytorch_does(package, pixels, expected):
+    values = evaluate(package.path, {"image": planes(pixels) / 255})
+    for stage in package.manifest.stages:
+        reference = stages_of(expected)[stage.name]
+        assert np.abs(values[stage.name] / stage.gain - reference).max() < 1e-4 * np.abs(reference).max(), stage.name
+    restored = values["restored"][0].transpose(1, 2, 0)
+    assert np.abs(restored - picture_of(expected.restored, "float")).max() < 1e-4
+
+
+def test_half_precision_stays_near(restorer, pixels, expected, tmp_path):
+    half = export(restorer, "coreml", "fp16", out=tmp_path)
+    values = evaluate(half.path, {"image": planes(pixels) / 255})
+    restored = values["restored"][0].transpose(1, 2, 0)
+    assert psnr_of(restored - picture_of(expected.restored, "float")) > 50
+    assert half.manifest.parity == {"not_compared": "Core ML runs only on macOS"}
+
+
+def test_pictures_go_in_and_come_out_as_bytes(restorer, pixels, expected, tmp_path):
+    bytes_in = export(restorer, "coreml", io="uint8", out=tmp_path)
+    description = read_spec(bytes_in.path).description
+    kinds = [feature.type.WhichOneof("Type") for feature in (*description.input, *description.output)]
+    assert kinds == ["imageType", "imageType"]
+    restored = evaluate(bytes_in.path, {"image": planes(pixels)})["restored"][0].transpose(1, 2, 0)
+    wanted = np.rint(picture_of(expected.restored, "float") * 255)
+    assert np.abs(restored - wanted).max() <= 1
+
+
+def test_weights_that_steps_share_are_there_once(package):
+    stored = package.path / "Data" / "com.apple.CoreML" / "weights" / "weight.bin"
+    assert stored.stat().st_size < 1.1 * 4 * package.manifest.graph["parameters"]
+
+
+def test_coremltools_takes_the_package_as_one_of_its_own(package):
+    from coremltools.models import MLModel
+
+    model = MLModel(str(package.path), skip_model_load=True)
+    assert model.user_defined_metadata["elir_edge"]
+    assert {file.name for file in files_of(package.path)} == {"Manifest.json", "model.mlmodel", "weight.bin"}
+
+
+@elsewhere
+def test_running_it_elsewhere_says_where_it_runs(package):
+    refused(UnavailableError, lambda: open_session(package.path), "Core ML runs only on macOS")
+
+
+def test_inputs_outputs_and_stages_are_described(package, tmp_path):
+    from elir_edge.runtime.coreml_backend import reported
+
+    manifest, spec = package.manifest, read_spec(package.path)
+    stated = [[(tensor.name, tensor.shape, tensor.dtype)] for tensor in (*manifest.inputs, *manifest.outputs)]
+    assert list(reported(spec)) == stated
+    names = [stage.name for stage in manifest.stages]
+    set_outputs(spec, [*names, "restored"], package.path)
+    outputs = reported(spec)[1]
+    assert outputs[:-1] == [(stage.name, stage.shape, "float32") for stage in manifest.stages]
+    assert outputs[-1:] == stated[1]
+    (tmp_path / "Data" / "com.apple.CoreML").mkdir(parents=True)
+    write_spec(tmp_path, spec)
+    assert len(read_spec(tmp_path).description.output) == len(names) + 1
+    refused(DataError, lambda: set_outputs(spec, ["nothing"], package.path), "no tensor called nothing")
+
+
+def test_what_is_no_package_is_refused(tmp_path):
+    refused(DataError, lambda: read_spec(tmp_path), "not a Core ML package")

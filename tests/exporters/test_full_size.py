@@ -1,0 +1,83 @@
+"""The published sizes, in full: equal to PyTorch on photographs, one copy of the weights, no stray ops."""
+
+from collections import Counter
+
+import pytest
+
+from elir_edge import export, load_restorer
+from elir_edge.formats.tflite.flatmodel import op_names, read_file
+from elir_edge.runtime import backends_for
+from elir_edge.validation.validate import gather_pictures, validate
+from tests.stand_in_weights import stand_in_state
+
+pytestmark = pytest.mark.slow
+
+# The formats whose graph is inspected here; the other targets are held by the contract tests.
+TARGETS = ("onnx", "openvino", "tflite")
+SIZE_FACTOR = 1.03
+# Stated in README.md: the XML of OpenVINO's nano describes 700 small layers.
+NANO_FACTOR = {"openvino": 1.04}
+MODELS = {"nano": None, "sr": "sr", "bfr": "bfr"}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    weights = stand_in_state(MODELS[request.param]) if MODELS[request.param] else None
+    return load_restorer(request.param, weights)
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def artifact(request, model, tmp_path_factory):
+    return export(model, request.param, out=tmp_path_factory.mktemp("full"))
+
+
+def test_within_1e_4_of_pytorch_in_every_backend(artifact, model):
+    pictures = dict(list(gather_pictures(None).items())[:2])
+    for backend in backends_for(artifact.path):
+        result = validate(artifact.path, artifact.manifest, model, pictures, backend.name)
+        assert result.passed, (backend.name, result.pictures)
+
+
+def test_one_copy_of_the_weights(artifact, model):
+    factor = NANO_FACTOR.get(artifact.manifest.target, SIZE_FACTOR) if model.spec.name == "nano" else SIZE_FACTOR
+    assert artifact.size_bytes <= factor * 4 * artifact.manifest.graph["parameters"]
+
+
+def test_the_body_is_as_the_format_wants_it(artifact):
+    BODY[artifact.manifest.target](artifact)
+
+
+def check_tflite(artifact):
+    """No layout ops, at most four dimensions, one graph."""
+    flat = read_file(artifact.path)
+    ops = Counter(op_names(flat))
+    assert not set(ops) & {"TRANSPOSE", "RESHAPE", "BROADCAST_TO", "GATHER", "STRIDED_SLICE"}, ops
+    assert ops["CONV_2D"] > 100
+    assert max(len(tensor.shape) for tensor in flat.subgraphs[0].tensors) <= 4
+    assert len(flat.subgraphs) == 1
+
+
+def check_onnx(artifact):
+    """One file of the stated opset, normalisation in one op."""
+    import onnx
+
+    loaded = onnx.load(artifact.path)
+    ops = Counter(node.op_type for node in loaded.graph.node)
+    assert loaded.opset_import[0].version == artifact.manifest.format["opset"] >= 21
+    assert loaded.ir_version == artifact.manifest.format["ir_version"]
+    assert list(artifact.manifest.files) == [artifact.path.name]
+    assert ops["GroupNormalization"] > 0
+    assert not set(ops) & {"Transpose", "Reshape", "InstanceNormalization", "Identity", "Constant"}, ops
+
+
+def check_openvino(artifact):
+    """Normalisation and SiLU in one op each, nothing computed of shapes."""
+    import openvino
+
+    ops = Counter(op.get_type_name() for op in openvino.Core().read_model(artifact.path).get_ops())
+    assert ops["GroupNormalization"] > 0
+    assert ops["Swish"] > 0
+    assert not set(ops) & {"Transpose", "Reshape", "ShapeOf", "MVN", "Sigmoid"}, ops
+
+
+BODY = {"tflite": check_tflite, "onnx": check_onnx, "openvino": check_openvino}

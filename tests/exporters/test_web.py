@@ -1,0 +1,143 @@
+"""The web page in a real browser: what it shows is what ONNX Runtime gives, on photographs, tiles and all."""
+
+import functools
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elir_edge import export, load_restorer, open_session, restore_picture
+from elir_edge.errors import UnavailableError
+from elir_edge.imaging.pictures import builtin_photograph, write_picture
+from elir_edge.imaging.tiling import tile_count
+from elir_edge.pipeline.target import get_target
+from exporters.web import RUNTIME, find_runtime
+from tests.helpers import refused
+from tests.tiny import SPEC, why_no_export
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PIXELS = """
+() => {
+  const canvas = document.getElementById("after");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const text = Array.from(data, (byte) => String.fromCharCode(byte)).join("");
+  return { height: canvas.height, width: canvas.width, data: btoa(text) };
+}
+"""
+
+
+@pytest.fixture(params=["nano", "bytes"])
+def artifact(request, tmp_path):
+    reason = why_no_export(get_target("web"))
+    if reason:
+        pytest.skip(reason)
+    if request.param == "nano":
+        return export(load_restorer("nano"), "web", out=tmp_path)
+    return export(load_restorer(SPEC), "web", io="uint8", out=tmp_path)
+
+
+@pytest.fixture
+def page(browser, artifact):
+    """The page, served by Python's own web server, in a window of a phone's size."""
+    handler = functools.partial(Quiet, directory=str(artifact.path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context(**PHONE)
+        opened = context.new_page()
+        opened.wrong = []
+        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+        opened.on("requestfailed", lambda request: opened.wrong.append(request.url))
+        opened.on("request", lambda request: opened.wrong.append(request.url) if not ours(request, server) else None)
+        opened.goto(f"http://127.0.0.1:{server.server_port}/")
+        yield opened
+        context.close()
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def ours(request, server):
+    return request.url.startswith((f"http://127.0.0.1:{server.server_port}/", "data:", "blob:"))
+
+
+def restored_by(page):
+    import base64
+
+    page.wait_for_function("document.body.dataset.done", timeout=120_000)
+    shown = page.evaluate(PIXELS)
+    data = np.frombuffer(base64.b64decode(shown["data"]), np.uint8)
+    return data.reshape(shown["height"], shown["width"], 4)[..., :3]
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_onnxruntime_gives(page, artifact, tmp_path):
+    side = artifact.manifest.size[0]
+    pixels = builtin_photograph("coffee")[: side + 30, : side + 60]
+    write_picture(tmp_path / "photo.png", pixels)
+    with open_session(artifact.path) as session:
+        expected = restore_picture(session, pixels).astype(int)
+    page.set_input_files("#file", tmp_path / "photo.png")
+    shown = restored_by(page).astype(int)
+    assert shown.shape == expected.shape
+    assert np.abs(shown - expected).max() <= 1
+    assert (shown != expected).mean() < 0.01
+    assert np.abs(shown - pixels).max() > 10
+    assert int(page.evaluate("document.body.dataset.tiles")) == tile_count(*pixels.shape[:2], (side, side)) > 1
+    assert page.wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("artifact", ["bytes"], indirect=True)
+def test_camera_slider_save_and_size(page, artifact, tmp_path):
+    page.select_option("#size", "model")
+    page.click("#camera")
+    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    page.click("#shutter")
+    assert restored_by(page).shape == (64, 64, 3)
+    page.fill("#slider", "250")
+    assert page.evaluate("getComputedStyle(document.getElementById('divider')).left").endswith("px")
+    assert page.evaluate("document.getElementById('compare').style.getPropertyValue('--split')") == "25%"
+    with page.expect_download() as download:
+        page.click("#save")
+    assert download.value.suggested_filename == "camera-restored.png"
+    page.click("#again")
+    assert page.is_visible("#start")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    (tmp_path / "none.png").write_text("no picture")
+    page.set_input_files("#file", tmp_path / "none.png")
+    page.wait_for_selector("#error:visible")
+    assert page.wrong == []
+
+
+def test_without_the_npm_package_the_command_is_named(private_cache, monkeypatch, tmp_path):
+    monkeypatch.delenv("ELIR_EDGE_ONNXRUNTIME_WEB", raising=False)
+    monkeypatch.chdir(tmp_path)
+    refused(UnavailableError, find_runtime, "npm install --prefix", "onnxruntime-web@", str(private_cache))
+
+
+def test_the_npm_package_is_found_above_in_the_cache_and_where_it_is_said_to_be(private_cache, monkeypatch, tmp_path):
+    monkeypatch.delenv("ELIR_EDGE_ONNXRUNTIME_WEB", raising=False)
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "er")
+    above = pretend(tmp_path / "node_modules" / "onnxruntime-web")
+    assert find_runtime() == above
+    cached = pretend(private_cache / "npm" / "node_modules" / "onnxruntime-web")
+    assert find_runtime() == cached
+    monkeypatch.setenv("ELIR_EDGE_ONNXRUNTIME_WEB", str(tmp_path / "elsewhere"))
+    refused(UnavailableError, find_runtime, "elsewhere", "npm install")
+    given = pretend(tmp_path / "elsewhere")
+    assert find_runtime() == given
+
+
+def pretend(place: Path) -> Path:
+    (place / "dist").mkdir(parents=True)
+    for name in RUNTIME:
+        (place / "dist" / name).write_text("")
+    (place / "package.json").write_text(json.dumps({"version": "0"}))
+    return place

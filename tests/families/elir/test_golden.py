@@ -1,0 +1,125 @@
+"""The model against the reference implementation's own outputs, eager and lowered."""
+
+import numpy as np
+import pytest
+import torch
+
+from elir_edge import load_restorer, lower
+from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.spec import ModelSpec, load_spec
+from tests.stand_in_weights import DATA, layout, stand_in_state
+
+TOLERANCE = 1e-5
+
+
+def golden(name):
+    return dict(np.load(DATA / f"{name}.npz"))
+
+
+def assert_close(actual, expected, what):
+    actual = actual.numpy() if isinstance(actual, torch.Tensor) else actual
+    assert actual.shape == expected.shape, what
+    assert np.isfinite(actual).all(), what
+    assert np.abs(actual - expected).max() <= TOLERANCE * np.abs(expected).max(), what
+
+
+def model_for(name):
+    """As trained where the layout is uncollapsed, so that the reference's own form is compared."""
+    restorer = Restorer(load_spec("sr"), expanded=name.endswith("uncollapsed"))
+    restorer.load_state_dict({key: torch.from_numpy(value) for key, value in stand_in_state(name).items()})
+    return restorer.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ["sr", "sr_uncollapsed"])
+def test_eager_model_reproduces_every_stage(name):
+    expected = golden(name)
+    restorer = model_for(name)
+    assert (restorer.spec.steps, restorer.spec.sigma_s) == (
+        int(expected["k_steps"]),
+        pytest.approx(expected["noise_std"]),
+    )
+    actual = restorer.trajectory(torch.from_numpy(expected["image"]), torch.from_numpy(expected["noise"]))
+    for stage in ("encoded", "coarse", "decoded", "restored"):
+        assert_close(getattr(actual, stage), expected[stage], stage)
+    assert_close(torch.stack(actual.states), expected["states"], "states")
+
+
+@pytest.mark.parametrize("norm", ["native", "pointwise"])
+@pytest.mark.parametrize("name", ["sr", "sr_uncollapsed"])
+def test_lowered_model_reproduces_every_stage(name, norm):
+    expected = golden(name)
+    restorer = load_restorer("sr", stand_in_state(name))
+    graph = lower(restorer, expected["image"].shape[2:], noise="input", norm=norm)
+    stages = graph.stages(torch.from_numpy(expected["image"]), torch.from_numpy(expected["noise"]))
+    for stage in ("encoded", "coarse"):
+        assert_close(stages[stage] / graph.latent_gain, expected[stage], stage)
+    for k, state in enumerate(expected["states"]):
+        assert_close(stages[f"state_{k}"] / graph.latent_gain, state, f"state_{k}")
+    assert_close(stages["restored"], expected["restored"], "restored")
+
+
+@pytest.mark.parametrize("name", ["sr", "bfr", "bsr", "sr_uncollapsed", "bfr_uncollapsed", "bsr_uncollapsed"])
+def test_names_and_shapes_are_those_of_the_published_checkpoints(name):
+    with torch.device("meta"):
+        restorer = Restorer(load_spec(name.split("_")[0]), expanded=name.endswith("uncollapsed"))
+    assert {key: tuple(tensor.shape) for key, tensor in restorer.state_dict().items()} == layout(name)
+
+
+# field, estimator, autoencoder, all: millions of parameters; GFLOP at the preset's size (elir.md, section 2)
+FIGURES = {
+    "bfr": (29.561, 5.499, 2.459, 37.519, 498.9),
+    "sr": (18.936, 5.499, 2.459, 26.894, 101.9),
+    "bsr": (11.126, 5.499, 2.459, 19.084, 91.1),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_parameters_and_arithmetic_are_the_published_ones(name):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    spec = load_spec(name)
+    with torch.device("meta"):
+        restorer = Restorer(spec)
+    with FlopCounterMode(display=False) as flops:
+        restorer(torch.empty(1, 3, spec.size, spec.size, device="meta"))
+    parts = (restorer.fmir, restorer.mmse, torch.nn.ModuleList([restorer.enc, restorer.dec]), restorer)
+    millions = [round(sum(p.numel() for p in part.parameters()) / 1e6, 3) for part in parts]
+    assert (*millions, round(flops.get_total_flops() / 1e9, 1)) == FIGURES[name]
+
+
+def test_nano_is_small():
+    from elir_edge.lowering.lower import measure
+
+    restorer = load_restorer("nano")
+    cost = measure("lowered", lower(restorer, 256))
+    assert cost.parameters <= 2.5e6
+    assert cost.gflop <= 20.0
+
+
+def test_noise_defaults_to_a_fixed_seed_and_scales_with_sigma():
+    restorer = load_restorer(ModelSpec(**TINY), "random:3")
+    image = torch.rand(1, 3, 64, 32)
+    assert torch.equal(restorer(image), restorer(image))
+    shape = restorer.spec.latent_shape(64, 32)
+    zero, one = torch.zeros(shape), torch.ones(shape)
+    states = [restorer.trajectory(image, noise).states[0] for noise in (zero, one)]
+    assert torch.allclose(states[1] - states[0], torch.full_like(one, restorer.spec.sigma_s), atol=1e-6)
+
+
+TINY = {
+    "size": 64,
+    "steps": 2,
+    **{
+        key: value
+        for key, value in vars(load_spec("nano")).items()
+        if key in ("autoencoder", "estimator", "field", "sigma_s")
+    },
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 60, 64), (3, 64, 64), (1, 1, 64, 64)])
+def test_pictures_that_do_not_fit_are_refused(shape):
+    from elir_edge.errors import ElirEdgeError
+
+    with pytest.raises(ElirEdgeError):
+        load_restorer(ModelSpec(**TINY), "random:0")(torch.rand(shape))

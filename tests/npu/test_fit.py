@@ -1,0 +1,160 @@
+"""The verdict before the work: lifetimes, ops, memory, and what would mend it."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from elir_edge import export, load_restorer
+from elir_edge.cli import run
+from elir_edge.errors import ConfigError, MissingInputError, UsageError
+from elir_edge.families.spec import ModelSpec, preset_names
+from elir_edge.formats.graphs import Graph, Op
+from elir_edge.npu.device import get_device, known_devices
+from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
+from tests.helpers import refused
+from tests.tiny import SPEC
+
+KIB = 1024
+# x is read at once by a and again, much later, by c; b is read by the next op only.
+LONG_LIVED = Graph(
+    ops=(
+        Op("CONV_2D", ("x",), ("a",), ("int8",)),
+        Op("CONV_2D", ("a",), ("b",), ("int8",)),
+        Op("ADD", ("b", "x"), ("c",), ("int8",)),
+    ),
+    bytes={"x": 100 * KIB, "a": 400 * KIB, "b": 200 * KIB, "c": 100 * KIB},
+    inputs=("x",),
+    outputs=("c",),
+    weight_bytes=50 * KIB,
+)
+BOARD = """
+family: board
+compiler: vela
+figures: estimated
+about: a test
+types: [int8, uint8]
+ops: [ADD, CONV_2D, MEAN, RESIZE_NEAREST_NEIGHBOR]
+resize_factors: [2]
+mean_elements_int16: 100
+devices:
+  - name: board
+    memory: {sram_kib: %d, flash_kib: 100, arena: sram, weights: flash}
+    options: [accelerator-config=ethos-u55-128]
+"""
+
+
+def board(tmp_path, sram_kib: int = 1000):
+    path = tmp_path / "board.yaml"
+    path.write_text(BOARD % sram_kib)
+    return get_device(str(path))
+
+
+def model(graph: Graph) -> Model:
+    return Model("m", graph, ModelSpec(), (256, 256), "int8")
+
+
+def test_lifetimes():
+    assert LONG_LIVED.arena_bytes() == 700 * KIB  # x, a and b
+    assert LONG_LIVED.held_bytes() == 200 * KIB  # x and c: a and b pass by in stripes
+
+
+@pytest.mark.parametrize(("sram_kib", "verdict"), [(700, "yes"), (699, "tight"), (340, "tight"), (300, "no")])
+def test_the_arena_decides(tmp_path, sram_kib, verdict):
+    result = judge(model(LONG_LIVED), board(tmp_path, sram_kib))
+    assert result.verdict == verdict
+    assert result.fits == (verdict != "no")
+    assert bool(result.problems) == (verdict == "no")
+
+
+def test_weights_decide_too(tmp_path):
+    heavy = dataclasses.replace(LONG_LIVED, weight_bytes=101 * KIB)
+    result = judge(model(heavy), board(tmp_path))
+    assert result.verdict == "no"
+    assert "101 KiB of flash" in result.problems[0]
+
+
+def test_ops_that_leave_are_counted_with_their_reason(tmp_path):
+    ops = (
+        Op("CONV_2D", ("x",), ("a",), ("float32",)),
+        Op("TANH", ("a",), ("b",), ("int8",)),
+        Op("MEAN", ("b",), ("c",), ("int8", "int16"), ((1, 11, 10, 8), (1, 1, 1, 8))),
+        Op("RESIZE_NEAREST_NEIGHBOR", ("c",), ("d",), ("int8",), ((1, 4, 4, 8), (1, 12, 12, 8))),
+        Op("RESIZE_NEAREST_NEIGHBOR", ("d",), ("e",), ("int8",), ((1, 4, 4, 8), (1, 8, 8, 8))),
+    )
+    graph = Graph(ops, dict.fromkeys("xabcde", 1), ("x",), ("e",), 1)
+    result = judge(model(graph), board(tmp_path))
+    assert [told.partition(":")[0] for told in result.leaving] == ["CONV_2D", "MEAN", "RESIZE_NEAREST_NEIGHBOR", "TANH"]
+    assert sum(result.leaving.values()) == 4
+    assert result.verdict == "no" and "4 of 5 ops" in result.problems[0]
+
+
+def test_the_size_it_proposes_fits(tmp_path):
+    graph = fit_model(SPEC, (128, 128), "int8", board(tmp_path, 10**6), "tiny")
+    small = get_device(str(_shrunk(tmp_path, graph.striped_kib - 1)))
+    refusal = fit_model(SPEC, (128, 128), "int8", small, "tiny")
+    assert refusal.verdict == "no"
+    side = int(re.search(r"--size (\d+)", " ".join(refusal.changes))[1])
+    assert fit_model(SPEC, (side, side), "int8", small, "tiny").fits
+
+
+def _shrunk(tmp_path, sram_kib: int):
+    path = tmp_path / "small.yaml"
+    ops = ", ".join(known_devices()["ethos-u85-256"].shared.ops)
+    path.write_text(
+        (BOARD % sram_kib).replace("flash_kib: 100", "flash_kib: 100000").replace("ADD, CONV_2D, MEAN", ops)
+        .replace(", RESIZE_NEAREST_NEIGHBOR]", "]")
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["tflite", "onnx"])
+def test_a_model_is_judged_as_its_artifact_is(target, tmp_path):
+    artifact = export(load_restorer(SPEC), target, out=tmp_path)
+    device = known_devices()["tflite-micro"] if target == "tflite" else known_devices()["htp-v75"]
+    from_file = fit_artifact(artifact, device)
+    before = fit_model(SPEC, (64, 64), "fp32" if target == "tflite" else "fp16", device, "tiny")
+    assert before.arena_kib == pytest.approx(from_file.arena_kib, rel=0.1)
+    assert before.weights_kib * (1 if target == "tflite" else 2) == pytest.approx(from_file.weights_kib, rel=0.1)
+
+
+@pytest.mark.slow
+def test_the_command_line_tells_verdict_and_way_out(tmp_path, capsys):
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(SPEC.to_yaml())
+    assert run(["fit", str(spec), "--for", "ethos-u85-256", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["leaving"], told["precision"]) == ("yes", {}, "int8")
+    assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
+    assert "--precision int8" in capsys.readouterr().out
+    artifact = export(load_restorer(SPEC), "onnx", out=tmp_path)
+    assert run(["fit", str(artifact.path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
+
+
+def test_known_devices_are_whole(capsys):
+    found = known_devices()
+    assert {device.shared.compiler for device in found.values()} == {"vela", "qnn", "micro"}
+    for device in found.values():
+        assert device.shared.ops and device.shared.about and device.options is not None
+        assert judge(model(LONG_LIVED), device).verdict == ("no" if device.shared.compiler == "qnn" else "yes")
+    assert run(["devices", "--known"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in found)
+
+
+def test_a_device_that_is_none(tmp_path):
+    refused(UsageError, lambda: get_device("ethos-u85-2084"), "ethos-u85-2048")
+    refused(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml")
+    for text, said in (
+        ("family: x", "missing"),
+        (BOARD % 100 + "ram: 3\n", "unknown key 'ram'"),
+        ((BOARD % 0), "memory.arena is 'sram'"),
+        ((BOARD % 100).replace("estimated", "guessed"), "guessed"),
+        ((BOARD % 100).replace("accelerator-config=", "accelerator-config "), "key=value"),
+    ):
+        path = tmp_path / "bad.yaml"
+        path.write_text(text)
+        refused(ConfigError, lambda: get_device(str(path)), "bad.yaml", said)  # noqa: B023
+    assert not set(preset_names()) & set(known_devices())

@@ -1,0 +1,613 @@
+"""Packages: built by the compilers that are here, run against the wheel's libLiteRt.so, equal to Python's session."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elir_edge import export, load_artifact, load_restorer, open_session, package, restore_picture
+from elir_edge.artifacts.artifact import Artifact, sha256_of, sidecar
+from elir_edge.artifacts.golden import golden_path
+from elir_edge.artifacts.signature import TensorSpec
+from elir_edge.core.native import captured_output
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
+from elir_edge.formats.tflite.flatmodel import pack_model, read_file
+from elir_edge.packaging.activations import peak_activation_bytes
+from elir_edge.packaging.facts import identifier_of
+from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
+from tests.helpers import child_environment, refused, run_process, snapshot
+from tests.runtime.test_without_torch import BLOCKED
+from tests.tiny import SPEC
+
+DATA = Path(__file__).parents[1] / "data"
+STRICT = ["-Wall", "-Wextra", "-Werror", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual"]
+SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+FORMS = {"float": {"io": "float", "noise": "zero"}, "bytes": {"io": "uint8", "noise": "baked:3"}}
+INT8 = "int8"
+HOSTILE = 'a "b"\\ */ // ${x} $y @{id} %s \n??/ |ü𝄞'
+AARCH64_LITERT = "ELIR_EDGE_AARCH64_LITERT"
+CORTEX_A76 = """processor\t: 0
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x4
+CPU part\t: 0xd0b
+CPU revision\t: 1
+"""
+
+
+def needs(*programs):
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed here: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Artifacts by the name of their form, each exported once."""
+
+    @functools.cache
+    def make(form):
+        if form == INT8:
+            return quantized(make("bytes"), tmp_path_factory.mktemp(form))
+        return export(load_restorer(SPEC), "tflite", out=tmp_path_factory.mktemp(form), **FORMS[form])
+
+    return make
+
+
+def quantized(artifact, folder):
+    """An int8 graph behind the bytes, by the quantizer as it comes: how well it restores does not matter here."""
+    from ai_edge_quantizer import quantizer, recipe
+
+    path = folder / artifact.path.name
+    work = quantizer.Quantizer(str(artifact.path))
+    work.load_quantization_recipe(recipe.static_wi8_ai8())
+    with captured_output():
+        work.quantize(work.calibrate({"restore": [{"image": random_frame()[None]}]})).export_model(str(path))
+    path.write_bytes(pack_model(read_file(path)))
+    files = {path.name: sha256_of(path)}
+    manifest = dataclasses.replace(artifact.manifest, precision="int8", golden=None, files=files)
+    sidecar(path).write_text(manifest.to_json())
+    return Artifact(path, manifest)
+
+
+@pytest.fixture(params=FORMS)
+def artifact(request, exported):
+    return exported(request.param)
+
+
+@pytest.fixture(params=[*FORMS, INT8])
+def any_artifact(request, exported):
+    return exported(request.param)
+
+
+@pytest.fixture
+def one(exported):
+    return exported("float")
+
+
+@pytest.fixture
+def litert():
+    return Path(importlib.util.find_spec("ai_edge_litert").origin).with_name("libLiteRt.so")
+
+
+def build(folder, litert, output, *sources, compiler=("gcc", "-std=c11"), flags=("-O2",)):
+    """Compile sources of a package with its library and the model inside, if there is one."""
+    names = [
+        *sources,
+        "elir_restorer.c",
+        "elir_tiled.c",
+        "tiny_model.c",
+        "ppm.c",
+        *(path.name for path in folder.glob("*.S")),
+    ]
+    command = [*compiler, *STRICT, *flags, "-Wa,-I.", *names, str(litert), "-lm", f"-Wl,-rpath,{litert.parent}"]
+    done = subprocess.run([*command, "-o", output], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def run(folder, *command, **environment):
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=os.environ | environment, timeout=300
+    )
+
+
+def add_program(folder, name):
+    """One of the test programs, filled in as the package's own example is."""
+    text = (DATA / "c" / name).read_text()
+    (folder / name).write_text(text.replace("@{id}", "tiny").replace("@{variable}", "elir_tiny"))
+
+
+def write_ppm(path, pixels):
+    path.write_bytes(b"P6\n# of a test\n%d %d 255\n" % (pixels.shape[1], pixels.shape[0]) + pixels.tobytes())
+
+
+def read_ppm(path):
+    head, size, levels, pixels = path.read_bytes().split(b"\n", 3)
+    assert (head, levels) == (b"P6", b"255")
+    width, height = map(int, size.split())
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
+
+
+def random_frame(seed=5, height=SPEC.size, width=SPEC.size):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def in_python(artifact, pixels):
+    with open_session(artifact.path, "litert") as session:
+        return restore_picture(session, pixels)
+
+
+@pytest.mark.slow
+@needs("gcc")
+@pytest.mark.parametrize("embed", [False, True], ids=["file", "embedded"])
+def test_c_gives_the_bytes_that_python_gives(any_artifact, embed, litert, tmp_path):
+    folder = package(any_artifact, "c", tmp_path / "c", embed=embed)
+    build(folder, litert, "restore", "main.c")
+    model = [] if embed else ["--model", "tiny.tflite"]
+    tested = run(folder, "./restore", *model, "--self-test", "selftest")
+    assert tested.returncode == 0, tested.stderr
+    assert "self-test passed" in tested.stdout
+    frame = random_frame()
+    write_ppm(folder / "in.ppm", frame)
+    done = run(folder, "./restore", *model, "--threads", "2", "--repeat", "2", "in.ppm", "out.ppm")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(any_artifact, frame))
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_c_restores_frames_of_any_size_as_python_does(artifact, litert, tmp_path):
+    folder = package(artifact, "c", tmp_path / "c")
+    build(folder, litert, "restore", "main.c", flags=SANITIZE)
+    for height, width in ((1, 1), (40, 64), (64, 65), (97, 31), (100, 250), (333, 129)):
+        frame = random_frame(height, height, width)
+        write_ppm(folder / "in.ppm", frame)
+        done = run(folder, "./restore", "in.ppm", "out.ppm")
+        assert done.returncode == 0, (height, width, done.stderr)
+        np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame), f"{height}x{width}")
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_the_library_under_sanitizers_rightly_and_wrongly_used(artifact, litert, tmp_path):
+    embed = artifact.manifest.io == "uint8"
+    folder = package(artifact, "c", tmp_path / "c", embed=embed)
+    add_program(folder, "check.c")
+    build(folder, litert, "check", "check.c", flags=SANITIZE)
+    frame = random_frame(6)
+    write_ppm(folder / "in.ppm", frame)
+    content = (folder / "tiny.tflite").read_bytes()
+    (folder / "cut.tflite").write_bytes(content[: len(content) // 2])
+    (folder / "flipped.tflite").write_bytes(content[:4000] + bytes([content[4000] ^ 1]) + content[4001:])
+    for damaged in ("cut.tflite", "flipped.tflite"):
+        model = "-" if embed else "tiny.tflite"
+        done = run(folder, "./check", model, "in.ppm", "out.ppm", damaged)
+        assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame))
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_whatever_fails_in_the_runtime_is_told_and_nothing_leaks(one, tmp_path):
+    folder = package(one, "c", tmp_path / "c")
+    add_program(folder, "failing_litert.c")
+    sources = ["failing_litert.c", "elir_restorer.c", "tiny_model.c"]
+    built = run(folder, "gcc", "-std=c11", *STRICT, *SANITIZE, *sources, "-lm", "-o", "failing")
+    assert built.returncode == 0, built.stderr
+    done = run(folder, "./failing", "tiny.tflite")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 20
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_the_example_program_refuses_what_it_cannot_do(one, litert, tmp_path):
+    folder = package(one, "c", tmp_path / "c")
+    build(folder, litert, "restore", "main.c", flags=SANITIZE)
+    (folder / "cut.ppm").write_bytes((folder / "selftest" / "image.ppm").read_bytes()[:900])
+    (folder / "text.ppm").write_text("P6 of no picture")
+    (folder / "other").mkdir()
+    shutil.copy(folder / "selftest" / "image.ppm", folder / "other" / "image.ppm")
+    write_ppm(folder / "other" / "restored.ppm", random_frame())
+    image = "selftest/image.ppm"
+    for code, words, said in (
+        (2, [], "usage"),
+        (2, [image], "usage"),
+        (2, ["--threads", "many", image, "out.ppm"], "usage"),
+        (2, ["--repeat", "0", image, "out.ppm"], "usage"),
+        (2, ["--unknown", "1", image, "out.ppm"], "usage"),
+        (65, ["cut.ppm", "out.ppm"], "cut.ppm: not a binary PPM"),
+        (65, ["text.ppm", "out.ppm"], "text.ppm: not a binary PPM"),
+        (65, ["none.ppm", "out.ppm"], "none.ppm: not a binary PPM"),
+        (70, ["--model", "none.tflite", image, "out.ppm"], "cannot be read"),
+        (70, ["--model", image, image, "out.ppm"], "not the one this program was built for"),
+        (73, [image, "no/folder/out.ppm"], "cannot be written"),
+    ):
+        done = run(folder, "./restore", *words)
+        assert (done.returncode, said in done.stderr) == (code, True), (words, done)
+        assert not (folder / "out.ppm").exists()
+    failed = run(folder, "./restore", "--self-test", "other")
+    assert failed.returncode == 1
+    assert "self-test FAILED" in failed.stdout
+
+
+@pytest.mark.slow
+@needs("cmake", "gcc", "g++")
+def test_cmake_builds_cpp_and_its_self_test_passes(artifact, litert, tmp_path):
+    folder = package(artifact, "cpp", tmp_path / "a folder", embed=artifact.manifest.io == "float")
+    flags = " ".join(STRICT)
+    configured = run(
+        folder, "cmake", "-S", ".", "-B", "build", f"-DLITERT_LIBRARY={litert}", f"-DCMAKE_C_FLAGS={flags}",
+        f"-DCMAKE_CXX_FLAGS={flags}",
+    )  # fmt: skip
+    assert configured.returncode == 0, configured.stderr
+    built = run(folder, "cmake", "--build", "build")
+    assert built.returncode == 0, built.stdout + built.stderr
+    tested = run(folder, "ctest", "--test-dir", "build", "--output-on-failure")
+    assert tested.returncode == 0, tested.stdout
+    frame = random_frame(7)
+    write_ppm(folder / "in.ppm", frame)
+    model = [] if (folder / "tiny_data.S").exists() else ["--model", "tiny.tflite"]
+    done = run(folder, "build/restore", *model, "in.ppm", "out.ppm")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, frame))
+    wide = random_frame(8, 70, 130)
+    write_ppm(folder / "in.ppm", wide)
+    assert run(folder, "build/restore", *model, "in.ppm", "out.ppm").returncode == 0
+    np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, wide))
+    (folder / "in.ppm").write_text("P6 of no picture")
+    assert run(folder, "build/restore", *model, "in.ppm", "out.ppm").returncode == 70
+
+
+@pytest.mark.slow
+@needs("gcc", "g++", "cc", "c++")
+@pytest.mark.parametrize(("lang", "embed"), [("c", False), ("c", True), ("cpp", True)])
+def test_the_commands_of_the_readme_without_cmake(one, litert, lang, embed, tmp_path):
+    folder = package(one, lang, tmp_path / "p", embed=embed)
+    (folder / "libLiteRt.so").symlink_to(litert)
+    readme = (folder / "README.md").read_text()
+    (commands,) = re.findall(r"^Without CMake:\n\n```sh\n(.*?)^```$", readme, re.M | re.S)
+    (tested,) = re.findall(r"^build/(restore .*--self-test .*)$", readme, re.M)
+    done = run(folder, "sh", "-e", "-c", f"{commands}\n./{tested}")
+    assert done.returncode == 0, done.stderr
+    assert "self-test passed" in done.stdout
+
+
+@pytest.mark.slow
+@needs("cmake")
+def test_cmake_without_the_runtime_says_what_is_missing(one, tmp_path):
+    folder = package(one, "c", tmp_path / "c")
+    done = run(folder, "cmake", "-S", ".", "-B", "build")
+    assert done.returncode != 0
+    assert "libLiteRt.so with -DLITERT_LIBRARY=" in done.stderr
+
+
+@pytest.mark.slow
+@needs("clang")
+def test_clang_builds_the_embedded_model_without_a_warning(one, litert, tmp_path):
+    folder = package(one, "c", tmp_path / "c", embed=True)
+    build(folder, litert, "restore", "main.c", compiler=("clang", "-std=c11"))
+    assert run(folder, "./restore", "--self-test", "selftest").returncode == 0
+
+
+@pytest.mark.slow
+@needs("aarch64-linux-gnu-gcc", "qemu-aarch64")
+@pytest.mark.skipif(
+    AARCH64_LITERT not in os.environ, reason=f"{AARCH64_LITERT} does not name the aarch64 wheel's libLiteRt.so"
+)
+def test_aarch64_in_an_emulator(any_artifact, tmp_path):
+    library = Path(os.environ[AARCH64_LITERT])
+    folder = package(any_artifact, "c", tmp_path / "c", embed=True)
+    build(folder, library, "restore", "main.c", compiler=("aarch64-linux-gnu-gcc", "-std=c11"))
+    root = tmp_path / "root"
+    (root / "proc").mkdir(parents=True)
+    (root / "lib").symlink_to("/usr/aarch64-linux-gnu/lib")
+    (root / "proc" / "cpuinfo").write_text(CORTEX_A76)
+    emulator = ["qemu-aarch64", "-cpu", "cortex-a76", "-L", str(root), "-E", f"LD_LIBRARY_PATH={library.parent}"]
+    done = run(folder, *emulator, "./restore", "--self-test", "selftest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    if any_artifact.manifest.precision == INT8:
+        assert " 0 of " in done.stdout, done.stdout
+
+
+def manifest_constants(artifact):
+    """What a package must state, worked out here from the artifact alone."""
+    manifest, content = artifact.manifest, artifact.path.read_bytes()
+    tensors = {"INPUT": manifest.inputs[0], "OUTPUT": manifest.outputs[0]}
+    meaning = {"uint8": (1 / 255, 0), "float32": (1.0, 0)}
+    return {
+        "WIDTH": manifest.size[1],
+        "HEIGHT": manifest.size[0],
+        "BYTES": len(content),
+        "CRC32": zlib.crc32(content),
+        **{f"{role}_NAME": tensor.name for role, tensor in tensors.items()},
+        **{f"{role}_IS_FLOAT": tensor.dtype == "float32" for role, tensor in tensors.items()},
+        **{
+            f"{role}_{part}": value
+            for role, tensor in tensors.items()
+            for part, value in zip(("SCALE", "ZERO_POINT"), meaning[tensor.dtype], strict=True)
+        },
+    }
+
+
+def kotlin_value(text):
+    if text.startswith('"'):
+        return json.loads(text)
+    if text in ("true", "false"):
+        return text == "true"
+    if text.startswith("0x"):
+        return int(text.rstrip("L"), 16)
+    return float(text[:-1]) if text.endswith("f") else int(text.rstrip("L"))
+
+
+@pytest.mark.slow
+def test_kotlin_states_what_the_manifest_says(artifact, tmp_path):
+    folder = package(artifact, "kotlin", tmp_path / "android")
+    (source,) = folder.glob("src/main/kotlin/elir/edge/tiny_restorer/ModelFacts.kt")
+    found = dict(re.findall(r"^    const val (\w+) = (\S+)$", source.read_text(), re.M))
+    expected = manifest_constants(artifact)
+    stated = {name: kotlin_value(found[name]) for name in expected}
+    assert {name: value for name, value in stated.items() if not name.endswith("SCALE")} == {
+        name: value for name, value in expected.items() if not name.endswith("SCALE")
+    }
+    for name in ("INPUT_SCALE", "OUTPUT_SCALE"):
+        assert np.float32(stated[name]) == np.float32(expected[name])
+    assets = folder / "src/main/assets"
+    assert (assets / kotlin_value(found["ASSET"])).read_bytes() == artifact.path.read_bytes()
+    image = np.frombuffer((folder / "src/androidTest/assets/selftest/image.rgb").read_bytes(), np.uint8)
+    restored = np.frombuffer((folder / "src/androidTest/assets/selftest/restored.rgb").read_bytes(), np.uint8)
+    again = in_python(artifact, image.reshape(SPEC.size, SPEC.size, 3)).reshape(-1)
+    assert np.abs(restored.astype(int) - again.astype(int)).max() <= int(found["TEST_LEVELS"])
+
+
+def kotlin_compiler():
+    """The jars of the Kotlin kernel for Jupyter, which has the compiler inside; none where it is not installed."""
+    spec = importlib.util.find_spec("run_kotlin_kernel")
+    folder = Path(spec.origin).parent / "jars" if spec and spec.origin else Path(os.environ.get("KOTLIN_JARS", "none"))
+    return sorted(folder.glob("*.jar"))
+
+
+@pytest.mark.slow
+@needs("java")
+@pytest.mark.skipif(not kotlin_compiler(), reason="no Kotlin compiler: pip install --no-deps kotlin-jupyter-kernel")
+def test_kotlin_compiles_and_restores_on_a_jvm(artifact, tmp_path):
+    folder = package(artifact, "kotlin", tmp_path / "android")
+    check = (DATA / "kotlin" / "Check.kt.in").read_text().replace("@NAMESPACE@", "elir.edge.tiny_restorer")
+    (tmp_path / "Check.kt").write_text(check)
+    (library,) = (jar for jar in kotlin_compiler() if jar.name.startswith("kotlin-stdlib"))
+    sources = [*(DATA / "kotlin").glob("*.kt"), *folder.rglob("*.kt"), tmp_path / "Check.kt"]
+    compiled = run(
+        tmp_path, "java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp", os.pathsep.join(map(str, kotlin_compiler())),
+        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-Werror", "-no-stdlib", "-no-reflect", "-cp", str(library),
+        "-d", "classes", *map(str, sources),
+    )  # fmt: skip
+    assert compiled.returncode == 0, compiled.stderr
+    java = ["java", f"-Dmodule={folder}", "-cp", f"classes{os.pathsep}{library}"]
+    done = run(tmp_path, *java, "CheckKt", "bytes", "bitmap", "sizes", "threads")
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path, *java, "CheckKt", "self-test").returncode == 1  # this model gives its input back
+    restored = (folder / "src/androidTest/assets/selftest/restored.rgb").read_bytes()
+    values = np.frombuffer(restored, np.uint8)
+    is_float = artifact.manifest.io == "float"
+    (tmp_path / "values").write_bytes((values / np.float32(255)).astype("<f4").tobytes() if is_float else restored)
+    done = run(tmp_path, *java[:1], "-Doutput=values", *java[1:], "CheckKt", "self-test")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", ["c", "cpp", "kotlin"])
+def test_same_artifact_same_bytes_and_nothing_of_this_machine(one, lang, tmp_path):
+    first = package(one, lang, tmp_path / "first")
+    second = package(str(one.path), lang, tmp_path / "second")
+    assert snapshot(first) == snapshot(second)
+    record = json.loads((first / "elir_package.json").read_text())
+    found = {name: digest for name, digest in snapshot(first).items() if digest != "folder"}
+    assert record["files"] == {name: digest for name, digest in found.items() if name != "elir_package.json"}
+    content = b"".join(path.read_bytes() for path in first.rglob("*") if path.is_file())
+    for secret in (os.fsencode(Path.cwd()), os.fsencode(Path.home()), b"site-packages", b"/tmp/"):
+        assert secret not in content, secret
+    sources = [path for path in first.rglob("*.*") if path.suffix not in (".tflite", ".ppm", ".rgb", "")]
+    assert not [path for path in sources if "@{" in path.read_text()]
+
+
+@pytest.mark.slow
+def test_the_packaged_model_is_an_artifact_itself(one, tmp_path):
+    folder = package(one, "c", tmp_path / "c")
+    inside = load_artifact(folder / "tiny.tflite")
+    frame = random_frame()
+    np.testing.assert_array_equal(in_python(inside, frame), in_python(one, frame))
+    assert package(inside, "c", tmp_path / "again").is_dir()
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_names_that_would_break_sources_do_not(one, litert, tmp_path):
+    spec = one.manifest.spec | {"name": f"tiny {HOSTILE}", "task": HOSTILE}
+    weights = one.manifest.weights | {"name": HOSTILE}
+    hostile = Artifact(one.path, dataclasses.replace(one.manifest, spec=spec, weights=weights))
+    name = identifier_of(spec["name"])
+    folder = package(hostile, "c", tmp_path / "c", embed=True)
+    sources = ["main.c", "elir_restorer.c", "elir_tiled.c", f"{name}_model.c", f"{name}_data.S", "ppm.c"]
+    (folder / "say.c").write_text(
+        f'#include <stdio.h>\n#include "{name}_model.h"\nint main(void) {{ return puts(elir_{name}.name) < 0; }}\n'
+    )
+    for main, output in (("main.c", "restore"), ("say.c", "say")):
+        command = ["gcc", "-std=c11", *STRICT, "-trigraphs", "-Wa,-I.", main, *sources[1:], str(litert), "-lm"]
+        done = run(folder, *command, f"-Wl,-rpath,{litert.parent}", "-o", output)
+        assert done.returncode == 0, done.stderr
+    assert run(folder, "./say").stdout == spec["name"] + "\n"
+    assert run(folder, "./restore", "--self-test", "selftest").returncode == 0
+    readme = (folder / "README.md").read_text()
+    assert all(line.count("|") == 3 for line in readme.splitlines() if line.startswith("| model"))
+
+
+@pytest.mark.slow
+def test_what_is_there_is_replaced_only_where_it_is_a_package(one, tmp_path):
+    place = tmp_path / "place"
+    package(one, "c", place)
+    before = snapshot(place)
+    refused(OutputError, lambda: package(one, "cpp", place), str(place), "is there already", "--force")
+    assert snapshot(place) == before
+    package(one, "kotlin", place, force=True)
+    assert (place / "build.gradle.kts").is_file()
+    assert not (place / "main.c").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious").write_text("mine")
+    refused(OutputError, lambda: package(one, "c", mine, force=True), str(mine), "no package of elir-edge")
+    assert (mine / "precious").read_text() == "mine"
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(place)
+    for name in ("file", "link"):
+        refused(OutputError, lambda name=name: package(one, "c", tmp_path / name, force=True), name, "is no folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "mine", "place"]
+
+
+@pytest.mark.slow
+def test_a_failure_half_way_leaves_the_old_package(one, tmp_path, monkeypatch):
+    place = package(one, "c", tmp_path / "place")
+    before = snapshot(place)
+    rename = Path.rename
+
+    def fails(path, target):
+        if path.name == "package":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(Exception, match="No space left"):
+        package(one, "cpp", place, force=True)
+    assert snapshot(place) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+@pytest.mark.slow
+def test_artifacts_that_cannot_be_packaged_are_refused(one, tmp_path):
+    noise = TensorSpec("noise", (1, 16, 16, 4), "float32", "NHWC", "standard normal")
+    other = Artifact(one.path, dataclasses.replace(one.manifest, inputs=(*one.manifest.inputs, noise)))
+    refused(UsageError, lambda: package(other, "c", tmp_path / "c"), "image, noise", "--noise baked:0")
+    other = Artifact(one.path, dataclasses.replace(one.manifest, target="onnx"))
+    refused(UsageError, lambda: package(other, "c", tmp_path / "c"), "'onnx'", "--target tflite")
+    tensor = dataclasses.replace(one.manifest.inputs[0], dtype="int8")
+    other = Artifact(one.path, dataclasses.replace(one.manifest, inputs=(tensor,)))
+    refused(UsageError, lambda: package(other, "c", tmp_path / "c"), "'image' is int8", "--io uint8")
+    refused(UsageError, lambda: package(one, "rust", tmp_path / "c"), "'rust'", "c, cpp, kotlin")
+    refused(UsageError, lambda: package(one, "kotlin", tmp_path / "c", embed=True), "--embed")
+    refused(MissingInputError, lambda: package(tmp_path / "none.tflite", "c", tmp_path / "c"), "none.tflite")
+    shutil.copytree(one.path.parent, tmp_path / "copy")
+    changed = tmp_path / "copy" / one.path.name
+    golden_path(changed).unlink()
+    refused(MissingInputError, lambda: package(changed, "c", tmp_path / "c"), golden_path(changed).name)
+    changed.write_bytes(changed.read_bytes()[:-1])
+    refused(DataError, lambda: package(changed, "c", tmp_path / "c"), str(changed))
+    refused(DataError, lambda: package(Artifact(changed, one.manifest), "c", tmp_path / "c"), str(changed))
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+def test_an_artifact_exported_without_a_golden_file_is_run_instead(one, tmp_path):
+    old = Artifact(one.path, dataclasses.replace(one.manifest, golden=None))
+    folder, other = package(old, "c", tmp_path / "old"), package(one, "c", tmp_path / "new")
+    image = read_ppm(folder / "selftest" / "image.ppm")
+    np.testing.assert_array_equal(image, read_ppm(other / "selftest" / "image.ppm"))
+    np.testing.assert_array_equal(read_ppm(folder / "selftest" / "restored.ppm"), in_python(one, image))
+
+
+@pytest.mark.slow
+def test_packaging_needs_neither_torch_nor_a_converter(one, tmp_path):
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({BLOCKED!r}))
+from elir_edge.cli import run
+sys.exit(run(["package", sys.argv[1], "--lang", "c", "-o", sys.argv[2]]))
+"""
+    command = [sys.executable, "-c", code, str(one.path), str(tmp_path / "c")]
+    done = subprocess.run(command, capture_output=True, text=True, env=child_environment())
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_command_line(one, tmp_path):
+    done = run_process("package", one.path, "--lang", "c", "--embed", "-o", tmp_path / "c", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert (report["path"], report["embed"]) == (str(tmp_path / "c"), True)
+    assert set(report["files"]) == {name for name, kind in snapshot(tmp_path / "c").items() if kind != "folder"}
+    again = run_process("package", one.path, "--lang", "c", "-o", tmp_path / "c")
+    assert (again.code, "--force replaces it" in again.err) == (73, True)
+    shown = run_process("package", one.path, "--lang", "kotlin", "-o", tmp_path / "c", "--force")
+    assert shown.code == 0, shown.err
+    assert "README.md" in shown.out
+
+
+@pytest.mark.slow
+def test_peak_activations_lie_between_the_largest_operation_and_all_values(one):
+    model = read_file(one.path)
+    graph = model.subgraphs[0]
+    sizes = {}
+    for index, tensor in enumerate(graph.tensors):
+        constant = model.buffers[tensor.buffer].data is not None
+        sizes[index] = 0 if constant else int(np.prod(tensor.shape)) * 4
+    largest = max(sum(sizes[i] for i in {*op.inputs, *op.outputs} if i >= 0) for op in graph.operators)
+    assert largest <= peak_activation_bytes(model) < sum(sizes.values())
+
+
+def test_peak_activations_of_a_small_graph():
+    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+
+    def tensor(values, buffer=0):
+        item = schema.TensorT()
+        item.shape, item.type, item.buffer = [1, values], schema.TensorType.FLOAT32, buffer
+        return item
+
+    def operation(inputs, outputs):
+        item = schema.OperatorT()
+        item.inputs, item.outputs = inputs, outputs
+        return item
+
+    model, graph, weights = schema.ModelT(), schema.SubGraphT(), schema.BufferT()
+    weights.data = np.zeros(4000, np.uint8)
+    model.subgraphs, model.buffers = [graph], [schema.BufferT(), weights]
+    graph.tensors = [tensor(10), tensor(1000, buffer=1), tensor(20), tensor(5), tensor(5), tensor(7)]
+    graph.inputs, graph.outputs = [0], [4]
+    graph.operators = [
+        operation([0, 1, -1], [2]),  # 10 + 20 values
+        operation([2, 0], [3, 5]),  # 10 + 20 + 5 + 7, of which nobody reads the 7
+        operation([3], [4]),  # 5 + 5
+    ]
+    assert peak_activation_bytes(model) == 42 * 4
+
+
+def test_identifiers():
+    for name, expected in (
+        ("nano", "nano"), ("My Model-2", "my_model_2"), ("8x", "model_8x"), ("Ünïcode", "n_code"), ("!!", "model"),
+    ):  # fmt: skip
+        assert identifier_of(name) == expected
+
+
+def test_literals_are_plain_ascii_and_mean_the_text():
+    assert kotlin_value(kotlin_string(HOSTILE)) == HOSTILE
+    assert "$" not in kotlin_string(HOSTILE)
+    for literal in (c_string(HOSTILE), kotlin_string(HOSTILE), one_line(HOSTILE)):
+        assert "\n" not in literal
+        assert literal[1:-1].count('"') == 0
+    assert c_string('a"b?') == '"a\\042b\\077"'
+    assert "*" not in one_line(HOSTILE)
+    assert "|" not in one_line(HOSTILE)
+
+
+def test_a_template_without_its_value_is_an_error():
+    with pytest.raises(KeyError):
+        render("kotlin/settings.gradle.kts", {})

@@ -1,0 +1,210 @@
+"""Mixed precision: groups found, simulated and kept in float, limits kept by what is published."""
+
+import dataclasses
+import json
+
+import click
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from elir_edge import export, load_artifact, load_restorer
+from elir_edge.cli.export import Quantity
+from elir_edge.core.progress import Silent
+from elir_edge.errors import GateError, UsageError
+from elir_edge.formats.tflite.flatmodel import FLOAT32, produced_by, read_file
+from elir_edge.lowering.lower import lower
+from elir_edge.pipeline.ladder import Rung, best_of, climb, draw, report_of, table_lines, timeless
+from elir_edge.pipeline.mixed import hold_to_limits
+from elir_edge.quantize.calibration import CalibrationRequest
+from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
+from elir_edge.quantize.mixed import assembled, groups_of, losses_by_group, stages_of_groups
+from elir_edge.quantize.ort_static import float_convolutions
+from elir_edge.quantize.plan import Limits, Quantization
+from elir_edge.quantize.preparation import as_tensors, prepare
+from elir_edge.runtime import open_session
+from elir_edge.validation.trials import gather_trials
+from elir_edge.validation.validate import validate
+from tests.quantized import converted, noisy_feeds, psnr_db
+
+LOSSES = {"encoder": 50.0, "step 1": 60.0, "decoder": 45.0}
+
+
+def rung_of(floats: tuple[str, ...], **changes: object) -> Rung:
+    """The more floats, the less is lost, the larger and the slower."""
+    count = len(floats)
+    figures = {"mean_drop_db": 0.3 - 0.1 * count, "size_mb": 1.0 + count, "latency_ms": 10.0 + 5 * count}
+    return Rung(floats, worst_drop_db=0.4, psnr_db=42.0, **{"passed": True} | figures | changes)
+
+
+def test_the_most_harmful_group_goes_first_and_int8_is_tried_before():
+    rungs = climb(LOSSES, Limits(max_drop_db=0.15), rung_of)
+    assert [rung.floats for rung in rungs] == [(), ("decoder",), ("decoder", "encoder")]
+
+
+def test_int8_is_the_answer_where_it_is_good_enough():
+    assert [rung.floats for rung in climb(LOSSES, Limits(max_drop_db=0.3), rung_of)] == [()]
+
+
+def test_never_all_in_float():
+    rungs = climb(LOSSES, Limits(max_drop_db=0.01), rung_of)
+    assert len(rungs) == len(LOSSES)
+    assert not any(rung.keeps(Limits(max_drop_db=0.01)) for rung in rungs)
+
+
+@pytest.mark.parametrize(
+    ("limits", "floats"),
+    [
+        (Limits(max_size_mb=2.5), ("decoder",)),
+        (Limits(max_latency_ms=10.0), ()),
+        (Limits(max_size_mb=9, max_latency_ms=99), ("decoder", "encoder")),
+    ],
+)
+def test_a_budget_gives_the_least_drop_that_fits(limits, floats):
+    assert best_of(climb(LOSSES, limits, rung_of), limits).floats == floats
+
+
+def test_a_drop_that_the_budget_forbids_is_refused_with_the_best_that_fits():
+    limits = Limits(max_drop_db=0.15, max_size_mb=2.5)
+    rungs = climb(LOSSES, limits, rung_of)
+    chosen = best_of(rungs, limits)
+    assert chosen.floats == ("decoder",)
+    quantization = Quantization(limits=limits)
+    report = report_of(LOSSES, rungs, chosen, limits)
+    with pytest.raises(GateError, match=r"0\.15 dB, 2\.5 MB.*decoder in float, loses 0\.200 dB"):
+        hold_to_limits(chosen, report, quantization, Silent())
+    hold_to_limits(chosen, report, dataclasses.replace(quantization, allow_degraded=True), Silent())
+
+
+def test_what_misses_the_gate_does_not_count():
+    limits = Limits(max_drop_db=0.35)
+    rungs = climb(LOSSES, limits, lambda floats: rung_of(floats, passed=len(floats) > 1))
+    assert best_of(rungs, limits).floats == ("decoder", "encoder")
+
+
+def test_table_and_drawing(tmp_path):
+    limits = Limits(max_drop_db=0.15)
+    rungs = climb(LOSSES, limits, rung_of)
+    report = report_of(LOSSES, rungs, rungs[-1], limits)
+    assert json.loads(json.dumps(report)) == report
+    lines = table_lines(report)
+    assert len(lines) == 1 + len(rungs)
+    assert len({len(line) for line in lines}) == 1
+    assert [line.startswith("*") for line in lines] == [False, False, False, True]
+    assert "latency_ms" not in json.dumps(timeless(report)["table"])
+    draw(report, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_limits_mean_something_at_mixed_only(tiny_restorer, tmp_path):
+    with pytest.raises(UsageError, match="mean nothing at int8"):
+        export(tiny_restorer, precision="int8", quantization=Quantization(limits=Limits(0.1)), out=tmp_path)
+    with pytest.raises(UsageError, match="stand-in weights"):
+        export(tiny_restorer, precision="mixed", out=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_restorer):
+    rounded = lower(tiny_restorer)
+    return rounded, prepare(rounded, noisy_feeds(64), Silent())
+
+
+def test_groups_cover_every_stage_once(prepared, tiny_spec):
+    groups = groups_of(prepared[0])
+    assert [group.name for group in groups] == ["encoder", "estimator", "step 1", "step 2", "decoder"]
+    stages = [stage for group in groups for stage in group.stages]
+    assert stages == ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
+    assert stages_of_groups(prepared[0], {"step 2", "encoder"}) == {"encoded", "state_2"}
+    small = load_restorer(dataclasses.replace(tiny_spec, steps=0, estimator=None, field=None))
+    assert [group.name for group in groups_of(lower(small))] == ["encoder", "decoder"]
+
+
+def test_float_groups_keep_unrounded_weights_and_shared_ones_stay_shared(prepared):
+    rounded, plain = prepared
+    graph = assembled(rounded, plain, {"step 2", "decoder"})
+    for group in groups_of(graph):
+        source = plain if group.name in ("step 2", "decoder") else rounded
+        for name, tensor in graph.get_submodule(group.module).state_dict().items():
+            assert torch.equal(tensor, source.get_submodule(group.module).state_dict()[name])
+    both = assembled(rounded, plain, {"step 1", "step 2"})
+    assert both.parameter_count() == rounded.parameter_count()
+    assert graph.parameter_count() > rounded.parameter_count()
+
+
+def test_a_group_by_itself_loses_less_than_all_together(prepared):
+    rounded, plain = prepared
+    feeds = [as_tensors(feed) for feed in noisy_feeds(64)]
+    losses = losses_by_group(rounded, plain, feeds, feeds, Silent())
+    assert set(losses) == {group.name for group in groups_of(plain)}
+    assert all(20 < loss < 120 for loss in losses.values())
+    from elir_edge.quantize.simulation import Simulation
+
+    simulation = Simulation.observe(plain, feeds)
+    with torch.no_grad(), simulation.active():
+        actual = rounded.values(*feeds[0])[1]
+    with torch.no_grad():
+        expected = plain.values(*feeds[0])[1]
+    together = psnr_db((actual / plain.pixel_gain).numpy(), (expected / plain.pixel_gain).clamp(0, 1).numpy())
+    assert together < max(losses.values())
+
+
+STAGES = ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
+
+
+@pytest.fixture(scope="module")
+def plain_tflite(tiny_restorer, tmp_path_factory):
+    graph = lower(tiny_restorer, io="uint8", layout="NHWC", latent_layout="NHWC", norm="pointwise")
+    return converted(graph, "tflite", tmp_path_factory.mktemp("tflite"), "fp32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("floats", [{"encoded"}, {"state_1"}, {"restored"}, {"coarse", "state_0", "restored"}])
+def test_tflite_with_a_float_group_still_speaks_bytes(plain_tflite, tmp_path, floats):
+    by_stage = tensors_by_stage(plain_tflite.read_bytes(), STAGES)
+    kept = frozenset().union(*(by_stage[stage] for stage in floats))
+    path = tmp_path / "mixed.tflite"
+    path.write_bytes(
+        quantize_tflite(plain_tflite.read_bytes(), noisy_feeds(64, "uint8"), STAGES, Silent(), kept, gflop=1e9)
+    )
+    model = read_file(path)
+    kinds = {name: model.subgraphs[0].tensors[index].type for name, index in produced_by(model).items()}
+    for stage, names in by_stage.items():
+        convolutions = [name for name in names & kinds.keys() if name.startswith("conv_2d")]
+        assert convolutions or stage == "state_0"
+        assert all((kinds[name] == FLOAT32) == (stage in floats) for name in convolutions), stage
+    with open_session(plain_tflite, "litert") as exact, open_session(path, "litert") as mixed:
+        for feed in noisy_feeds(64, "uint8", first=2):
+            pictures = [session.run(feed)["restored"] for session in (mixed, exact)]
+            assert pictures[0].dtype == np.uint8
+            assert psnr_db(pictures[0] / 255, pictures[1] / 255) > 35
+
+
+@pytest.mark.slow
+def test_the_published_artifact_keeps_the_drop_that_was_asked_for(tmp_path):
+    """The trained model at a size that is quick; int8 alone would lose more than is allowed."""
+    restorer, allowed = load_restorer("nano"), 0.025
+    quantization = Quantization(CalibrationRequest(count=4), limits=Limits(max_drop_db=allowed))
+    artifact = export(restorer, "onnx", "mixed", size=128, out=tmp_path / "mixed.onnx", quantization=quantization)
+    found = artifact.manifest.quantization["mixed"]
+    assert found["table"][0]["floats"] == []
+    assert found["table"][0]["mean_drop_db"] > allowed
+    assert 1 <= len(found["float_groups"]) < len(found["losses_db"])
+    assert len(float_convolutions(onnx.load(artifact.path))) > 0
+    assert (tmp_path / "mixed.onnx.pareto.png").is_file()
+    again = load_artifact(artifact.path)
+    trials = gather_trials(again.manifest.quantization["calibration"]["task"], 128, 128)
+    measured = validate(again.path, again.manifest, restorer, trials.degraded, originals=trials.originals)
+    assert measured.passed
+    assert measured.mean_drop_db <= allowed
+
+
+@pytest.mark.parametrize("text", ["0.05", "0.05dB", "0.05 db"])
+def test_a_drop_may_have_its_unit(text):
+    assert Quantity("dB").convert(text, None, None) == 0.05
+
+
+@pytest.mark.parametrize("text", ["dB", "-1", "0", "nan", "inf", "5MB"])
+def test_a_drop_is_a_positive_number(text):
+    with pytest.raises(click.BadParameter, match="is not a positive number of dB"):
+        Quantity("dB").convert(text, None, None)

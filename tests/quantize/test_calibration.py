@@ -1,0 +1,82 @@
+"""Calibration pictures: cut, degraded, named; what cannot serve is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from elir_edge.artifacts.signature import GraphForm
+from elir_edge.errors import ConfigError, DataError, MissingInputError, UsageError
+from elir_edge.imaging.noise import NoiseContract
+from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph
+from elir_edge.quantize.calibration import CalibrationRequest, digest_of, gather_calibration, task_of
+from elir_edge.validation.trials import check_disjoint, gather_trials
+from tests.helpers import refused, save_picture
+
+
+@pytest.fixture()
+def folder(tmp_path):
+    for i in range(5):
+        save_picture(tmp_path / f"{i}.png", 80 + 9 * i, 90, seed=i)
+    return tmp_path
+
+
+def gather(spec, folder, **more):
+    return gather_calibration(CalibrationRequest(folder, **more), spec, 64, 64)
+
+
+def test_the_same_request_gives_the_same_pictures(tiny_spec, folder):
+    first, again, other = (gather(tiny_spec, folder, seed=seed) for seed in (0, 0, 1))
+    assert first.facts == again.facts != other.facts
+    assert [picture.shape for picture in first.pictures] == [(64, 64, 3)] * 20
+    assert all(np.array_equal(*pair) for pair in zip(first.pictures, again.pictures, strict=True))
+    assert len({picture.tobytes() for picture in first.pictures}) == 20
+
+
+def test_feeds_have_the_form_of_the_graph(tiny_spec, folder):
+    calibration = gather(tiny_spec, folder, count=4)
+    bytes_ = calibration.feeds(GraphForm(64, 64, NoiseContract.parse("zero"), "uint8", "NHWC", "NHWC"), tiny_spec)
+    assert np.array_equal(bytes_[0]["image"][0], calibration.pictures[0])
+    floats = calibration.feeds(GraphForm(64, 64, NoiseContract.parse("input")), tiny_spec)
+    assert floats[0]["image"].shape == (1, 3, 64, 64) and floats[0]["image"].max() <= 1
+    assert floats[0]["noise"].std() == pytest.approx(1, abs=0.1)
+    assert not np.array_equal(floats[0]["noise"], floats[1]["noise"])
+
+
+def test_folders_that_cannot_serve_are_refused(tiny_spec, folder, tmp_path):
+    refused(MissingInputError, lambda: gather(tiny_spec, folder / "nowhere"), "nowhere")
+    (folder / "empty").mkdir()
+    refused(DataError, lambda: gather(tiny_spec, folder / "empty"), "holds no pictures")
+    refused(UsageError, lambda: gather(tiny_spec, folder, count=3), "too few")
+    refused(ConfigError, lambda: gather(tiny_spec, folder, task="restorashun"), "restoration")
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:200])
+    refused(DataError, lambda: gather(tiny_spec, folder), "3.png")
+    for i in range(2, 5):
+        (folder / f"{i}.png").unlink()
+    refused(DataError, lambda: gather(tiny_spec, folder), "2 pictures are too few")
+
+
+def test_pictures_of_one_colour_are_named(tiny_spec, folder):
+    Image.new("RGB", (90, 90), "black").save(folder / "black.png")
+    refused(DataError, lambda: gather(tiny_spec, folder, count=12), "of one colour", "black.png")
+
+
+def test_a_photograph_that_judges_may_not_calibrate(tiny_spec, folder):
+    Image.fromarray(builtin_photograph("coffee")).save(folder / "mine.png")
+    sources = gather(tiny_spec, folder).sources
+    assert sources["mine.png"] == digest_of(builtin_photograph("coffee"))
+    refused(UsageError, lambda: check_disjoint(sources), "mine.png", "coffee")
+
+
+def test_trials_are_degraded_photographs_and_always_the_same():
+    trials, again = gather_trials("restoration", 64, 96), gather_trials("restoration", 64, 96)
+    assert set(trials.degraded) == {f"{name} {draw}" for name in PHOTOGRAPHS for draw in (1, 2)}
+    for name, degraded in trials.degraded.items():
+        assert degraded.shape == (64, 96, 3) and np.array_equal(degraded, again.degraded[name])
+        assert not np.array_equal(degraded, trials.originals[name])
+
+
+def test_a_model_is_calibrated_on_its_own_task(tiny_spec):
+    from elir_edge.families.spec import ModelSpec
+
+    assert task_of(tiny_spec) == "restoration"
+    assert task_of(ModelSpec.from_dict(tiny_spec.to_dict() | {"name": "sr"}, "here")) == "sr"

@@ -1,0 +1,165 @@
+"""Artifacts that nobody vouches for: whatever they do to their runtime, the tool itself says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elir_edge.errors import DataError, ElirEdgeError, UnavailableError, UsageError
+from elir_edge.runtime import open_session
+from elir_edge.runtime import probe as probing
+from elir_edge.runtime.probe import probe
+from tests.helpers import refused
+
+COPIES = 20
+
+
+@pytest.fixture
+def text(tmp_path) -> Path:
+    (tmp_path / "a.onnx").write_text("no model")
+    return tmp_path / "a.onnx"
+
+
+CHILDREN = {
+    "a crash": ("import os; os.kill(os.getpid(), 11)", "crashed the runtime (signal 11)"),
+    "an abort": ("import os; os.abort()", "crashed the runtime (signal 6)"),
+    "an exit": ("import os; os._exit(0)", "ended the runtime (status 0)"),
+    "an exit with a status": ("import sys; sys.exit(3)", "ended the runtime (status 3)"),
+    "chatter only": ("print('hello')", "ended the runtime"),
+    "a hang": ("import time; time.sleep(60)", "took more than"),
+}
+
+
+@pytest.mark.parametrize("case", CHILDREN)
+def test_what_the_child_does_is_told(case, text, monkeypatch):
+    code, *named = CHILDREN[case]
+    monkeypatch.setattr(probing, "CODE", code)
+    monkeypatch.setattr(probing, "TIMEOUT_SECONDS", 0.5 if case == "a hang" else 30)
+    refused(DataError, lambda: probe(text), "a.onnx", *named)
+
+
+def test_the_childs_error_keeps_its_kind(text, monkeypatch):
+    told = '{"error": "not there", "hint": "pip install it", "code": 69}'
+    monkeypatch.setattr(probing, "CODE", f"print('{told}')")
+    refused(UnavailableError, lambda: probe(text), "not there", "pip install it")
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.tflite", "a.xml"])
+@pytest.mark.parametrize("content", [b"", b"text", bytes(100), b"\x1c\x00\x00\x00TFL3" + bytes(100), b"<net></net>"])
+def test_no_model(name, content, tmp_path, monkeypatch):
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    error = refused(DataError, lambda: probe(Path(name)), name)
+    assert "Traceback" not in str(error) and str(tmp_path) not in str(error)
+
+
+def test_another_kind_of_file(tmp_path):
+    refused(UsageError, lambda: probe(tmp_path / "a.pt"), "a.pt", ".onnx, .pte, .tflite")
+
+
+def test_nothing_is_imported_from_the_current_folder(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("numpy.py", "onnxruntime.py", "json.py"):
+        (tmp_path / name).write_text("open('canary', 'w')\n")
+    refused(DataError, lambda: probe(text), "a.onnx")
+    assert not (tmp_path / "canary").exists()
+
+
+def onnx_model(location: str | None = None):
+    onnx = pytest.importorskip("onnx")
+    weight = onnx.numpy_helper.from_array(np.ones(64, np.float32), "weight")
+    if location is not None:
+        weight.ClearField("raw_data")
+        weight.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", location), ("offset", "0"), ("length", "256")):
+            weight.external_data.add(key=key, value=value)
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [64]) for name in ("image", "restored")]
+    node = onnx.helper.make_node("Add", ["image", "weight"], ["restored"])
+    graph = onnx.helper.make_graph([node], "graph", values[:1], values[1:], [weight])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_model_of_somebody_else(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(onnx_model().SerializeToString())
+    refused(DataError, lambda: probe(tmp_path / "a.onnx"), "a.onnx", "holds no elir-edge manifest")
+
+
+def test_the_ending_says_what_a_file_is(tmp_path):
+    """OpenVINO would open either by its content."""
+    (tmp_path / "a.xml").write_bytes(onnx_model().SerializeToString())
+    (tmp_path / "a.onnx").write_text('<?xml version="1.0"?>\n<net name="a" version="11"></net>')
+    refused(DataError, lambda: probe(tmp_path / "a.xml"), "a.xml", "not what a '.xml' file holds")
+    refused(DataError, lambda: open_session(tmp_path / "a.onnx", "openvino"), "a.onnx", "not what a '.onnx' file holds")
+
+
+@pytest.mark.parametrize("kind", ["parent", "absolute", "nested", "link", "hard link", "beside"])
+def test_weights_outside_the_file_are_refused(kind, tmp_path, monkeypatch):
+    """An artifact is whole: a graph that reads other files is not one of ours, wherever they lie."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(256))
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    shutil.copy(secret, folder / "inner" / "w.bin")
+    shutil.copy(secret, folder / "beside")
+    (folder / "link").symlink_to(secret)
+    (folder / "hard link").hardlink_to(secret)
+    where = {"parent": "../secret", "absolute": str(secret), "nested": "inner/w.bin"}.get(kind, kind)
+    (folder / "a.onnx").write_bytes(onnx_model(where).SerializeToString())
+    refused(DataError, lambda: probe(folder / "a.onnx"), "a.onnx", "keeps its weights in other files")
+
+
+# ---- damage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_restorer, tmp_path_factory):
+    from elir_edge.pipeline.export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    return {kind: export(tiny_restorer, kind, out=folder / f"tiny.{kind}").path for kind in ("onnx", "tflite")}
+
+
+def flipped(whole: bytes, number: int) -> bytes:
+    """A copy with one bit changed; every other one near an end, where the structure is."""
+    draw = np.random.default_rng(number)
+    at = int(draw.integers(len(whole))) if number % 2 else int(draw.integers(2000)) - 1000
+    damaged = bytearray(whole)
+    damaged[at] ^= 1 << int(draw.integers(8))
+    return bytes(damaged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["onnx", "tflite"])
+def test_flipped_bits_end_in_a_message_or_a_manifest(kind, exported, tmp_path):
+    whole = exported[kind].read_bytes()
+    assert probe(exported[kind]).target == kind
+
+    def outcome(number: int) -> str:
+        path = tmp_path / f"{number}.{kind}"
+        path.write_bytes(flipped(whole, number))
+        try:
+            return probe(path).target
+        except ElirEdgeError as error:
+            assert type(error) is DataError and path.name in str(error), f"{type(error).__name__}: {error}"
+            assert "Traceback" not in str(error)
+            return "refused"
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        outcomes = list(pool.map(outcome, range(COPIES)))
+    assert set(outcomes) <= {kind, "refused"}
+    assert "refused" in outcomes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["onnx", "tflite"])
+@pytest.mark.parametrize("percent", [1, 50, 99])
+def test_cut_short(kind, percent, exported, tmp_path):
+    whole = exported[kind].read_bytes()
+    (tmp_path / f"a.{kind}").write_bytes(whole[: len(whole) * percent // 100])
+    refused(DataError, lambda: probe(tmp_path / f"a.{kind}"), f"a.{kind}")

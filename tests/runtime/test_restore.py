@@ -1,0 +1,82 @@
+"""Pictures through a session, without any runtime: layouts, value ranges, noise, and what is refused."""
+
+import numpy as np
+import pytest
+
+from elir_edge.artifacts.signature import TensorSpec
+from elir_edge.errors import DataError, ResourceError, UsageError
+from elir_edge.imaging.noise import draw_noise
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.restore import noise_feeds, restore_picture
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+
+
+class FunctionSession(Session):
+    """Applies a function to the image."""
+
+    backend = "function"
+
+    def __init__(self, function, dtype="float32", layout="NCHW", extra=()):
+        shape = (1, 3, 32, 32) if layout == "NCHW" else (1, 32, 32, 3)
+        image = TensorSpec("image", shape, dtype, layout, "RGB")
+        super().__init__([image, *extra], [TensorSpec("restored", shape, dtype, layout, "RGB")])
+        self.function = function
+
+    def _run(self, feeds):
+        return {"restored": self.function(feeds["image"])}
+
+    def _close(self): ...
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_an_identity_gives_the_picture_back_in_every_form(dtype, layout):
+    session = FunctionSession(lambda image: image, dtype, layout)
+    assert np.array_equal(restore_picture(session, PICTURE), PICTURE)
+
+
+def test_channels_are_not_mixed_up():
+    session = FunctionSession(lambda image: image * np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1))
+    restored = restore_picture(session, PICTURE)
+    assert np.array_equal(restored[..., 0], PICTURE[..., 0])
+    assert not restored[..., 1:].any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_never_becomes_a_picture(value):
+    with pytest.raises(DataError, match="NaN"):
+        restore_picture(FunctionSession(lambda image: np.full_like(image, value)), PICTURE)
+
+
+def test_noise_is_the_same_in_either_layout():
+    nchw = TensorSpec("noise", (1, 4, 8, 6), "float32", "NCHW", "standard normal")
+    nhwc = TensorSpec("noise", (1, 8, 6, 4), "float32", "NHWC", "standard normal")
+    first = noise_feeds(FunctionSession(None, extra=[nchw]), 7)["noise"]
+    second = noise_feeds(FunctionSession(None, extra=[nhwc]), 7)["noise"]
+    assert np.array_equal(first, draw_noise(7, (1, 4, 8, 6)))
+    assert np.array_equal(first, second.transpose(0, 3, 1, 2))
+
+
+def test_a_graph_of_unknown_layout_is_refused():
+    session = FunctionSession(lambda image: image)
+    session.inputs = [TensorSpec("image", (1, 3, 32, 32), "float32", "unknown", "unknown")]
+    with pytest.raises(UsageError, match="layout"):
+        restore_picture(session, PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), ResourceError),
+        (RuntimeError("Failed to allocate memory for requested buffer"), ResourceError),
+        (MemoryError(), ResourceError),
+        (RuntimeError("bad node"), DataError),
+    ],
+)
+def test_failures_of_a_runtime_have_their_own_codes(error, expected):
+    def fail(image):
+        raise error
+
+    with pytest.raises(expected):
+        restore_picture(FunctionSession(fail), PICTURE)

@@ -1,0 +1,29 @@
+"""A model small enough to export in seconds, for tests of artifacts, and which targets this machine can write."""
+
+from __future__ import annotations
+
+from elir_edge.errors import UnavailableError
+from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.pipeline.target import Target
+from exporters.web import find_runtime
+
+SPEC = ModelSpec(
+    name="tiny",
+    size=64,
+    steps=2,
+    sigma_s=0.1,
+    autoencoder=AutoencoderSpec(latent_channels=4, width=16, levels=2, blocks=1),
+    estimator=EstimatorSpec(hidden=8, blocks=1),
+    field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
+    weights="random:7",
+)
+
+
+def why_no_export(target: Target) -> str | None:
+    """Why this machine cannot export to ``target``, although all extras are installed; None where it can."""
+    if target.name == "web":
+        try:
+            find_runtime()
+        except UnavailableError as error:
+            return f"{error}: {error.hint}"
+    return None
