@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
 from elir_edge.imaging.pixels import add_noise
 from elir_edge.training.evaluate import (

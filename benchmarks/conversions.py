@@ -19,7 +19,7 @@ import click
 import numpy as np
 
 from elir_edge.errors import DataError, missing_package
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
 from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration
 

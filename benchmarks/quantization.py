@@ -24,14 +24,14 @@ import numpy as np
 
 from benchmarks.stock_quantizers import STOCK
 from elir_edge.artifacts.artifact import Artifact, load_artifact
-from elir_edge.artifacts.signature import IMAGE, RESTORED, GraphForm
+from elir_edge.artifacts.signature import GraphForm
 from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.measure import Contestant, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.sweep import EAGER, torch_contestant
 from elir_edge.cli.shared import Shown
 from elir_edge.core.native import captured_output
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import load_spec
 from elir_edge.families.weights import load_restorer
 from elir_edge.imaging.comparison import compare, psnr_of
@@ -42,7 +42,6 @@ from elir_edge.imaging.pictures import fit_picture
 from elir_edge.imaging.pixels import add_noise
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.lower import measure as measure_graph
-from elir_edge.lowering.staged import StagedRestorer
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.export import export
 from elir_edge.pipeline.target import Conversion, get_target
@@ -56,7 +55,7 @@ from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget
 from elir_edge.runtime import open_session
 from elir_edge.runtime.mode import Mode
-from elir_edge.runtime.restore import image_input, noise_feeds, to_graph
+from elir_edge.runtime.restore import run_picture
 from elir_edge.validation.reference import picture_of, reference_trajectory
 
 RESULTS = Path(__file__).parent / "results"
@@ -178,7 +177,7 @@ class Study:
         graph = lower(
             self.restorer, self.side, NOISE, "uint8", form.layout, form.latent_layout, get_target("tflite").norm
         )
-        stages = StagedRestorer(graph).output_names()
+        stages = graph.output_names()
         method = "minmax" if RANGES in left_out else "mse"
         core = self._prepared(graph, feeds, EQUALIZATION not in left_out, ROUNDING not in left_out)
         gflop = measure_graph("int8", graph).gflop if left_out else math.inf
@@ -222,12 +221,8 @@ class Study:
     def _judged(self, label: str, path: Path, backend: str) -> Contender:
         pictures = {}
         with open_session(path, backend) as session:
-            image = image_input(session)
             for name, trial in self.trials.items():
-                feeds = {IMAGE: to_graph(trial.degraded.astype(np.float32), image), **noise_feeds(session, 0)}
-                restored = session.run(feeds)[RESTORED][0]
-                picture = restored if image.layout == "NHWC" else restored.transpose(1, 2, 0)
-                pictures[name] = _figures(picture, trial)
+                pictures[name] = _figures(run_picture(session, trial.degraded), trial)
         files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
         return Contender(label, path, backend, sum(file.stat().st_size for file in files), pictures)
 

@@ -18,15 +18,15 @@ _PUBLIC = {
     "restore_picture": "elir_edge.runtime.restore",
     "read_picture": "elir_edge.imaging.pictures",
     "write_picture": "elir_edge.imaging.pictures",
-    "verify": "elir_edge.artifacts.golden",
+    "verify": "elir_edge.validation.verify",
     "fit_artifact": "elir_edge.npu.fit",
     "fit_model": "elir_edge.npu.fit",
     "compile_artifact": "elir_edge.npu.compile",
     "get_device": "elir_edge.npu.device",
     "validate": "elir_edge.validation.validate",
     "load_spec": "elir_edge.families.spec",
-    "ModelSpec": "elir_edge.families.spec",
-    "Restorer": "elir_edge.families.elir.restorer",
+    "ModelSpec": "elir_edge.families.elir.spec:ElirSpec",
+    "Restorer": "elir_edge.families.restorer",
     "Artifact": "elir_edge.artifacts.artifact",
     "Session": "elir_edge.runtime.base",
     "ElirEdgeError": "elir_edge.errors",
@@ -38,7 +38,8 @@ __all__ = sorted(_PUBLIC)
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'elir_edge' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

@@ -63,7 +63,7 @@ def embed(path: Path, text: str) -> None:
 def _trace(graph: StaticRestorer) -> Any:
     import torch
 
-    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.lowering.static import StagedRestorer
 
     module: nn.Module = StagedRestorer(graph).eval()
     arguments = graph.example_inputs()
@@ -109,9 +109,7 @@ def _outputs(graph: StaticRestorer) -> list[Any]:
     from coremltools import ImageType, TensorType
     from coremltools.converters.mil.input_types import ColorLayout
 
-    from elir_edge.lowering.staged import StagedRestorer
-
-    *stages, _ = StagedRestorer(graph).output_names()
+    *stages, _ = graph.output_names()
     restored = TensorType(name=RESTORED, dtype=np.float32)
     if graph.form.io == "uint8":
         restored = ImageType(name=RESTORED, color_layout=ColorLayout.RGB)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
@@ -81,12 +81,29 @@ def _upsample_by_convolution(graph: StaticRestorer) -> None:
     import torch
     from torch import nn
 
-    channels = graph.spec.autoencoder.width
-    for name, layer in list(graph.dec.layers.named_children()):
-        if isinstance(layer, nn.Upsample):
-            copier = nn.ConvTranspose2d(channels, channels, 2, 2, groups=channels, bias=False)
-            copier.weight = nn.Parameter(torch.ones_like(copier.weight), requires_grad=False)
-            setattr(graph.dec.layers, name, copier)
+    for name, channels in _upsampled(graph).items():
+        factor = int(cast(float, cast(nn.Upsample, graph.get_submodule(name)).scale_factor))
+        copier = nn.ConvTranspose2d(channels, channels, factor, factor, groups=channels, bias=False)
+        copier.weight = nn.Parameter(torch.ones_like(copier.weight), requires_grad=False)
+        graph.set_submodule(name, copier)
+
+
+def _upsampled(graph: StaticRestorer) -> dict[str, int]:
+    """The channels that each upsampling sees, by its path in the graph."""
+    import torch
+    from torch import nn
+
+    found: dict[str, int] = {}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, given, name=name: found.__setitem__(name, given[0].shape[1]))
+        for name, module in graph.named_modules()
+        if isinstance(module, nn.Upsample)
+    ]
+    with torch.no_grad():
+        graph(*graph.example_inputs())
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def _add_forward(path: Path) -> None:

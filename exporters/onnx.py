@@ -27,7 +27,6 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         import onnxsim
     except ImportError as error:
         raise missing_package(error.name or "onnx", "onnx") from error
-    from elir_edge.lowering.staged import StagedRestorer
 
     with conversion.progress.stage("converting to ONNX"), captured_output():
         model = _export(graph)
@@ -35,9 +34,9 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         model, same = onnxsim.simplify(model)
         if not same:
             raise ElirEdgeError("the simplified ONNX graph does not compute what the converted one does")
-        _tidy(model, StagedRestorer(graph).output_names())
+        _tidy(model, graph.output_names())
         onnx.checker.check_model(model, full_check=True)
-    model = _at_precision(model, StagedRestorer(graph).output_names(), conversion)
+    model = _at_precision(model, graph.output_names(), conversion)
     path = conversion.folder / f"{conversion.stem}.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
     return {"opset": model.opset_import[0].version, "ir_version": model.ir_version}

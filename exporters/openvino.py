@@ -24,7 +24,6 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         import openvino  # noqa: F401
     except ImportError as error:
         raise missing_package("openvino", "openvino") from error
-    from elir_edge.lowering.staged import StagedRestorer
     from elir_edge.lowering.trace import trace
 
     inputs = graph.form.inputs(graph.spec)
@@ -33,9 +32,9 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     for port, tensor in zip(model.inputs, inputs, strict=True):
         port.get_tensor().set_names({tensor.name})
         port.get_node().set_friendly_name(tensor.name)
-    for result, name in zip(list(model.get_results()), StagedRestorer(graph).output_names(), strict=True):
+    for result, name in zip(list(model.get_results()), graph.output_names(), strict=True):
         _name_stage(model, result, name)
-    stages = StagedRestorer(graph).output_names()
+    stages = graph.output_names()
     _forget_names(model, {*(tensor.name for tensor in inputs), *stages})
     _rename_nodes(model)
     path = conversion.folder / f"{conversion.stem}.xml"

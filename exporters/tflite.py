@@ -67,10 +67,9 @@ def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) ->
 
 def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
     from elir_edge.lowering.lower import measure
-    from elir_edge.lowering.staged import StagedRestorer
     from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
 
-    stages = StagedRestorer(graph).output_names()
+    stages = graph.output_names()
     by_stage = tensors_by_stage(data, stages) if conversion.float_stages else {}
     return quantize_tflite(
         data,
@@ -87,7 +86,7 @@ def _export(graph: StaticRestorer, path: Path) -> None:
         import litert_torch
     except ImportError as error:
         raise missing_package("litert-torch", "tflite") from error
-    from elir_edge.lowering.staged import StagedRestorer
+    from elir_edge.lowering.static import StagedRestorer
 
     names = [tensor.name for tensor in graph.form.inputs(graph.spec)]
     arguments = dict(zip(names, graph.example_inputs(), strict=True))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from elir_edge.errors import UnavailableError
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from exporters.web import PLACE, find_runtime
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
@@ -22,9 +22,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "work")
 
 
 @pytest.fixture(scope="session")
-def tiny_spec() -> ModelSpec:
+def tiny_spec() -> ElirSpec:
     """The smallest model that has every part."""
-    return ModelSpec(
+    return ElirSpec(
         name="tiny",
         size=64,
         steps=2,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from elir_edge.core.progress import Silent
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture
 from elir_edge.imaging.pixels import add_noise
 from elir_edge.lowering.lower import lower

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from elir_edge.errors import UnavailableError
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.pipeline.target import Target
 from exporters.web import find_runtime
 
-SPEC = ModelSpec(
+SPEC = ElirSpec(
     name="tiny",
     size=64,
     steps=2,

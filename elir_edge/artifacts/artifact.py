@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elir_edge.artifacts.signature import StageSpec, TensorSpec
+from elir_edge.core.files import files_of, sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.families.spec import ModelSpec
 
 MANIFEST_SCHEMA = 1
-NAMED_WEIGHTS = {"random": "random:", "packaged": "packaged:", "published": "elir:"}
+NAMED_WEIGHTS = ("random", "packaged", "published")
 MANIFEST_KEY = "elir_edge"
 RUN_ANYWHERE = ("micro",)  # compilers whose results are as runnable as what they were made from
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -119,8 +119,7 @@ class Manifest:
     @property
     def names_its_weights(self) -> bool:
         """Whether the weights can be had by the name stated, as those that come with the package or are published."""
-        prefix = NAMED_WEIGHTS.get(self.weights["kind"])
-        return prefix is not None and str(self.weights["name"]).startswith(prefix)
+        return self.weights["kind"] in NAMED_WEIGHTS and ":" in str(self.weights["name"])
 
     @property
     def trained(self) -> bool:
@@ -174,22 +173,6 @@ def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
 def sidecar(path: Path) -> Path:
     """Where the manifest beside an artifact lies."""
     return path.with_name(path.name + ".json")
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes; of a folder, that of the listing which ``sha256sum`` would give of its files."""
-    if path.is_dir():
-        lines = [f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def files_of(path: Path) -> list[Path]:
-    """A file itself; all files below a folder, sorted, but hidden ones, which file managers leave there."""
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.rglob("[!.]*") if not file.is_dir())
 
 
 def is_there(path: Path) -> bool:

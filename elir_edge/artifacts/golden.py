@@ -7,54 +7,18 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from elir_edge.artifacts.artifact import Artifact, Manifest, require_runnable, sha256_of
-from elir_edge.artifacts.signature import IMAGE, NOISE, RESTORED
+from elir_edge.artifacts.artifact import Artifact, Manifest, require_runnable
+from elir_edge.artifacts.signature import NOISE
+from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
-from elir_edge.imaging.comparison import BYTE_LEVELS, Comparison, compare, gate_for
-from elir_edge.imaging.pictures import builtin_photograph, fit_picture
-from elir_edge.runtime import get_backend, open_session
-from elir_edge.runtime.base import Session
-from elir_edge.runtime.restore import image_input, noise_feeds, to_graph
 
-PICTURE = "astronaut"
-NOISE_SEED = 0
 PIXELS_FILE, RESTORED_FILE, FINE_FILE, NOISE_FILE = "image.png", "restored.png", "restored_fine.png", "noise.npy"
 MAX_MEMBER_BYTES = 256 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FINE_LEVELS = 65535
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """``max_abs`` on the scale of 0..1 binds every backend, or only the recording one where ``elsewhere_db`` is given:
-    kernels of others round differently, and are held to that PSNR instead.
-    """
-
-    max_abs: float
-    elsewhere_db: float | None = None
-
-    def accepts(self, item: Comparison, same_backend: bool) -> bool:
-        """Whether the difference is within. What cannot be compared never is."""
-        if item.problem is not None:
-            return False
-        if same_backend or self.elsewhere_db is None:
-            return item.max_abs <= self.max_abs
-        return item.psnr_db >= self.elsewhere_db
-
-    def describe(self, same_backend: bool) -> str:
-        """In words, for the backend that is meant."""
-        if same_backend or self.elsewhere_db is None:
-            return f"at most {self.max_abs:.1e}"
-        return f"at least {self.elsewhere_db:.0f} dB"
-
-
-ONE_LEVEL = BYTE_LEVELS / 255 + 1e-9
-ENOUGH_DB = 40.0
-OWN_ROUNDING_DB = 3.0
 
 
 @dataclass(frozen=True)
@@ -69,42 +33,9 @@ class Golden:
     restored: np.ndarray
 
 
-@dataclass(frozen=True)
-class Verification:
-    """An artifact run on its golden input. ``recorded_by`` and ``backend`` name runtime and version."""
-
-    passed: bool
-    max_abs: float
-    psnr_db: float
-    tolerance: str
-    backend: str
-    recorded_by: str
-    problem: str | None = None
-
-
 def golden_path(path: Path) -> Path:
     """Where the golden file of the artifact at ``path`` lies: beside it."""
     return path.with_name(path.name + ".golden.zip")
-
-
-def record_golden(path: Path, manifest: Manifest, backend: str) -> dict[str, Any]:
-    """Run the artifact on a photograph and write its golden file beside it; gives the facts for the manifest."""
-    pixels = fit_picture(builtin_photograph(PICTURE), *manifest.size)
-    with open_session(path, backend) as session:
-        feeds = noise_feeds(session, NOISE_SEED)
-        golden = Golden(pixels, feeds.get(NOISE), _run(session, pixels, feeds))
-    target = golden_path(path)
-    target.write_bytes(_pack(golden))
-    tolerance = tolerance_for(manifest)
-    return {
-        "file": target.name,
-        "sha256": sha256_of(target),
-        "picture": PICTURE,
-        "backend": backend,
-        "backend_version": get_backend(backend).release(),
-        "max_abs": tolerance.max_abs,
-        "elsewhere_db": tolerance.elsewhere_db,
-    }
 
 
 def load_golden(artifact: Artifact) -> Golden:
@@ -131,7 +62,7 @@ def load_golden(artifact: Artifact) -> Golden:
             f"{path}: its content is not what the manifest states (sha256 differs)",
             hint="it was changed, or belongs to another export: copy it again",
         )
-    return _read(path, artifact.manifest)
+    return read_golden(path, artifact.manifest)
 
 
 def has_golden(artifact: Artifact) -> bool:
@@ -143,65 +74,7 @@ def has_golden(artifact: Artifact) -> bool:
     return True
 
 
-def verify(artifact: Artifact, backend: str | None = None) -> Verification:
-    """Run the artifact on its golden input, offline and without torch, and compare with the golden output.
-
-    ``backend`` None takes the usual one for the file. Raises MissingInputError or DataError as ``load_golden`` does,
-    UsageError and UnavailableError as ``open_session`` does.
-    """
-    golden = load_golden(artifact)
-    facts = artifact.manifest.golden or {}
-    with open_session(artifact.path, backend) as session:
-        picture = _run(session, golden.pixels, {} if golden.noise is None else {NOISE: golden.noise})
-        name = session.backend
-    item = compare(picture, golden.restored)
-    tolerance = Tolerance(facts["max_abs"], facts["elsewhere_db"])
-    same = name == facts["backend"]
-    return Verification(
-        passed=tolerance.accepts(item, same),
-        max_abs=item.max_abs,
-        psnr_db=item.psnr_db,
-        tolerance=tolerance.describe(same),
-        backend=f"{name} {get_backend(name).release()}",
-        recorded_by=f"{facts['backend']} {facts['backend_version']}",
-        problem=item.problem,
-    )
-
-
-def tolerance_for(manifest: Manifest) -> Tolerance:
-    """What an artifact is held to on later runs: fp32 to its gate, others to one level where they were recorded."""
-    gate = gate_for(manifest.precision, manifest.io)
-    return Tolerance(ONE_LEVEL, own_rounding_db(manifest)) if gate.max_abs is None else Tolerance(gate.max_abs)
-
-
-def own_rounding_db(manifest: Manifest) -> float:
-    """How near two runtimes' pictures of a graph must be: each rounds in its own way, and each may be as far from
-    PyTorch as the artifact was found to be; more than its precision's gate is not asked.
-    """
-    asked = gate_for(manifest.precision).psnr_db or ENOUGH_DB
-    parity = (manifest.parity or {}).get("psnr_db", asked + OWN_ROUNDING_DB)
-    return round(float(min(asked, parity - OWN_ROUNDING_DB)), 1)
-
-
-def feeds_of(manifest: Manifest, golden: Golden) -> dict[str, np.ndarray]:
-    """A golden input as the graph takes it, for those who run the artifact elsewhere; noise it lacks is zero."""
-    feeds = {}
-    for tensor in manifest.inputs:
-        if tensor.name == IMAGE:
-            feeds[IMAGE] = to_graph(golden.pixels.astype(np.float32), tensor)
-        else:
-            feeds[tensor.name] = np.zeros(tensor.shape, tensor.dtype) if golden.noise is None else golden.noise
-    return feeds
-
-
-def _run(session: Session, pixels: np.ndarray, noise: dict[str, np.ndarray]) -> np.ndarray:
-    image = image_input(session)
-    restored = session.run({IMAGE: to_graph(pixels.astype(np.float32), image), **noise})[RESTORED]
-    picture: np.ndarray = restored[0] if image.layout == "NHWC" else restored[0].transpose(1, 2, 0)
-    return picture
-
-
-def _pack(golden: Golden) -> bytes:
+def pack_golden(golden: Golden) -> bytes:
     """A zip of PNGs anybody can look at; floats are kept to 16 bits, the lower 8 as a picture of their own."""
     restored = golden.restored
     if restored.dtype == np.uint8:
@@ -219,7 +92,8 @@ def _pack(golden: Golden) -> bytes:
     return archive.getvalue()
 
 
-def _read(path: Path, manifest: Manifest) -> Golden:
+def read_golden(path: Path, manifest: Manifest) -> Golden:
+    """The content of a golden file. Raises DataError for a damaged one."""
     noise = next((tensor for tensor in manifest.inputs if tensor.name == NOISE), None)
     try:
         with zipfile.ZipFile(path) as file:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from elir_edge.errors import UsageError
+from elir_edge.families.base import IMAGE, NOISE, RESTORED, Space
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.noise import NoiseContract
 
-IMAGE, NOISE, RESTORED = "image", "noise", "restored"
+__all__ = ["IMAGE", "NOISE", "RESTORED", "GraphForm", "StageSpec", "TensorSpec", "parse_size"]
+
 IO_KINDS = ("float", "uint8")
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -69,17 +71,19 @@ class GraphForm:
     def inputs(self, spec: ModelSpec) -> list[TensorSpec]:
         """The image, and the noise where the caller supplies it."""
         tensors = [self._image(IMAGE)]
-        if self.noise.mode == "input" and spec.field is not None:
-            tensors.append(TensorSpec(NOISE, self.latent_shape(spec), "float32", self.latent_layout, "standard normal"))
+        if self.noise.mode == "input" and spec.has_flow:
+            tensors.append(TensorSpec(NOISE, self.stage_shape(spec), "float32", self.latent_layout, "standard normal"))
         return tensors
 
     def outputs(self) -> list[TensorSpec]:
         """The restored image."""
         return [self._image(RESTORED)]
 
-    def latent_shape(self, spec: ModelSpec) -> tuple[int, ...]:
-        """Shape of noise and stages, in the order of ``latent_layout``."""
-        return _ordered(spec.latent_shape(self.height, self.width), self.latent_layout)
+    def stage_shape(self, spec: ModelSpec, space: Space = Space.LATENT) -> tuple[int, ...]:
+        """Shape of the noise and of stages in ``space``, in the order of ``latent_layout``."""
+        pixels = (1, 3, self.height, self.width)
+        latent = spec.latent_shape(self.height, self.width)
+        return _ordered(pixels if space is Space.PIXELS else latent, self.latent_layout)
 
     def _image(self, name: str) -> TensorSpec:
         shape = _ordered((1, 3, self.height, self.width), self.layout)

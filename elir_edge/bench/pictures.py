@@ -8,7 +8,7 @@ import numpy as np
 
 from elir_edge.bench.results import OK, WRONG, Judgement
 from elir_edge.families.spec import ModelSpec
-from elir_edge.imaging.comparison import compare, gate_for, psnr_of
+from elir_edge.imaging.comparison import compare, psnr_of
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture
 
 MILD_NOISE = 25.0
@@ -50,6 +50,7 @@ def judge(
 
     The gate is that of ``validate``; what is lost against the originals counts where the weights are ``trained``.
     """
+    from elir_edge.validation.gates import gate_for
     from elir_edge.validation.validate import Truth, Validation
 
     io = "uint8" if restored.dtype == np.uint8 else "float"

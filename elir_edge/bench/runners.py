@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.signature import IMAGE, TensorSpec
+from elir_edge.artifacts.tensors import feeds_of, picture_of
 from elir_edge.errors import DataError, missing_package
 from elir_edge.runtime.mode import CPU, Mode
 
@@ -74,10 +75,8 @@ class SessionRunner(Runner):
 
     def prepare(self, pixels: np.ndarray) -> None:
         """Noise, where it is an input, is of seed 0."""
-        from elir_edge.runtime.restore import noise_feeds, to_graph
-
-        image = to_graph(pixels.astype(np.float32), self._image)
-        self._feeds = {self._image.name: image, **noise_feeds(self._session, 0)}
+        others = [tensor for tensor in self._session.inputs if tensor.name != self._image.name]
+        self._feeds = feeds_of([self._image, *others], pixels)
 
     def run(self) -> None:
         """One picture; for throughput, several side by side."""
@@ -89,8 +88,7 @@ class SessionRunner(Runner):
     def restore(self, pixels: np.ndarray) -> np.ndarray:
         """The first output, as H x W x 3."""
         self.prepare(pixels)
-        restored = next(iter(self._session.run(self._feeds).values()))[0]
-        return restored if self._image.layout == "NHWC" else restored.transpose(1, 2, 0)
+        return picture_of(next(iter(self._session.run(self._feeds).values())), self._image)
 
     def placement(self) -> dict[str, int]:
         """As the session tells."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from elir_edge.bench.runners import Request, Runner
 from elir_edge.bench.variant import TorchVariant
 from elir_edge.errors import UnavailableError, UsageError
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 from elir_edge.families.weights import load_restorer, tensors_sha256
 from elir_edge.imaging.noise import NoiseContract, draw_noise

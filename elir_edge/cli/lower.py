@@ -10,7 +10,7 @@ import click
 from elir_edge.cli.shared import Shown, echo_json, echo_table, form_options, json_option, load_model, model_options
 
 if TYPE_CHECKING:
-    from elir_edge.families.elir.restorer import Restorer
+    from elir_edge.families.restorer import Restorer
     from elir_edge.lowering.lower import GraphCost
 
 

@@ -17,7 +17,7 @@ from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Artifact
-    from elir_edge.families.elir.restorer import Restorer
+    from elir_edge.families.restorer import Restorer
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -19,7 +19,7 @@ def command(artifact: Path, backend: str | None, as_json: bool) -> int:
 
     Needs no torch and no network. Exit 1 where it differs by more than the tolerance in its manifest.
     """
-    from elir_edge.artifacts.golden import verify
+    from elir_edge.validation.verify import verify
 
     shown = Shown()
     opened = open_artifact(artifact, shown, backend)

@@ -1,4 +1,4 @@
-"""Checkpoint files of any published kind -> tensors by the reference model's names. The kind is told by content."""
+"""Reading checkpoint files, and copying tensors into a model. The kind of file is told by content."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from elir_edge.errors import DataError, MissingInputError, missing_package
+from elir_edge.families.base import Family
 
-PREFIXES = ("enc", "mmse", "fmir", "dec")
-LIGHTNING_PARTS = {f"state_dict_{prefix}": prefix for prefix in PREFIXES}
-DIFFUSERS_PARTS = {"encoder.layers.": "enc.layers.", "decoder.layers.": "dec.layers."}
 MAX_EXPANSION = 4
 MAX_TENSORS = 20_000
 MAX_LISTED = 1_000
@@ -32,29 +30,15 @@ SAFETENSORS_HEADER = 8
 Tensors = dict[str, Tensor]
 
 
-def read_checkpoint(path: Path) -> Tensors:
-    """Tensors of a checkpoint file, named as in the reference model.
+def read_checkpoint(path: Path, family: Family) -> Tensors:
+    """Tensors of a checkpoint file, a PyTorch file or safetensors, under the names of the family's models.
 
-    Reads ELIR state dicts, Lightning checkpoints (their four EMA dicts), Tiny AutoEncoder files in diffusers' and in
-    the original naming, each as a PyTorch file or as safetensors. No code inside a file is ever run.
-
-    Raises MissingInputError where there is no such file, DataError, saying why, for anything that is no checkpoint.
+    No code inside a file is ever run. Raises MissingInputError where there is no such file, DataError, saying why, for
+    anything that is no checkpoint.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such checkpoint file")
-    return canonical_names(_read_tensors(path), str(path))
-
-
-def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
-    """Bring any published naming to the reference model's. Raises DataError for a naming that is none of them."""
-    if any(key in tensors for key in LIGHTNING_PARTS):
-        return _from_lightning(tensors, where)
-    flat = _only_tensors(tensors, where)
-    if not flat:
-        raise DataError(f"{where}: holds no tensors")
-    if all(re.match(r"\d+\.", name) for name in flat):
-        return _from_original_autoencoder(flat, where)
-    return {_from_diffusers(name): tensor for name, tensor in flat.items()}
+    return family.canonical_names(_read_tensors(path), str(path))
 
 
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
@@ -195,39 +179,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
-    missing = [key for key in LIGHTNING_PARTS if not isinstance(content.get(key), Mapping)]
-    if missing:
-        raise DataError(f"{where}: a training checkpoint without {', '.join(missing)}")
-    return {
-        f"{prefix}.{name}": tensor
-        for key, prefix in LIGHTNING_PARTS.items()
-        for name, tensor in _only_tensors(content[key], f"{where} ({key})").items()
-    }
-
-
-def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:
-    """The encoder file begins with a convolution of the image; the decoder file counts its clamp as layer 0."""
-    if "0.weight" in tensors:
-        return {f"enc.layers.{name}": tensor for name, tensor in tensors.items()}
-    if "1.weight" in tensors:
-        return {f"dec.layers.{_decrement(name)}": tensor for name, tensor in tensors.items()}
-    raise DataError(f"{where}: numbered layers, but neither those of an encoder nor of a decoder")
-
-
-def _decrement(name: str) -> str:
-    number, rest = name.split(".", 1)
-    return f"{int(number) - 1}.{rest}"
-
-
-def _from_diffusers(name: str) -> str:
-    for theirs, ours in DIFFUSERS_PARTS.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
-
-
-def _only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
+def only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
+    """``content`` as it is. Raises DataError where it holds nothing, or something else than plain tensors."""
     others = [str(key) for key, value in content.items() if not _is_plain(value)]
     if others:
         raise DataError(

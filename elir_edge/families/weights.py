@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elir_edge.artifacts.artifact import sha256_of
 from elir_edge.core.download import download
+from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import ConfigError, DataError, UsageError, did_you_mean
-from elir_edge.families.checkpoint import canonical_names, load_into, read_checkpoint
-from elir_edge.families.elir.restorer import Restorer, WeightSource
-from elir_edge.families.spec import ModelSpec, load_spec
-from elir_edge.lowering.collapse import collapse
-
-PUBLISHED_URL = "https://github.com/eladc-git/ELIR/releases/download/v1.0/elir_{task}.pth"
-PUBLISHED_TASKS = ("bfr", "bsr", "denoising", "inpainting", "sr")
+from elir_edge.families.base import Family
+from elir_edge.families.checkpoint import load_into, read_checkpoint
+from elir_edge.families.registry import family_names, get_family
+from elir_edge.families.restorer import Restorer, WeightSource
+from elir_edge.families.rewrites.collapse import collapse
+from elir_edge.families.spec import ModelSpec, load_spec, packaged_file
 
 Weights = str | Path | Sequence[str | Path] | Mapping[str, Any] | None
 
@@ -52,27 +50,26 @@ def load_restorer(
         raise ConfigError(f"the model '{spec.name}' names no weights of its own", hint="give a checkpoint: --weights")
     if isinstance(weights, str) and weights.startswith("random:"):
         return _stand_in(spec, weights)
-    tensors, source = _gather(weights, progress or Silent())
-    restorer = Restorer(spec, expanded=_is_as_trained(tensors))
+    tensors, source = _gather(spec.family, weights, progress or Silent())
+    restorer = Restorer(spec, expanded=spec.family.has_linear_blocks(tensors))
     load_into(restorer, tensors, source.name)
     collapse(restorer)
     restorer.source = source
     return restorer.eval().requires_grad_(False)
 
 
-def _gather(weights: Weights, progress: Progress) -> tuple[dict[str, Tensor], WeightSource]:
+def _gather(family: Family, weights: Weights, progress: Progress) -> tuple[dict[str, Tensor], WeightSource]:
     if isinstance(weights, Mapping):
-        tensors = canonical_names(
-            {name: torch.as_tensor(value) for name, value in weights.items()}, "the mapping given"
-        )
+        given = {name: torch.as_tensor(value) for name, value in weights.items()}
+        tensors = family.canonical_names(given, "the mapping given")
         return tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
-    given = [weights] if isinstance(weights, str | Path) else list(weights or ())
-    if not given:
+    items = [weights] if isinstance(weights, str | Path) else list(weights or ())
+    if not items:
         raise UsageError("no weights given")
     tensors = {}
-    located = [_locate(item, progress) for item in given]
+    located = [_locate(family, item, progress) for item in items]
     for path, _, _ in located:
-        part = read_checkpoint(path)
+        part = read_checkpoint(path, family)
         twice = sorted(set(part) & set(tensors))
         if twice:
             raise DataError(f"{path}: holds tensors that another file given holds too: {', '.join(twice[:5])}")
@@ -82,30 +79,31 @@ def _gather(weights: Weights, progress: Progress) -> tuple[dict[str, Tensor], We
     return tensors, WeightSource(" + ".join(name for _, name, _ in located), located[0][2], digest, True)
 
 
-def _locate(item: str | Path, progress: Progress) -> tuple[Path, str, str]:
+def _locate(family: Family, item: str | Path, progress: Progress) -> tuple[Path, str, str]:
     """Path on disk, a name that tells no path of this machine, and the kind of source."""
     text = str(item)
-    if text.startswith("packaged:"):
-        return _packaged(text.removeprefix("packaged:")), text, "packaged"
-    if text.startswith("elir:"):
-        task = text.removeprefix("elir:")
-        if task not in PUBLISHED_TASKS:
-            raise UsageError(f"there is no published checkpoint '{text}'", hint=did_you_mean(task, PUBLISHED_TASKS))
-        return download(PUBLISHED_URL.format(task=task), progress), text, "published"
+    scheme, _, name = text.partition(":")
+    if scheme == "packaged":
+        return _packaged(family, name), text, "packaged"
+    if scheme in family_names():
+        return download(_published(get_family(scheme), name), progress), text, "published"
     if text.startswith(("http://", "https://")):
         return download(text, progress), Path(text.partition("?")[0].partition("#")[0]).name, "url"
     return Path(item), Path(item).name, "file"
 
 
-def _packaged(name: str) -> Path:
-    path = Path(str(resources.files("elir_edge.families.elir") / "weights" / f"{name}.safetensors"))
+def _published(family: Family, name: str) -> str:
+    if name not in family.published:
+        text = f"{family.name}:{name}"
+        raise UsageError(f"there is no published checkpoint '{text}'", hint=did_you_mean(name, family.published))
+    return family.published[name]
+
+
+def _packaged(family: Family, name: str) -> Path:
+    path = packaged_file(family, "weights", f"{name}.safetensors")
     if not path.is_file():
         raise UsageError(f"no weights called '{name}' come with the package")
     return path
-
-
-def _is_as_trained(tensors: Mapping[str, Tensor]) -> bool:
-    return any(name.endswith((".conv1.block.1.weight", ".final_block.block.3.weight")) for name in tensors)
 
 
 def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
@@ -127,7 +125,7 @@ def _draw(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     values = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape, dtype=np.float32)
     if len(shape) > 1:
         return values / np.float32(np.sqrt(np.prod(shape[1:])))
-    is_norm_scale = name.startswith("fmir.") and name.endswith("block.0.weight")
+    is_norm_scale = name.endswith(".weight")  # convolutions and linear layers have more axes
     return np.float32(0.05) * values + np.float32(is_norm_scale)
 
 

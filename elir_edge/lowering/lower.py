@@ -11,27 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from elir_edge.artifacts.signature import GraphForm, parse_size
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.families.elir.rewrites.fold_latent_bound import fold_latent_bound
-from elir_edge.families.elir.rewrites.fold_noise import fold_noise
-from elir_edge.families.elir.rewrites.fold_pixel_range import fold_pixel_range
-from elir_edge.families.elir.rewrites.fold_projection import fold_projection
-from elir_edge.families.elir.rewrites.fold_residual_scale import fold_residual_scale
-from elir_edge.families.elir.rewrites.fold_time import fold_time
+from elir_edge.families.restorer import Restorer
+from elir_edge.families.rewrites.collapse import collapse, has_linear_blocks
 from elir_edge.imaging.noise import NoiseContract
-from elir_edge.lowering.collapse import collapse, has_linear_blocks
 from elir_edge.lowering.norm import NormForm, set_norm_form
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.lowering.unroll import unroll
-
-REWRITES: tuple[Callable[[StaticRestorer], None], ...] = (
-    fold_time,
-    fold_projection,
-    fold_residual_scale,
-    fold_latent_bound,
-    fold_noise,
-    fold_pixel_range,
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +62,7 @@ def lower(
     if has_linear_blocks(graph):
         graph = unroll(collapse(_private_copy(restorer)), form)  # type: ignore[arg-type]
         tell("collapse", graph)
-    for rewrite in REWRITES:
+    for rewrite in restorer.spec.family.rewrites():
         rewrite(graph)
         tell(rewrite.__name__, graph)
     set_norm_form(graph, norm_form)

@@ -2,88 +2,109 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from elir_edge.artifacts.signature import GraphForm
+from elir_edge.artifacts.signature import GraphForm, StageSpec
 from elir_edge.errors import UsageError
-from elir_edge.families.elir.autoencoder import Decoder, Encoder
-from elir_edge.families.elir.estimator import Estimator
-from elir_edge.families.elir.field import Field
+from elir_edge.families.base import BYTE_RANGE, IMAGE, RESTORED, Space, Stage, Walk, output_stages, walk
+from elir_edge.families.networks.euler import euler_step
+from elir_edge.families.rewrites.sharing import unique_tensors
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.noise import draw_noise
-from elir_edge.lowering.sharing import unique_tensors
-
-BYTE_RANGE = 255.0
 
 
 class StaticRestorer(nn.Module):
     """Image (and noise, where the form has it as an input) -> restored image, in the form's layout and value range.
 
-    ``steps`` are K fields that share their Parameters; ``times`` their t. ``step_size`` is what a step's output is
-    still to be multiplied by, ``latent_gain`` what the latent stream carries relative to the reference model's, and
-    ``pixel_gain`` likewise for the images inside: rewrites change these as they fold them into weights.
+    The family's parts are attributes under its names; in the field's place are ``steps``, K fields that share their
+    Parameters, and ``times``, their t. ``step_divisor`` is what a step's output is still to be divided by,
+    ``latent_gain`` what the latent stream carries relative to the reference model's, and ``pixel_gain`` likewise for
+    the images inside: rewrites change these as they fold them into weights.
     """
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        form: GraphForm,
-        enc: Encoder,
-        mmse: Estimator | None,
-        steps: list[Field],
-        dec: Decoder,
+        self, spec: ModelSpec, form: GraphForm, parts: Mapping[str, nn.Module | None], steps: list[nn.Module]
     ) -> None:
         super().__init__()
         self.spec, self.form = spec, form
-        self.enc, self.mmse, self.dec = enc, mmse, dec
+        for name, part in parts.items():
+            self.register_module(name, part)
         self.steps = nn.ModuleList(steps)
         self.times = tuple(k / len(steps) for k in range(len(steps)))
-        self.step_size = 1 / len(steps) if steps else 1.0
+        self.step_divisor = float(len(steps)) if steps else 1.0
         self.latent_gain = 1.0
         self.pixel_gain = 1.0
         self.noise_gain = spec.sigma_s
         self.noise: nn.Parameter | None = None
         if form.noise.mode == "baked" and steps:
             shape = spec.latent_shape(form.height, form.width)
-            noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(dec.first_conv.weight)
+            noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(self._weight())
             self.noise = nn.Parameter(noise, requires_grad=False)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # the family's parts
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         """The restored image, of the shape and type of ``image``. Raises nothing of its own: sizes are fixed."""
-        return self.stages(image, noise)["restored"]
+        return self.stages(image, noise)[RESTORED]
 
     def stages(self, image: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Named stages: encoded, coarse, state_0 .. state_K, restored.
-
-        Latents are in the form's latent layout and times ``latent_gain``.
-        """
-        latents, decoded = self.values(image, noise)
+        """Values of all stages by name: latents in the form's latent layout, times the gain of their space."""
+        values, decoded = self.values(image, noise)
         layout = self.form.latent_layout
-        stages = {name: _to_layout(latent, layout) for name, latent in latents.items()}
-        return stages | {"restored": self._give_image(decoded)}
+        stages = {name: _to_layout(value, layout) for name, value in values.items()}
+        return stages | {RESTORED: self._give_image(decoded)}
 
     def values(self, image: Tensor, noise: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
-        """Latents by stage, and what the decoder gives, times ``pixel_gain``, before it is clipped: all NCHW."""
-        latents = {"encoded": self.enc(self._take_image(image))}
-        z = latents["coarse"] = self.mmse(latents["encoded"]) if self.mmse is not None else latents["encoded"]
-        for k, step in enumerate(self.fields()):
-            z = latents.setdefault("state_0", self._add_noise(z, noise)) if k == 0 else z
-            z = latents[f"state_{k + 1}"] = self._euler(step, z, k)
-        return latents, self.dec(z)
+        """Stages by name, and the restored image, times ``pixel_gain``, before it is clipped: all NCHW."""
+        given = None if noise is None else _to_nchw(noise, self.form.latent_layout)
+        values = walk(self.stage_list(), Walk(self, {IMAGE: self._take_image(image)}, given))
+        return {name: value for name, value in values.items() if name not in (IMAGE, RESTORED)}, values[RESTORED]
 
-    def fields(self) -> list[Field]:
+    def stage_list(self) -> tuple[Stage, ...]:
+        """The family's stages for a graph of this form."""
+        return self.spec.family.stages(self.spec, self.form.noise.mode != "zero")
+
+    def output_names(self) -> list[str]:
+        """Names of the stages that differ as tensors, in their order, ``restored`` last."""
+        return [stage.name for stage in output_stages(self.stage_list())]
+
+    def stage_specs(self) -> tuple[StageSpec, ...]:
+        """What a manifest says of the stages before the restored image."""
+        return tuple(
+            StageSpec(stage.name, self.form.stage_shape(self.spec, stage.space), self.form.latent_layout, gain)
+            for stage in output_stages(self.stage_list())
+            if stage.name != RESTORED
+            for gain in [self.pixel_gain if stage.space is Space.PIXELS else self.latent_gain]
+        )
+
+    def euler_step(self, k: int, z: Tensor) -> Tensor:
+        """z_{k+1} from z_k."""
+        step: Any = self.steps[k]
+        return euler_step(step, z, self.times[k] if step.takes_time else None, self.step_divisor)
+
+    def add_noise(self, z: Tensor, noise: Tensor | None) -> Tensor:
+        """``z`` plus the baked noise, or the noise given."""
+        given = self.noise if noise is None else noise
+        if given is None:
+            raise UsageError("this graph takes the noise as a second input")
+        return z + (given if self.noise_gain == 1.0 else given * self.noise_gain)
+
+    def fields(self) -> list[Any]:
         """The steps' fields in order."""
-        return [cast(Field, step) for step in self.steps]
+        return list(self.steps)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Zeros of the right shapes and types, to trace with."""
-        device = self.dec.first_conv.weight.device
-        dtypes = {"uint8": torch.uint8, "float32": self.dec.first_conv.weight.dtype}
+        weight = self._weight()
+        dtypes = {"uint8": torch.uint8, "float32": weight.dtype}
         return tuple(
-            torch.zeros(tensor.shape, dtype=dtypes[tensor.dtype], device=device)
+            torch.zeros(tensor.shape, dtype=dtypes[tensor.dtype], device=weight.device)
             for tensor in self.form.inputs(self.spec)
         )
 
@@ -91,24 +112,13 @@ class StaticRestorer(nn.Module):
         """Numbers stored, each shared tensor counted once."""
         return sum(tensor.numel() for tensor in unique_tensors(self))
 
-    def _euler(self, step: Field, z: Tensor, k: int) -> Tensor:
-        if step.time_mlp is None:
-            velocity = step(z)
-        else:
-            velocity = step(z, torch.full((z.shape[0],), self.times[k], dtype=z.dtype, device=z.device))
-        return z + (velocity if self.step_size == 1.0 else velocity * self.step_size)
-
-    def _add_noise(self, coarse: Tensor, noise: Tensor | None) -> Tensor:
-        if self.form.noise.mode == "zero":
-            return coarse
-        given = self.noise if noise is None else _to_nchw(noise, self.form.latent_layout)
-        if given is None:
-            raise UsageError("this graph takes the noise as a second input")
-        return coarse + (given if self.noise_gain == 1.0 else given * self.noise_gain)
+    def _weight(self) -> Tensor:
+        """Any of the weights: all have one type and device."""
+        return next(part for name, part in self.named_parameters() if name != "noise")
 
     def _take_image(self, image: Tensor) -> Tensor:
         if self.form.io == "uint8":
-            image = image.to(self.dec.first_conv.weight.dtype)
+            image = image.to(self._weight().dtype)
             image = image if self.pixel_gain == BYTE_RANGE else image * (1 / BYTE_RANGE)
         return _to_nchw(image, self.form.layout)
 
@@ -117,6 +127,23 @@ class StaticRestorer(nn.Module):
             return _to_layout(decoded.clamp(0.0, 1.0), self.form.layout)
         decoded = decoded if self.pixel_gain == BYTE_RANGE else decoded * BYTE_RANGE
         return _to_layout(decoded, self.form.layout).clamp(0.0, BYTE_RANGE).round().to(torch.uint8)
+
+
+class StagedRestorer(nn.Module):
+    """The form in which converters see a static graph: its outputs are a dict of all stages.
+
+    Converters then give the stages' tensors their names; the exporter drops all outputs but ``restored`` afterwards,
+    so that a stage can be looked at later in the very file that ships.
+    """
+
+    def __init__(self, graph: StaticRestorer) -> None:
+        super().__init__()
+        self.static = graph
+
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """Stages by name, ``restored`` last."""
+        stages = self.static.stages(image, noise)
+        return {name: stages[name] for name in self.static.output_names()}
 
 
 def _to_nchw(tensor: Tensor, layout: str) -> Tensor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch.export import ExportedProgram
 
-from elir_edge.lowering.staged import StagedRestorer
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.lowering.static import StagedRestorer, StaticRestorer
 
 
 def trace(graph: StaticRestorer) -> ExportedProgram:

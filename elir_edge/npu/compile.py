@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elir_edge.artifacts.artifact import Artifact, sha256_of, sidecar
+from elir_edge.artifacts.artifact import Artifact, sidecar
+from elir_edge.core.files import sha256_of
 from elir_edge.core.plain import installed_version
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, staging, write_in

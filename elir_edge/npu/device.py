@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from elir_edge.core.data import MAX_YAML_BYTES, build_dataclass, parse_yaml
 from elir_edge.errors import ConfigError, MissingInputError, UsageError, did_you_mean
-from elir_edge.families.spec import MAX_YAML_BYTES, build_dataclass, parse_yaml
 
 SUFFIXES = (".yaml", ".yml")
 MEMORIES = ("sram", "dram", "flash")

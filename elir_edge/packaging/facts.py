@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elir_edge.artifacts.artifact import Artifact, Manifest, require_runnable
-from elir_edge.artifacts.golden import PICTURE, load_golden, tolerance_for
+from elir_edge.artifacts.golden import load_golden
 from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.errors import DataError, UsageError
 from elir_edge.formats.tflite.flatmodel import read_model
@@ -19,6 +19,7 @@ from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.runtime import open_session
 from elir_edge.runtime.restore import restore_picture
+from elir_edge.validation.verify import PICTURE, tolerance_for
 
 TARGET, BACKEND = "tflite", "litert"
 LEVELS = 255

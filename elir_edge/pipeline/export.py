@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from elir_edge.artifacts.artifact import NOT_COMPARED, Artifact, Manifest, load_artifact, sha256_of, sidecar
+from elir_edge.artifacts.artifact import NOT_COMPARED, Artifact, Manifest, load_artifact, sidecar
 from elir_edge.artifacts.golden import golden_path, has_golden
-from elir_edge.artifacts.signature import RESTORED, StageSpec
 from elir_edge.core.cache import cache_folder
+from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, staging, write_in
 from elir_edge.errors import ElirEdgeError, OutputError, StorageError, UsageError
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower, measure
-from elir_edge.lowering.staged import StagedRestorer
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import written
 from elir_edge.pipeline.judge import measured, runs_here
@@ -93,7 +92,7 @@ def _build(
         "request": key_of(identity),
         "inputs": tuple(form.inputs(restorer.spec)),
         "outputs": tuple(form.outputs()),
-        "stages": _stages(graph),
+        "stages": graph.stage_specs(),
         "graph": {"parameters": cost.parameters, "gflop": round(cost.gflop, 3), "ops": cost.ops},
     }
     facts = identity | prepared | described
@@ -152,15 +151,6 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
     if not pareto_path(sources[0]).exists():
         pareto_path(path).unlink(missing_ok=True)
     return Artifact(path, manifest)
-
-
-def _stages(graph: StaticRestorer) -> tuple[StageSpec, ...]:
-    form = graph.form
-    return tuple(
-        StageSpec(name, form.latent_shape(graph.spec), form.latent_layout, graph.latent_gain)
-        for name in StagedRestorer(graph).output_names()
-        if name != RESTORED
-    )
 
 
 def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequest) -> Path:

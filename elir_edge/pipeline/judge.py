@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import NOT_COMPARED, Manifest
-from elir_edge.artifacts.golden import record_golden
 from elir_edge.core.progress import Progress
 from elir_edge.errors import GateError
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
@@ -22,6 +21,7 @@ from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime import get_backend
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import Validation, validate
+from elir_edge.validation.verify import record_golden
 
 PARITY_PICTURE = "astronaut"
 SHOWN_FAILURES = 3

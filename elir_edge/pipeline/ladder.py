@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifacts.signature import IMAGE
 from elir_edge.errors import missing_package
 from elir_edge.quantize.plan import Limits
 from elir_edge.runtime import open_session
-from elir_edge.runtime.restore import image_input, noise_feeds, to_graph
+from elir_edge.runtime.restore import run_picture
 from elir_edge.validation.validate import Validation
 
 TIMED_RUNS = 5
@@ -124,9 +123,8 @@ def table_lines(report: Mapping[str, Any]) -> list[str]:
 def latency_of(path: Path, backend: str, pixels: np.ndarray) -> float:
     """The median time of a picture (uint8 H x W x 3 of the graph's size) in milliseconds, after one that warms up."""
     with open_session(path, backend) as session:
-        feeds = {IMAGE: to_graph(pixels.astype(np.float32), image_input(session)), **noise_feeds(session, 0)}
-        session.run(feeds)
-        return 1e3 * statistics.median(_timed(lambda: session.run(feeds)) for _ in range(TIMED_RUNS))
+        run_picture(session, pixels)
+        return 1e3 * statistics.median(_timed(lambda: run_picture(session, pixels)) for _ in range(TIMED_RUNS))
 
 
 def pareto_path(path: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from elir_edge.artifacts.artifact import Manifest
 from elir_edge.core.progress import Progress
 from elir_edge.errors import GateError, UnavailableError
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import main_file, written
 from elir_edge.pipeline.judge import WAYS_OUT, judged, pictures_of, validation_of

@@ -12,7 +12,7 @@ from typing import Any
 from elir_edge.artifacts.signature import GraphForm, parse_size
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import UsageError, missing_package
-from elir_edge.families.elir.restorer import Restorer, WeightSource
+from elir_edge.families.restorer import Restorer, WeightSource
 from elir_edge.families.weights import tensors_sha256
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target, get_target
@@ -80,7 +80,7 @@ def request_of(
         raise UsageError(f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}")
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
-    if contract.mode == "input" and precision in chosen.bytes_only and restorer.fmir is not None:
+    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.has_flow:
         raise UsageError(
             f"{target} at {precision} takes bytes and nothing else: noise cannot be an input",
             hint="use --noise baked:SEED or zero",
@@ -120,7 +120,7 @@ def _with_limits(quantization: Quantization, restorer: Restorer, precision: str)
 
 
 def _noise_contract(restorer: Restorer, noise: NoiseContract) -> dict[str, Any]:
-    if restorer.fmir is None:
+    if not restorer.spec.has_flow:
         return {"mode": "zero", "seed": None, "sigma_s": 0.0, "distribution": "none"}
     return {
         "mode": noise.mode,

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifacts.signature import NOISE, GraphForm, TensorSpec
+from elir_edge.artifacts.signature import GraphForm
+from elir_edge.artifacts.tensors import feeds_of
 from elir_edge.errors import DataError, UsageError
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.degradations import DEGRADATIONS, find_degradation
 from elir_edge.imaging.photographs import TRAINING, load_photograph
 from elir_edge.imaging.pictures import pictures_in, read_picture
-from elir_edge.runtime.restore import noise_for, to_graph
 
 DEFAULT_TASK = "restoration"
 DEFAULT_COUNT = 20
@@ -50,10 +50,7 @@ class Calibration:
 
     def feeds(self, form: GraphForm, spec: ModelSpec) -> tuple[dict[str, np.ndarray], ...]:
         """The graph's inputs for each picture: its layout and type, and noise where it takes any."""
-        inputs = form.inputs(spec)
-        return tuple(
-            {tensor.name: _feed(tensor, pixels, i) for tensor in inputs} for i, pixels in enumerate(self.pictures)
-        )
+        return tuple(feeds_of(form.inputs(spec), pixels, i) for i, pixels in enumerate(self.pictures))
 
 
 def task_of(spec: ModelSpec) -> str:
@@ -125,7 +122,3 @@ def _refuse_constant(cuts: list[np.ndarray], names: list[str]) -> None:
         raise DataError(
             f"calibration pictures of one colour say nothing about ranges: {', '.join(flat)}", hint="take them out"
         )
-
-
-def _feed(tensor: TensorSpec, pixels: np.ndarray, seed: int) -> np.ndarray:
-    return noise_for(tensor, seed) if tensor.name == NOISE else to_graph(pixels.astype(np.float32), tensor)

@@ -7,48 +7,31 @@ convolution's outputs to the next one's inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from elir_edge.families.elir.autoencoder import ConvStack, ResidualBlock
-from elir_edge.lowering.sharing import SharedUpdate
+from elir_edge.families.rewrites.sharing import SharedUpdate
+from elir_edge.families.streams import HasStreams, Stream
 from elir_edge.lowering.static import StaticRestorer
 
 STRENGTH = 0.5
 LARGEST_FACTOR = 8.0
 
 
-@dataclass
-class Stream:
-    """Tensors of the same channels that are added to each other: who writes them, who reads them.
-
-    ``ranges`` is the largest magnitude seen in each channel.
-    """
-
-    writers: list[nn.Conv2d] = field(default_factory=list)
-    readers: list[nn.Conv2d] = field(default_factory=list)
-    seen: list[nn.Module] = field(default_factory=list)
-    ranges: Tensor | None = None
-
-    def watch(self, module: nn.Module, given: object, output: Tensor) -> None:
-        """A forward hook."""
-        largest = output.abs().amax((0, 2, 3))
-        self.ranges = largest if self.ranges is None else torch.maximum(self.ranges, largest)
-
-
 def equalize(graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Rewrite the autoencoder's weights in place; ``feeds`` are the graph's inputs, one mapping for each sample.
+    """Rewrite the weights of the parts that know their streams, in place.
+
+    ``feeds`` are the graph's inputs, one mapping for each sample.
 
     Needs collapsed linear blocks. Guarantees the same function; stages keep their values. Of what lies between the
     largest channel's range and a channel's own, the square root is made up for: the rest would cost the weights that
     read it as much as it gives.
     """
-    streams = [stream for stack in (graph.enc, graph.dec) for stream in _streams(stack)]
+    modules = [graph.get_submodule(stage.module) for stage in graph.stage_list() if stage.module is not None]
+    streams = [stream for module in modules if isinstance(module, HasStreams) for stream in module.streams()]
     with ExitStack() as stack, torch.no_grad():
         for stream in streams:
             for module in stream.seen:
@@ -57,39 +40,6 @@ def equalize(graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]]) -
             graph(*(torch.from_numpy(array) for array in sample.values()))
     for stream in streams:
         _rescale(stream)
-
-
-def _streams(stack: ConvStack) -> Iterator[Stream]:
-    """Of the stack itself between its convolutions, and of each residual block inside."""
-    current = Stream()
-    for layer in stack.layers:
-        if isinstance(layer, nn.Conv2d):
-            current.readers.append(layer)
-            if current.writers:
-                yield current
-            current = Stream(writers=[layer], seen=[layer])
-        elif isinstance(layer, ResidualBlock):
-            yield from _inside(layer)
-            _pass_through(current, layer)
-        else:
-            current.seen.append(layer)
-
-
-def _inside(block: ResidualBlock) -> Iterator[Stream]:
-    first, relu_1, second, relu_2, third = block.conv
-    for writer, relu, reader in ((first, relu_1, second), (second, relu_2, third)):
-        assert isinstance(writer, nn.Conv2d) and isinstance(reader, nn.Conv2d)
-        yield Stream([writer], [reader], [relu])
-
-
-def _pass_through(stream: Stream, block: ResidualBlock) -> None:
-    pairs = [(block.conv[0], block.conv[-1])] + ([(block.pool[0], block.pool[-1])] if block.pool is not None else [])
-    for reader, writer in pairs:
-        assert isinstance(writer, nn.Conv2d) and isinstance(reader, nn.Conv2d)
-        stream.readers.append(reader)
-        stream.writers.append(writer)
-        stream.seen.append(writer)
-    stream.seen.append(block)
 
 
 def _rescale(stream: Stream) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.progress import Progress
+from elir_edge.families.base import output_stages
 from elir_edge.imaging.comparison import psnr_of
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.operators import Operators
@@ -32,17 +32,17 @@ class Group:
 
 
 def groups_of(graph: StaticRestorer) -> tuple[Group, ...]:
-    """Encoder, estimator, each Euler step, decoder: those that there are, in the order in which they run.
+    """The groups of the family's stages, in the order in which they run.
 
     The noise is added in the group before the first step, so that a float group there passes it on unrounded.
     """
-    noise = ("state_0",) if graph.steps and graph.form.noise.mode != "zero" else ()
-    before = () if graph.mmse is not None else noise
-    found = [Group("encoder", "enc", ("encoded", *before))]
-    if graph.mmse is not None:
-        found.append(Group("estimator", "mmse", ("coarse", *noise)))
-    found += [Group(f"step {k + 1}", f"steps.{k}", (f"state_{k + 1}",)) for k in range(len(graph.steps))]
-    return (*found, Group("decoder", "dec", (RESTORED,)))
+    stages = graph.stage_list()
+    found = []
+    for name in dict.fromkeys(stage.group for stage in stages):
+        members = [stage for stage in stages if stage.group == name]
+        (module,) = (stage.module for stage in members if stage.module is not None)
+        found.append(Group(name, module, tuple(stage.name for stage in output_stages(tuple(members)))))
+    return tuple(found)
 
 
 def stages_of_groups(graph: StaticRestorer, floats: Collection[str]) -> frozenset[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from elir_edge.core.progress import Progress
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.calibration import Calibration

@@ -11,7 +11,7 @@ import torch
 from numpy.random import Generator
 
 from elir_edge.errors import DataError, UnavailableError
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
 

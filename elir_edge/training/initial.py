@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from elir_edge.families.elir.autoencoder import Decoder, Encoder, ResidualBlock
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 
 BRANCH_SCALE = 0.2

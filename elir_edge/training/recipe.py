@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from elir_edge.core.data import build_dataclass, parse_yaml
 from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
-from elir_edge.families.spec import ModelSpec, build_dataclass, load_spec, parse_yaml
+from elir_edge.families.spec import ModelSpec, load_spec
 
 KINDS = ("autoencoder", "flow")
 

@@ -25,9 +25,9 @@ from torch.utils.data import DataLoader
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import write_file
 from elir_edge.errors import ConfigError, OutputError, UsageError
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
+from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
-from elir_edge.lowering.collapse import collapse
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from elir_edge.families.elir.restorer import Restorer, Trajectory
+from elir_edge.families.base import RESTORED
+from elir_edge.families.restorer import Restorer, Trajectory
 from elir_edge.imaging.noise import NoiseContract, draw_noise
 
 
@@ -28,7 +29,5 @@ def picture_of(restored: torch.Tensor, io: str) -> np.ndarray:
 
 
 def stages_of(trajectory: Trajectory) -> dict[str, np.ndarray]:
-    """The latent stages by the names that artifacts keep them under, each 1 x C x h x w."""
-    stages = {"encoded": trajectory.encoded, "coarse": trajectory.coarse}
-    stages |= {f"state_{k}": state for k, state in enumerate(trajectory.states)}
-    return {name: tensor.numpy() for name, tensor in stages.items()}
+    """The stages before the restored image by the names that artifacts keep them under, each 1 x C x h x w."""
+    return {name: tensor.numpy() for name, tensor in trajectory.values.items() if name != RESTORED}

@@ -22,8 +22,6 @@ from elir_edge.runtime import open_session
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.restore import noise_feeds
 
-PARTS = {"encoded": "encoder", "coarse": "coarse estimator", "state_0": "noise", RESTORED: "decoder"}
-
 
 @dataclass(frozen=True)
 class StageError:
@@ -45,6 +43,7 @@ def measure_stages(
     path: Path,
     backend: str | None,
     stages: tuple[StageSpec, ...],
+    parts: Mapping[str, str],
     expected: Mapping[str, np.ndarray],
     run: Callable[[Session], dict[str, np.ndarray]],
     progress: Progress,
@@ -53,6 +52,7 @@ def measure_stages(
 
     Args:
         stages: as the manifest states them, at least one.
+        parts: what computes each stage, and the picture, in words.
         expected: what the float model has for each as 1 x C x h x w, and the restored picture as the artifact gives
             it, batch and layout included.
         run: gives the outputs of a session that starts at the image.
@@ -70,7 +70,7 @@ def measure_stages(
     def db(result: Mapping[str, np.ndarray], name: str) -> float:
         return snr_db(_latent(result[name], by_name[name]), expected[name])
 
-    free = [StageError(name, part_of(name), db(results[0], name)) for name in names]
+    free = [StageError(name, parts[name], db(results[0], name)) for name in names]
     if len(results) == 1:
         return tuple(free)
     own = [db(result, name) for result, name in zip(results, names, strict=True)]
@@ -82,11 +82,6 @@ def weakest(errors: tuple[StageError, ...]) -> StageError | None:
     """The stage that costs the picture most; None where that is not known."""
     known = [error for error in errors if error.share is not None]
     return max(known, key=lambda error: error.share or 0.0, default=None)
-
-
-def part_of(stage: str) -> str:
-    """The part of the model that computes a stage, in words."""
-    return PARTS.get(stage) or f"step {stage.removeprefix('state_')}"
 
 
 def snr_db(actual: np.ndarray, expected: np.ndarray) -> float:

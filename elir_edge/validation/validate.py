@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import Manifest
-from elir_edge.artifacts.signature import IMAGE, RESTORED, StageSpec
+from elir_edge.artifacts.signature import RESTORED, StageSpec
+from elir_edge.artifacts.tensors import feeds_of
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UnavailableError, UsageError
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.imaging.comparison import Comparison, Gate, compare, gate_for, psnr_of
+from elir_edge.families.restorer import Restorer
+from elir_edge.imaging.comparison import Comparison, compare, psnr_of
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture, pictures_in, read_picture
 from elir_edge.quantize.calibration import task_of
 from elir_edge.runtime import open_session
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.restore import image_input, noise_feeds, to_graph
+from elir_edge.runtime.restore import run_picture
+from elir_edge.validation.gates import Gate, gate_for
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
 from elir_edge.validation.stages import StageError, measure_stages, weakest
 from elir_edge.validation.trials import gather_trials
@@ -164,7 +166,7 @@ def validate(
         name = session.backend
         for label, pixels in fitted.items():
             expected = picture_of(reference_trajectory(restorer, pixels, noise).restored, manifest.io)
-            actual = _picture(session, _run(session, pixels)[RESTORED])
+            actual = run_picture(session, pixels)
             results[label] = compare(actual, expected)
             if originals is not None and results[label].problem is None:
                 truths[label] = Truth(*(_truth(picture, originals[label]) for picture in (expected, actual)))
@@ -226,22 +228,13 @@ def check_same_weights(manifest: Manifest, restorer: Restorer) -> None:
         )
 
 
-def _run(session: Session, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    image = to_graph(pixels.astype(np.float32), image_input(session))
-    return session.run({IMAGE: image, **noise_feeds(session, 0)})
-
-
-def _picture(session: Session, restored: np.ndarray) -> np.ndarray:
-    return restored[0] if image_input(session).layout == "NHWC" else restored[0].transpose(1, 2, 0)
-
-
 def _stage_drift(
     path: Path, manifest: Manifest, restorer: Restorer, pixels: np.ndarray, noise: NoiseContract, backend: str | None
 ) -> tuple[StageDrift, ...]:
     expected = stages_of(reference_trajectory(restorer, pixels, noise))
     names = tuple(stage.name for stage in manifest.stages)
     with open_session(path, backend, stages=names) as session:
-        actual = _run(session, pixels)
+        actual = session.run(feeds_of(session.inputs, pixels))
     return tuple(_drift(stage, actual[stage.name], expected[stage.name]) for stage in manifest.stages)
 
 
@@ -258,7 +251,20 @@ def _stage_errors(
     picture = picture_of(trajectory.restored, manifest.io)
     restored = picture if manifest.outputs[0].layout == "NHWC" else picture.transpose(2, 0, 1)
     expected = stages_of(trajectory) | {RESTORED: restored[None]}
-    return measure_stages(path, backend, manifest.stages, expected, lambda session: _run(session, pixels), progress)
+    parts = {stage.name: stage.part for stage in restorer.spec.family.stages(restorer.spec)}
+
+    def run(session: Session) -> dict[str, np.ndarray]:
+        return session.run(feeds_of(session.inputs, pixels))
+
+    return measure_stages(
+        path,
+        backend,
+        manifest.stages,
+        parts,
+        expected,
+        lambda session: session.run(feeds_of(session.inputs, pixels)),
+        progress,
+    )
 
 
 def _drift(stage: StageSpec, actual: np.ndarray, expected: np.ndarray) -> StageDrift:

@@ -79,7 +79,8 @@ def test_a_wrong_picture_is_marked_wrong_and_fails(folder, tmp_path):
     import onnx
     from onnx import numpy_helper
 
-    from elir_edge.artifacts.artifact import load_artifact, sha256_of, sidecar
+    from elir_edge.artifacts.artifact import load_artifact, sidecar
+    from elir_edge.core.files import sha256_of
 
     source = load_artifact(folder / "tiny-64-fp32.onnx")
     path = tmp_path / "changed.onnx"

@@ -9,10 +9,10 @@ from PIL import Image
 
 from elir_edge.cli.evaluate import command
 from elir_edge.errors import DataError, MissingInputError, OutputError
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.training.evaluate import psnr, ssim
 
-SPEC = ModelSpec(
+SPEC = ElirSpec(
     size=32,
     steps=1,
     autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=1, blocks=1),

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from elir_edge.cli import run
-from elir_edge.lowering.lower import REWRITES
+from elir_edge.families.elir.family import FAMILY
 from tests.tiny import SPEC
 
 
@@ -21,7 +21,7 @@ def test_explain_lists_every_rewrite_and_none_costs_anything(preset, capfd):
     assert run(["lower", "-p", preset, "--explain", "--json"]) == 0
     costs = json.loads(capfd.readouterr().out)
     names = [cost["rewrite"] for cost in costs]
-    assert names == ["unroll", *(rewrite.__name__ for rewrite in REWRITES), "norm form: native"]
+    assert names == ["unroll", *(rewrite.__name__ for rewrite in FAMILY.rewrites()), "norm form: native"]
     for before, after in itertools.pairwise(costs):
         assert all(after[key] <= before[key] for key in ("ops", "parameters", "gflop")), after
     saved = {after["rewrite"]: before["ops"] - after["ops"] for before, after in itertools.pairwise(costs)}

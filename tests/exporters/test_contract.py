@@ -13,7 +13,8 @@ import pytest
 from torch import nn
 
 from elir_edge import export, load_artifact, load_restorer, open_session, restore_picture
-from elir_edge.artifacts.artifact import Manifest, files_of, sha256_of, sidecar
+from elir_edge.artifacts.artifact import Manifest, sidecar
+from elir_edge.core.files import files_of, sha256_of
 from elir_edge.errors import DataError, GateError, OutputError, UnavailableError, UsageError
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.pipeline import request

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elir_edge import export, load_restorer, open_session
-from elir_edge.artifacts.artifact import files_of
+from elir_edge.core.files import files_of
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.formats.mlpackage import read_spec, set_outputs, write_spec
 from elir_edge.imaging.comparison import psnr_of

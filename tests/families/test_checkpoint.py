@@ -18,10 +18,12 @@ import torch
 from safetensors.torch import save_file
 
 from elir_edge.errors import DataError, MissingInputError
-from elir_edge.families.checkpoint import PREFIXES, read_checkpoint
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families import checkpoint
+from elir_edge.families.elir.checkpoint_names import PREFIXES
+from elir_edge.families.elir.family import FAMILY
+from elir_edge.families.restorer import Restorer
+from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.weights import load_restorer
-from elir_edge.lowering.collapse import collapse
 from tests.helpers import refused
 
 SPECIAL_ENTRIES = {"epoch": 3, "global_step": 7, "state_dict": {"model.x": torch.zeros(2)}, "lr_schedulers": []}
@@ -37,6 +39,10 @@ def trained(tiny_spec) -> Restorer:
     """A model with the pairs of linear convolutions of training still apart."""
     torch.manual_seed(0)
     return Restorer(tiny_spec, expanded=True).eval().requires_grad_(False)
+
+
+def read_checkpoint(path) -> dict:
+    return checkpoint.read_checkpoint(path, FAMILY)
 
 
 def part(tensors: dict, prefix: str) -> dict:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elir_edge.errors import ConfigError, MissingInputError
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec, load_spec, preset_names
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.spec import ModelSpec, load_spec, preset_names
 from tests.helpers import refused
 
 AUTOENCODERS = st.builds(
@@ -31,11 +32,11 @@ FIELDS = st.builds(
 
 
 @st.composite
-def specs(draw) -> ModelSpec:
+def specs(draw) -> ElirSpec:
     field = draw(st.none() | FIELDS)
     autoencoder = draw(AUTOENCODERS)
     multiple = 2**autoencoder.levels * (field.stride if field else 1)
-    return ModelSpec(
+    return ElirSpec(
         name=draw(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,30}", fullmatch=True)),
         task=draw(st.text(max_size=30)),
         size=multiple * draw(st.integers(1, 16384 // multiple)),
@@ -146,7 +147,7 @@ def test_files_that_cannot_be_read(tmp_path):
 @settings(deadline=None, max_examples=200)
 @given(st.integers(-100, 20_000), st.integers(-100, 20_000))
 def test_the_nearest_allowed_size_is_allowed(height, width):
-    spec = ModelSpec()
+    spec = ElirSpec()
     try:
         spec.check_size(height, width)
     except ConfigError as error:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from elir_edge.imaging.comparison import IDENTICAL_DB, Comparison, Gate, compare, gate_for, psnr_of
+from elir_edge.imaging.comparison import IDENTICAL_DB, Comparison, compare, psnr_of
+from elir_edge.validation.gates import Gate, gate_for
 from elir_edge.validation.validate import Truth, Validation
 
 GREY = np.full((8, 8, 3), 0.5, np.float32)

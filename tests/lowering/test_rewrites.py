@@ -8,28 +8,28 @@ from torch import nn
 
 from elir_edge import load_restorer
 from elir_edge.artifacts.signature import GraphForm
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.elir.family import FAMILY
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.restorer import Restorer
+from elir_edge.families.rewrites.collapse import collapse
+from elir_edge.families.rewrites.sharing import unique_tensors
 from elir_edge.imaging.noise import NoiseContract, draw_noise
-from elir_edge.lowering.collapse import collapse
-from elir_edge.lowering.lower import REWRITES, lower
+from elir_edge.lowering.lower import lower
 from elir_edge.lowering.norm import NormForm, set_norm_form
-from elir_edge.lowering.sharing import unique_tensors
 from elir_edge.lowering.unroll import unroll
 
 EXACT = 1e-10
+REWRITES = FAMILY.rewrites()
 SMALL = AutoencoderSpec(latent_channels=4, width=8, levels=2, blocks=1)
 FIELD = FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16)
-FULL = ModelSpec(size=32, steps=3, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=2), field=FIELD)
+FULL = ElirSpec(size=32, steps=3, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=2), field=FIELD)
 SPECS = {
     "full": FULL,
-    "no estimator": ModelSpec(size=32, steps=2, autoencoder=SMALL, estimator=None, field=FIELD),
-    "no field": ModelSpec(size=32, steps=0, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=None),
-    "autoencoder alone": ModelSpec(size=32, steps=0, autoencoder=SMALL, estimator=None, field=None),
-    "one step": ModelSpec(
-        size=32, steps=1, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD
-    ),
-    "three levels, pooled": ModelSpec(
+    "no estimator": ElirSpec(size=32, steps=2, autoencoder=SMALL, estimator=None, field=FIELD),
+    "no field": ElirSpec(size=32, steps=0, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=None),
+    "autoencoder alone": ElirSpec(size=32, steps=0, autoencoder=SMALL, estimator=None, field=None),
+    "one step": ElirSpec(size=32, steps=1, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD),
+    "three levels, pooled": ElirSpec(
         size=64,
         steps=2,
         autoencoder=AutoencoderSpec(latent_channels=8, width=8, levels=3, blocks=3, midblock_pooling=True),
@@ -118,7 +118,7 @@ def test_fold_time_drops_the_time_network():
 
 def test_fold_projection_leaves_one_convolution_to_the_latent():
     graph = lower(load_restorer(FULL, "random:1"))
-    assert graph.step_size == 1.0
+    assert graph.step_divisor == 1.0
     assert isinstance(graph.steps[0].final_proj, nn.Identity)
     assert graph.steps[0].final_block.block[-1] is graph.steps[2].final_block.block[-1]
 

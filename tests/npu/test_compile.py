@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from elir_edge import export, load_artifact, load_restorer
-from elir_edge.artifacts.artifact import Artifact, sha256_of
+from elir_edge.artifacts.artifact import Artifact
 from elir_edge.cli import run
+from elir_edge.core.files import sha256_of
 from elir_edge.errors import OutputError, UnavailableError, UsageError
 from elir_edge.formats.tflite.flatmodel import custom_codes, op_names, read_file
 from elir_edge.npu.compile import compilers, get_compiler

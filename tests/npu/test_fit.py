@@ -9,7 +9,8 @@ import pytest
 from elir_edge import export, load_restorer
 from elir_edge.cli import run
 from elir_edge.errors import ConfigError, MissingInputError, UsageError
-from elir_edge.families.spec import ModelSpec, preset_names
+from elir_edge.families.elir.spec import ElirSpec
+from elir_edge.families.spec import preset_names
 from elir_edge.formats.graphs import Graph, Op
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
@@ -52,7 +53,7 @@ def board(tmp_path, sram_kib: int = 1000):
 
 
 def model(graph: Graph) -> Model:
-    return Model("m", graph, ModelSpec(), (256, 256), "int8")
+    return Model("m", graph, ElirSpec(), (256, 256), "int8")
 
 
 def test_lifetimes():

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from elir_edge import export, load_artifact, load_restorer, open_session, package, restore_picture
-from elir_edge.artifacts.artifact import Artifact, sha256_of, sidecar
+from elir_edge.artifacts.artifact import Artifact, sidecar
 from elir_edge.artifacts.golden import golden_path
 from elir_edge.artifacts.signature import TensorSpec
+from elir_edge.core.files import sha256_of
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.formats.tflite.flatmodel import pack_model, read_file

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from elir_edge import export, load_restorer, open_session
-from elir_edge.artifacts.artifact import sha256_of
+from elir_edge.core.files import sha256_of
 from elir_edge.errors import GateError, UsageError
 from elir_edge.families.weights import tensors_sha256
 from elir_edge.formats.tflite.flatmodel import FLOAT32, op_names, produced_by, quantization_of, read_file, tensor_types
-from elir_edge.imaging.comparison import gate_for
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.lowering.lower import lower
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.tune import TuneBudget
 from elir_edge.runtime.restore import restore_picture
+from elir_edge.validation.gates import gate_for
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
 from tests.helpers import refused
@@ -119,7 +119,7 @@ def test_what_misses_the_gate_gets_a_finer_form(nano_int8):
 
 
 def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, monkeypatch):
-    monkeypatch.setattr("elir_edge.imaging.comparison.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
+    monkeypatch.setattr("elir_edge.validation.gates.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
     wish = Quantization(CalibrationRequest(count=4))
     small = {"precision": "int8", "size": 64, "out": tmp_path}
     refused(GateError, lambda: export(nano, "onnx", quantization=wish, **small), "90", "--allow-degraded")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from elir_edge.errors import DataError
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.families.spec import AutoencoderSpec, ModelSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec
+from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.sheets import GAP, contact_sheet
 from elir_edge.training.evaluate import Quality, centre, evaluate, psnr, quality, restorer_function, ssim, to_picture
@@ -63,7 +63,7 @@ def test_centre_is_the_largest_that_fits():
 
 def test_the_restorer_function_rounds_and_takes_its_noise_from_the_seed():
     torch.manual_seed(0)
-    model = Restorer(ModelSpec(size=32, autoencoder=AutoencoderSpec(4, 8, 1, 1))).eval()
+    model = Restorer(ElirSpec(size=32, autoencoder=AutoencoderSpec(4, 8, 1, 1))).eval()
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     restored = restorer_function(model, seed=5)(image)
     noise = torch.from_numpy(draw_noise(5, model.spec.latent_shape(32, 32)))

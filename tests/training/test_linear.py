@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
-from elir_edge.lowering.collapse import collapse
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.restorer import Restorer
+from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.training.linear import Collapsed, collapsed_parameters
 
-TINY = ModelSpec(
+TINY = ElirSpec(
     size=32,
     autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=1, blocks=1),
     estimator=EstimatorSpec(hidden=4, blocks=1),

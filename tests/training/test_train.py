@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 from elir_edge.errors import ConfigError
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.families.spec import AutoencoderSpec, EstimatorSpec, FieldSpec, ModelSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import FlowModule
 from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage
 from elir_edge.training.train import RunOptions, collapsed_weights, steps_done, train
 
-SPEC = ModelSpec(
+SPEC = ElirSpec(
     name="tiny",
     size=32,
     steps=2,

@@ -157,7 +157,8 @@ def test_trained_weights_are_held_against_the_originals(integer):
 
 
 def test_shifts_are_the_largest_of_each_channel():
-    from elir_edge.imaging.comparison import Comparison, gate_for
+    from elir_edge.imaging.comparison import Comparison
+    from elir_edge.validation.gates import gate_for
 
     pictures = {
         "a": Comparison(0, 0, 60, (0.1 / 255, 0, -0.3 / 255)),

@@ -11,19 +11,13 @@ import pytest
 
 from elir_edge import export, load_artifact, load_restorer
 from elir_edge.artifacts.artifact import Artifact, sidecar
-from elir_edge.artifacts.golden import (
-    ONE_LEVEL,
-    Golden,
-    Tolerance,
-    golden_path,
-    load_golden,
-    tolerance_for,
-    verify,
-)
+from elir_edge.artifacts.golden import Golden, golden_path, load_golden
 from elir_edge.cli import run
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.comparison import compare
 from elir_edge.runtime import backends_for
+from elir_edge.validation.gates import ONE_LEVEL
+from elir_edge.validation.verify import Tolerance, tolerance_for, verify
 from tests.helpers import child_environment, manifest_without_files, refused
 from tests.tiny import SPEC
 
@@ -141,7 +135,7 @@ def test_a_poor_artifact_asks_no_more_of_others_than_it_gives():
 
 
 def test_floats_survive_the_golden_file(tmp_path):
-    from elir_edge.artifacts.golden import _pack, _read
+    from elir_edge.artifacts.golden import pack_golden, read_golden
 
     drawn = np.random.default_rng(0)
     manifest = dataclasses.replace(manifest_without_files(), size=(32, 48), io="float", inputs=())
@@ -149,9 +143,9 @@ def test_floats_survive_the_golden_file(tmp_path):
         drawn.integers(0, 256, (32, 48, 3), dtype=np.uint8), None, drawn.random((32, 48, 3), dtype=np.float32)
     )
     path = tmp_path / "x.golden.zip"
-    path.write_bytes(_pack(values))
-    assert path.read_bytes() == _pack(values)
-    back = _read(path, manifest)
+    path.write_bytes(pack_golden(values))
+    assert path.read_bytes() == pack_golden(values)
+    back = read_golden(path, manifest)
     assert np.array_equal(back.pixels, values.pixels)
     assert np.abs(back.restored - values.restored).max() < 1e-5
     assert tolerance_for(dataclasses.replace(manifest, io="uint8")).max_abs == ONE_LEVEL

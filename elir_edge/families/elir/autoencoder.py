@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from elir_edge.families.elir.layers import conv3x3, conv_at
-from elir_edge.families.spec import AutoencoderSpec
+from elir_edge.families.elir.spec import AutoencoderSpec
+from elir_edge.families.networks.layers import conv3x3, conv_at
+from elir_edge.families.streams import Stream
 
 POOL_CHANNELS = 256
 POOL_GROUPS = 4
@@ -30,6 +33,20 @@ class ResidualBlock(nn.Module):
             x = x + self.pool(x)
         return self.fuse(self.conv(x) + x)
 
+    def streams(self) -> Iterator[Stream]:
+        """What lies between its convolutions."""
+        for first in (0, 2):
+            yield Stream([conv_at(self.conv, first)], [conv_at(self.conv, first + 2)], [self.conv[first + 1]])
+
+    def pass_through(self, stream: Stream) -> None:
+        """Add what it reads of the stream that runs through it, and what it adds to that."""
+        for branch in (self.conv, self.pool):
+            if branch is not None:
+                stream.readers.append(conv_at(branch, 0))
+                stream.writers.append(conv_at(branch, -1))
+                stream.seen.append(conv_at(branch, -1))
+        stream.seen.append(self)
+
 
 class ConvStack(nn.Module):
     """A sequence of layers that begins and ends with a convolution."""
@@ -45,6 +62,21 @@ class ConvStack(nn.Module):
     def last_conv(self) -> nn.Conv2d:
         """What writes the output."""
         return conv_at(self.layers, -1)
+
+    def streams(self) -> Iterator[Stream]:
+        """Of the stack itself between its convolutions, and of each residual block inside."""
+        current = Stream()
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                current.readers.append(layer)
+                if current.writers:
+                    yield current
+                current = Stream(writers=[layer], seen=[layer])
+            elif isinstance(layer, ResidualBlock):
+                yield from layer.streams()
+                layer.pass_through(current)
+            else:
+                current.seen.append(layer)
 
 
 class Encoder(ConvStack):

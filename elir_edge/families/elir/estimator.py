@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from elir_edge.families.elir.layers import conv_at, linear_block
-from elir_edge.families.spec import EstimatorSpec
+from elir_edge.families.elir.spec import EstimatorSpec
+from elir_edge.families.networks.layers import conv_at, linear_block
 
 RESIDUAL_SCALE = 0.2
 

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 import elir_edge
-from elir_edge.artifacts.golden import Golden, feeds_of, has_golden, load_golden, own_rounding_db
+from elir_edge.artifacts.golden import Golden, has_golden, load_golden
 from elir_edge.errors import missing_package
 from elir_edge.formats.tflite.flatmodel import op_names, read_file
 from elir_edge.imaging.comparison import compare
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+from elir_edge.validation.verify import golden_feeds, own_rounding_db
 
 TRIAL_ARENA = 1 << 30
 MAX_REASON = 300
@@ -107,7 +108,7 @@ def _interpreted(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]
     height, width = job.artifact.manifest.size
     shown = golden or Golden(np.full((height, width, 3), GREY, np.uint8), None, np.empty(0))
     given, result = job.folder / "feeds.npz", job.folder / "restored.npy"
-    np.savez(given, allow_pickle=False, **feeds_of(job.artifact.manifest, shown))
+    np.savez(given, allow_pickle=False, **golden_feeds(job.artifact.manifest, shown))
     root = str(Path(elir_edge.__file__).absolute().parents[1])
     arguments = [str(job.artifact.path.absolute()), str(given), str(result)]
     child = subprocess.run([sys.executable, "-P", "-c", CHILD, root, *arguments], capture_output=True)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 import elir_edge
-from elir_edge.artifacts.golden import feeds_of, has_golden, load_golden, own_rounding_db
+from elir_edge.artifacts.golden import has_golden, load_golden
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.errors import DataError, missing_package
 from elir_edge.imaging.comparison import compare
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+from elir_edge.validation.verify import golden_feeds, own_rounding_db
 
 PROVIDER = "QNNExecutionProvider"
 CONTEXT = "EPContext"
@@ -73,7 +74,7 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
         return []
     golden = load_golden(job.artifact)
     feeds, result = job.folder / "feeds.npz", job.folder / "restored.npy"
-    np.savez(feeds, allow_pickle=False, **feeds_of(job.artifact.manifest, golden))
+    np.savez(feeds, allow_pickle=False, **golden_feeds(job.artifact.manifest, golden))
     with job.progress.stage("running the golden picture on the simulator"):
         told = _in_child("simulate", str(context), str(feeds), str(result), job.device.options)
     if "error" in told or not result.is_file():

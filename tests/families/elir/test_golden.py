@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from elir_edge import load_restorer, lower
-from elir_edge.families.elir.restorer import Restorer
-from elir_edge.families.spec import ModelSpec, load_spec
+from elir_edge.families.elir.spec import ElirSpec
+from elir_edge.families.restorer import Restorer
+from elir_edge.families.spec import load_spec
 from tests.stand_in_weights import DATA, layout, stand_in_state
 
 TOLERANCE = 1e-5
@@ -97,7 +98,7 @@ def test_nano_is_small():
 
 
 def test_noise_defaults_to_a_fixed_seed_and_scales_with_sigma():
-    restorer = load_restorer(ModelSpec(**TINY), "random:3")
+    restorer = load_restorer(ElirSpec(**TINY), "random:3")
     image = torch.rand(1, 3, 64, 32)
     assert torch.equal(restorer(image), restorer(image))
     shape = restorer.spec.latent_shape(64, 32)
@@ -122,4 +123,4 @@ def test_pictures_that_do_not_fit_are_refused(shape):
     from elir_edge.errors import ElirEdgeError
 
     with pytest.raises(ElirEdgeError):
-        load_restorer(ModelSpec(**TINY), "random:0")(torch.rand(shape))
+        load_restorer(ElirSpec(**TINY), "random:0")(torch.rand(shape))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from elir_edge.families.elir.restorer import Restorer
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import load_spec
 from elir_edge.families.weights import load_restorer
 from elir_edge.imaging.noise import draw_noise

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from elir_edge.families.elir.estimator import Estimator
-from elir_edge.lowering.sharing import SharedUpdate
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.families.rewrites.sharing import SharedUpdate
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
 
 
 def fold_latent_bound(graph: StaticRestorer) -> None:
@@ -19,7 +23,7 @@ def fold_latent_bound(graph: StaticRestorer) -> None:
     update = SharedUpdate()
     _write(update, graph.enc.last_conv, 1 / bound)
     if graph.mmse is not None:
-        _rescale_estimator(update, graph.mmse, graph.spec.autoencoder.latent_channels, 1 / bound)
+        _rescale_estimator(update, graph.mmse, graph.spec.latent_channels, 1 / bound)
     for step in graph.fields():
         update(step.first_proj, "weight", lambda weight: weight * bound)
         _write(update, step.final_block.conv, 1 / bound)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from elir_edge.lowering.sharing import SharedUpdate
-from elir_edge.lowering.static import BYTE_RANGE, StaticRestorer
+from typing import TYPE_CHECKING
+
+from elir_edge.families.base import BYTE_RANGE
+from elir_edge.families.rewrites.sharing import SharedUpdate
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
 
 
 def fold_pixel_range(graph: StaticRestorer) -> None:

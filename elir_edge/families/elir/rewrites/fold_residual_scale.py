@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
 from elir_edge.families.elir.estimator import RRDB
-from elir_edge.lowering.sharing import SharedUpdate
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.families.rewrites.sharing import SharedUpdate
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
 
 
 def fold_residual_scale(graph: StaticRestorer) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from elir_edge.lowering.sharing import SharedUpdate
-from elir_edge.lowering.static import StaticRestorer
+from typing import TYPE_CHECKING
+
+from elir_edge.families.rewrites.sharing import SharedUpdate
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
 
 
 def fold_noise(graph: StaticRestorer) -> None:

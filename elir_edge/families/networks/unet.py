@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from elir_edge.families.elir.layers import conv3x3, conv_at, linear_block
-from elir_edge.families.spec import NORM_GROUPS, FieldSpec
+from elir_edge.families.networks.layers import conv3x3, conv_at, linear_block
+from elir_edge.families.networks.specs import NORM_GROUPS, FieldSpec
 
 TIME_SCALE = 1000.0
 MAX_PERIOD = 10000.0
@@ -126,6 +126,11 @@ class Field(nn.Module):
         self.up_blocks = nn.ModuleList(reversed(ups))
         self.final_block = Block(spec.hidden, spec.hidden, expanded=expanded)
         self.final_proj: nn.Module = nn.Conv2d(spec.hidden, channels, 1)
+
+    @property
+    def takes_time(self) -> bool:
+        """False once the times are folded."""
+        return self.time_mlp is not None
 
     def residual_blocks(self) -> list[ResidualBlock]:
         """All residual blocks, in the order in which they run."""

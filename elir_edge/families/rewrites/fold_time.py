@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from elir_edge.families.elir.field import Field, ResidualBlock
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.families.networks.unet import Field, ResidualBlock
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
 
 
 def fold_time(graph: StaticRestorer) -> None:

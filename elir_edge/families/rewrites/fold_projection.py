@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import nn
 
-from elir_edge.lowering.collapse import merge
-from elir_edge.lowering.sharing import SharedUpdate
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.families.rewrites.collapse import merge
+from elir_edge.families.rewrites.sharing import SharedUpdate
+
+if TYPE_CHECKING:
+    from elir_edge.lowering.static import StaticRestorer
 
 
 def fold_projection(graph: StaticRestorer) -> None:
     """``z + dt * P(conv(x))`` becomes ``z + conv'(x)``.
 
     Needs collapsed linear blocks (nothing between convolution and projection). Guarantees the same function, one shared
-    convolution for all steps, and ``step_size`` 1.
+    convolution for all steps, and ``step_divisor`` 1.
     """
     if not graph.steps:
         return
@@ -21,8 +25,8 @@ def fold_projection(graph: StaticRestorer) -> None:
     merged = merge(first.final_block.conv, first.final_proj)
     update = SharedUpdate()
     for name in ("weight", "bias"):
-        update(merged, name, lambda tensor: tensor * graph.step_size)
+        update(merged, name, lambda tensor: tensor * (1 / graph.step_divisor))
     for step in graph.fields():
         step.final_block.block[-1] = merged
         step.final_proj = nn.Identity()
-    graph.step_size = 1.0
+    graph.step_divisor = 1.0

@@ -1,0 +1,66 @@
+"""The namings in which ELIR's weights are published -> the names of the reference model.
+
+ELIR state dicts, Lightning checkpoints (their four EMA dicts), Tiny AutoEncoder files in diffusers' and in the original
+naming.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from elir_edge.errors import DataError
+from elir_edge.families.checkpoint import only_tensors
+
+PREFIXES = ("enc", "mmse", "fmir", "dec")
+LIGHTNING_PARTS = {f"state_dict_{prefix}": prefix for prefix in PREFIXES}
+DIFFUSERS_PARTS = {"encoder.layers.": "enc.layers.", "decoder.layers.": "dec.layers."}
+
+Tensors = dict[str, Tensor]
+
+
+def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
+    """Bring any published naming to the reference model's. Raises DataError for a naming that is none of them."""
+    if any(key in tensors for key in LIGHTNING_PARTS):
+        return _from_lightning(tensors, where)
+    flat = only_tensors(tensors, where)
+    if not flat:
+        raise DataError(f"{where}: holds no tensors")
+    if all(re.match(r"\d+\.", name) for name in flat):
+        return _from_original_autoencoder(flat, where)
+    return {_from_diffusers(name): tensor for name, tensor in flat.items()}
+
+
+def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
+    missing = [key for key in LIGHTNING_PARTS if not isinstance(content.get(key), Mapping)]
+    if missing:
+        raise DataError(f"{where}: a training checkpoint without {', '.join(missing)}")
+    return {
+        f"{prefix}.{name}": tensor
+        for key, prefix in LIGHTNING_PARTS.items()
+        for name, tensor in only_tensors(content[key], f"{where} ({key})").items()
+    }
+
+
+def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:
+    """The encoder file begins with a convolution of the image; the decoder file counts its clamp as layer 0."""
+    if "0.weight" in tensors:
+        return {f"enc.layers.{name}": tensor for name, tensor in tensors.items()}
+    if "1.weight" in tensors:
+        return {f"dec.layers.{_decrement(name)}": tensor for name, tensor in tensors.items()}
+    raise DataError(f"{where}: numbered layers, but neither those of an encoder nor of a decoder")
+
+
+def _decrement(name: str) -> str:
+    number, rest = name.split(".", 1)
+    return f"{int(number) - 1}.{rest}"
+
+
+def _from_diffusers(name: str) -> str:
+    for theirs, ours in DIFFUSERS_PARTS.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name

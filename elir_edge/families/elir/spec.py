@@ -1,0 +1,77 @@
+"""What an ELIR model is made of: frozen dataclasses. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from elir_edge.families.networks.specs import FieldSpec, within
+from elir_edge.families.spec import ModelSpec
+
+__all__ = ["AutoencoderSpec", "ElirSpec", "EstimatorSpec", "FieldSpec"]
+
+
+@dataclass(frozen=True)
+class AutoencoderSpec:
+    """The tiny autoencoder: ``levels`` halvings of the image, ``blocks`` residual blocks at each level.
+
+    ``midblock_pooling`` adds the normalised bottleneck of the FLUX.2 tiny autoencoder to the blocks next to the latent.
+    """
+
+    latent_channels: int = 16
+    width: int = 64
+    levels: int = 3
+    blocks: int = 3
+    midblock_pooling: bool = False
+
+    def __post_init__(self) -> None:
+        within("autoencoder.latent_channels", self.latent_channels, 1, 256)
+        within("autoencoder.width", self.width, 4, 1024)
+        within("autoencoder.levels", self.levels, 1, 5)
+        within("autoencoder.blocks", self.blocks, 1, 16)
+
+
+@dataclass(frozen=True)
+class EstimatorSpec:
+    """The coarse estimator: ``blocks`` RRDB over the latent, dense blocks of ``hidden`` channels."""
+
+    hidden: int = 96
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        within("estimator.hidden", self.hidden, 1, 1024)
+        within("estimator.blocks", self.blocks, 1, 32)
+
+
+@dataclass(frozen=True)
+class ElirSpec(ModelSpec):
+    """An ELIR model: encoder, estimator (or none), field walked ``steps`` Euler steps (or none), decoder."""
+
+    autoencoder: AutoencoderSpec = dataclasses.field(default_factory=AutoencoderSpec)
+    estimator: EstimatorSpec | None = dataclasses.field(default_factory=EstimatorSpec)
+    field: FieldSpec | None = dataclasses.field(default_factory=FieldSpec)
+
+    @property
+    def family_name(self) -> str:
+        """``elir``."""
+        return "elir"
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether there is a field to walk."""
+        return self.field is not None
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latent."""
+        return self.autoencoder.latent_channels
+
+    @property
+    def latent_stride(self) -> int:
+        """Image pixels per latent pixel along each side."""
+        return int(2**self.autoencoder.levels)
+
+    @property
+    def size_multiple(self) -> int:
+        """Heights and widths must be multiples of this: the field's coarsest level has whole pixels."""
+        return self.latent_stride * (self.field.stride if self.field else 1)

@@ -1,0 +1,31 @@
+"""The skeleton of ELIR as data: encoded, coarse, state_0 .. state_K, restored. Imports no torch."""
+
+from __future__ import annotations
+
+from elir_edge.families.base import IMAGE, RESTORED, Stage, Walk
+from elir_edge.families.elir.spec import ElirSpec
+
+
+def stages(spec: ElirSpec, noisy: bool = True) -> tuple[Stage, ...]:
+    """All stages of a model of ``spec``; those that it computes nothing for are the one before under another name.
+
+    z_0 = coarse + sigma_s * eps; z_{k+1} = z_k + field(z_k, k/K) / K; restored = decoder(z_K)
+    (ELIR, arXiv 2502.03500, equations 1 and 2).
+    """
+    estimate = (lambda run: run.model.mmse(run.values["encoded"])) if spec.estimator else None
+    noise = (lambda run: run.model.add_noise(run.values["coarse"], run.noise)) if spec.field and noisy else None
+    before = "estimator" if spec.estimator else "encoder"
+    return (
+        Stage("encoded", "encoder", "encoder", "enc", lambda run: run.model.enc(run.values[IMAGE])),
+        Stage("coarse", "coarse estimator", before, "mmse" if spec.estimator else None, estimate),
+        Stage("state_0", "noise", before, None, noise),
+        *(_step(k) for k in range(spec.steps)),
+        Stage(RESTORED, "decoder", "decoder", "dec", lambda run: run.model.dec(run.values[f"state_{spec.steps}"])),
+    )
+
+
+def _step(k: int) -> Stage:
+    def compute(run: Walk):  # type: ignore[no-untyped-def]  # noqa: ANN202  (a Tensor; torch is not imported here)
+        return run.model.euler_step(k, run.values[f"state_{k}"])
+
+    return Stage(f"state_{k + 1}", f"step {k + 1}", f"step {k + 1}", f"steps.{k}", compute)

@@ -1,0 +1,36 @@
+"""The families of models by name: those of this package, then those that installed packages announce."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+
+from elir_edge.errors import ConfigError, ElirEdgeError, did_you_mean
+from elir_edge.families.base import Family
+
+ENTRY_POINTS = "elir_edge.families"
+DEFAULT_FAMILY = "elir"
+BUILTIN = {"elir": "elir_edge.families.elir.family"}
+
+
+def get_family(name: str) -> Family:
+    """The family called ``name``. Raises ConfigError, naming the nearest, where there is none."""
+    if name in BUILTIN:
+        return _checked(importlib.import_module(BUILTIN[name]).FAMILY, BUILTIN[name])
+    announced = entry_points(group=ENTRY_POINTS)
+    for entry in announced:
+        if entry.name == name:
+            return _checked(entry.load(), f"entry point {entry.value}")
+    known = family_names()
+    raise ConfigError(f"there is no family of models '{name}'", hint=did_you_mean(name, known))
+
+
+def family_names() -> list[str]:
+    """The names of all families; none of them is imported."""
+    return [*BUILTIN, *(entry.name for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BUILTIN)]
+
+
+def _checked(family: object, where: str) -> Family:
+    if not isinstance(family, Family):
+        raise ElirEdgeError(f"{where}: is {type(family).__name__}, not a Family")
+    return family
