@@ -53,9 +53,9 @@ from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import Feeds, as_tensors
 from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget
-from elir_edge.runtime import open_session
 from elir_edge.runtime.mode import Mode
 from elir_edge.runtime.restore import run_picture
+from elir_edge.runtime.session import open_session
 from elir_edge.validation.reference import picture_of, reference_trajectory
 
 RESULTS = Path(__file__).parent / "results"

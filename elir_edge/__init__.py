@@ -12,7 +12,7 @@ _PUBLIC = {
     "load_restorer": "elir_edge.families.weights",
     "lower": "elir_edge.lowering.lower",
     "export": "elir_edge.pipeline.export",
-    "open_session": "elir_edge.runtime",
+    "open_session": "elir_edge.runtime.session",
     "package": "elir_edge.packaging.package",
     "load_artifact": "elir_edge.artifacts.artifact",
     "restore_picture": "elir_edge.runtime.restore",

@@ -18,7 +18,6 @@ NAMED_WEIGHTS = ("random", "packaged", "published")
 MANIFEST_KEY = "elir_edge"
 RUN_ANYWHERE = ("micro",)  # compilers whose results are as runnable as what they were made from
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-FOLDER_SUFFIXES = (".mlpackage", ".web")
 NUMBER = (int, float)
 FACTS: dict[str, Any] = {
     "target": str,
@@ -176,8 +175,8 @@ def sidecar(path: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether an artifact is at ``path``: a folder for formats that are one, a file for all others."""
-    return path.is_dir() if path.suffix in FOLDER_SUFFIXES else path.is_file()
+    """Whether an artifact may be at ``path``: a file, or a folder with a suffix, as some formats are."""
+    return path.is_file() or (path.is_dir() and path.suffix != "")
 
 
 def load_artifact(path: str | Path) -> Artifact:

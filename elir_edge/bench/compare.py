@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from elir_edge.bench.results import ABSENT, FAILED, WRONG, Results, Row
 from elir_edge.bench.statistics import STABLE, median_error, medians_of
-from elir_edge.runtime import TORCH
+from elir_edge.runtime.backend import TORCH
 
 SAME, SLOWER, FASTER, BROKEN, GONE, NEW, MENDED = "same", "SLOWER", "faster", "BROKEN", "GONE", "new", "mended"
 

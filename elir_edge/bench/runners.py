@@ -62,7 +62,7 @@ class SessionRunner(Runner):
     """An artifact, or (kind ``file``) any file of one image in and one out that a backend opens."""
 
     def __init__(self, request: Request) -> None:
-        from elir_edge.runtime import open_session
+        from elir_edge.runtime.session import open_session
 
         mode = Mode(**request.get("mode", {}))
         self._session = open_session(Path(request["path"]), request["backend"], request["threads"], mode=mode)

@@ -20,7 +20,7 @@ from elir_edge.bench.results import UNCHECKED, Judgement, Model, Results, Row, S
 from elir_edge.bench.variant import EAGER, TorchVariant
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UsageError
-from elir_edge.runtime import BACKENDS, TORCH, choose_backends, get_backend
+from elir_edge.runtime.backend import TORCH, choose_backends, get_backend
 from elir_edge.runtime.hardware import devices_of
 from elir_edge.runtime.mode import ARITHMETICS, CPU, HINTS, Mode
 
@@ -138,7 +138,7 @@ def torch_contestant(
 
 
 def _torch_rows(manifest: Manifest, plan: Plan) -> list[Contestant]:
-    if not BACKENDS[TORCH].installed() or not (plan.weights or manifest.names_its_weights):
+    if not get_backend(TORCH).installed() or not (plan.weights or manifest.names_its_weights):
         return []
     variants = dict.fromkeys((EAGER, *plan.torch))
     return [torch_contestant(manifest, variant, plan.weights, plan.threads) for variant in variants]

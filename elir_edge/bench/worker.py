@@ -69,10 +69,10 @@ def _handle(runner: Runner, question: Answer) -> Answer:
 
 
 def _import_runtime(request: Answer) -> None:
-    from elir_edge.runtime import BACKENDS
+    from elir_edge.runtime.backend import backends
 
-    if request.get("backend") in BACKENDS:
-        BACKENDS[request["backend"]].load()
+    if request.get("backend") in backends():
+        backends()[request["backend"]].load()
 
 
 def _seconds(run: Callable[[], Any]) -> float:

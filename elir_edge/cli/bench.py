@@ -134,13 +134,13 @@ def _forms(words: tuple[str, ...]) -> tuple[str, ...]:
 def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
     """Those named, and every artifact in the folder: what has the ending and a manifest beside it."""
     from elir_edge.artifacts.artifact import is_there, sidecar
-    from elir_edge.runtime import BACKENDS
+    from elir_edge.runtime.backend import backends
 
     if folder is None:
         return list(artifacts)
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder")
-    endings = {suffix for backend in BACKENDS.values() for suffix in backend.suffixes}
+    endings = {suffix for backend in backends().values() for suffix in backend.suffixes}
     there = [path for path in sorted(folder.iterdir()) if path.suffix in endings and is_there(path)]
     found = [path for path in there if sidecar(path).is_file()]
     if not found and not artifacts:
@@ -152,7 +152,7 @@ def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
     """The preset's fp32 artifact of every target that one of the plan's backends runs and that can be made here."""
     from elir_edge.pipeline.export import export
     from elir_edge.pipeline.target import targets
-    from elir_edge.runtime import get_backend
+    from elir_edge.runtime.backend import get_backend
 
     wanted = {get_backend(name).name for name in plan.backends}
     restorer = load_model(preset, plan.weights, shown)

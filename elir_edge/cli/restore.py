@@ -110,7 +110,7 @@ def _session(
     shown: Shown,
 ) -> Session:
     from elir_edge.artifacts.artifact import require_runnable
-    from elir_edge.runtime import open_session
+    from elir_edge.runtime.session import open_session
 
     if artifact is not None:
         opened = open_artifact(artifact, shown, backend)

@@ -78,9 +78,9 @@ class Shown:
 
 def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer:
     """The model of --preset and --weights, with a warning where its weights are stand-ins."""
-    from elir_edge.runtime import BACKENDS, TORCH
+    from elir_edge.runtime.backend import TORCH, get_backend
 
-    BACKENDS[TORCH].load()
+    get_backend(TORCH).load()
     from elir_edge.families.weights import load_restorer
 
     with progress.stage("loading the model"):

@@ -31,12 +31,12 @@ def command(
     PyTorch fp32 and against the clean pictures, and the error of each stage is told: inherited, and its own.
     """
     from elir_edge.artifacts.artifact import require_runnable
-    from elir_edge.runtime import BACKENDS, TORCH, choose_backends
+    from elir_edge.runtime.backend import TORCH, choose_backends, get_backend
 
     shown = Shown()
     opened = open_artifact(artifact, shown)
     require_runnable(opened)
-    BACKENDS[TORCH].load()
+    get_backend(TORCH).load()
     from elir_edge.validation.validate import EXACT, check_same_weights, gather_judges, validate
 
     restorer = model_of(opened, weights, shown)

@@ -34,7 +34,8 @@ class Walk:
     """A restoration on its way: ``values`` holds the image and every stage so far, by name; all N x C x H x W.
 
     ``model`` is the reference model or a static graph: both have the family's parts as attributes, except the field,
-    whose Euler steps ``model.euler_step(k, z)`` takes, and ``model.add_noise(z, noise)`` adds the flow's noise.
+    whose Euler steps ``model.euler_step(k, z)`` takes, and ``model.add_noise(z, noise)`` adds the flow's noise. Pixels
+    inside the model are times ``model.pixel_gain``.
     """
 
     model: Any

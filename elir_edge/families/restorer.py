@@ -67,6 +67,8 @@ class Restorer(nn.Module):
     convolutions.
     """
 
+    pixel_gain = 1.0  # of stages that are pixels; a static graph may carry 0..255
+
     def __init__(self, spec: ModelSpec, *, expanded: bool = False) -> None:
         super().__init__()
         self.spec = spec

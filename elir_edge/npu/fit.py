@@ -190,9 +190,9 @@ def _kib(size: float) -> int:
 
 
 def _lowered(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
-    from elir_edge.runtime import BACKENDS, TORCH
+    from elir_edge.runtime.backend import TORCH, get_backend
 
-    BACKENDS[TORCH].load()
+    get_backend(TORCH).load()
     from elir_edge.families.weights import load_restorer
     from elir_edge.lowering.lower import lower
     from elir_edge.npu.op_graph import graph_of

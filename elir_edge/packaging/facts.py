@@ -17,8 +17,8 @@ from elir_edge.errors import DataError, UsageError
 from elir_edge.formats.tflite.flatmodel import read_model
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.packaging.activations import peak_activation_bytes
-from elir_edge.runtime import open_session
 from elir_edge.runtime.restore import restore_picture
+from elir_edge.runtime.session import open_session
 from elir_edge.validation.verify import PICTURE, tolerance_for
 
 TARGET, BACKEND = "tflite", "litert"

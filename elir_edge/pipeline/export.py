@@ -19,14 +19,14 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower, measure
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import written
-from elir_edge.pipeline.judge import measured, runs_here
+from elir_edge.pipeline.judge import measured, why_not_run
 from elir_edge.pipeline.ladder import pareto_path, timeless
 from elir_edge.pipeline.mixed import mix
 from elir_edge.pipeline.request import MIXED, ExportRequest, key_of, request_of, version_of
 from elir_edge.pipeline.target import Conversion, Target
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import prepare, prepare_and_tune
-from elir_edge.runtime import open_session
+from elir_edge.runtime.session import open_session
 
 
 def export(
@@ -105,7 +105,7 @@ def _build(
         finer = partial(written, graph, request, facts, dataclasses.replace(conversion, fine=True))
         manifest = measured(path, manifest, restorer, request, progress, finer)
     target.embed(path, _embedded(manifest).to_json())
-    if runs_here(target):
+    if why_not_run(target) is None:
         open_session(path, target.backends[0]).close()
     return manifest
 

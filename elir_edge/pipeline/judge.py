@@ -18,7 +18,7 @@ from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
 from elir_edge.quantize.plan import Quantization
-from elir_edge.runtime import get_backend
+from elir_edge.runtime.backend import get_backend
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import Validation, validate
 from elir_edge.validation.verify import record_golden
@@ -28,9 +28,11 @@ SHOWN_FAILURES = 3
 WAYS_OUT = "--tune MINUTES fits it closer, --allow-degraded writes it as it is"
 
 
-def runs_here(target: Target) -> bool:
-    """Whether a machine of this kind can run the format's first backend."""
-    return get_backend(target.backends[0]).why_not_here() is None
+def why_not_run(target: Target) -> str | None:
+    """Why no machine of this kind can run the format, in words; None where its first backend can."""
+    if not target.backends:
+        return f"no backend here runs '{target.name}' files"
+    return get_backend(target.backends[0]).why_not_here()
 
 
 def measured(
@@ -45,8 +47,7 @@ def measured(
 
     Where the gate is missed, and not meant to be, ``finer`` writes the target's finer form in its place, if it has one.
     """
-    backend = get_backend(request.target.backends[0])
-    reason = backend.why_not_here()
+    reason = why_not_run(request.target)
     if reason is not None:
         progress.note(f"note: not compared with PyTorch: {reason}")
         return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})

@@ -14,8 +14,8 @@ import numpy as np
 
 from elir_edge.errors import missing_package
 from elir_edge.quantize.plan import Limits
-from elir_edge.runtime import open_session
 from elir_edge.runtime.restore import run_picture
+from elir_edge.runtime.session import open_session
 from elir_edge.validation.validate import Validation
 
 TIMED_RUNS = 5

@@ -14,14 +14,13 @@ from elir_edge.errors import GateError, UnavailableError
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import main_file, written
-from elir_edge.pipeline.judge import WAYS_OUT, judged, pictures_of, validation_of
+from elir_edge.pipeline.judge import WAYS_OUT, judged, pictures_of, validation_of, why_not_run
 from elir_edge.pipeline.ladder import Rung, best_of, climb, draw, latency_of, pareto_path, report_of, table_lines
 from elir_edge.pipeline.request import MIXED, ExportRequest
 from elir_edge.pipeline.target import Conversion
 from elir_edge.quantize.mixed import assembled, losses_by_group, stages_of_groups
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Limits, Quantization
 from elir_edge.quantize.preparation import as_tensors
-from elir_edge.runtime import get_backend
 from elir_edge.validation.trials import DRAWS
 from elir_edge.validation.validate import Validation
 
@@ -38,8 +37,8 @@ def mix(
     conversion: Conversion,
 ) -> Manifest:
     """Climb from int8 until the limits are kept; the rung to publish ends up in the conversion's folder."""
-    progress, backend = conversion.progress, get_backend(request.target.backends[0])
-    if (reason := backend.why_not_here()) is not None:
+    progress = conversion.progress
+    if (reason := why_not_run(request.target)) is not None:
         raise UnavailableError(f"mixed precision is measured on the artifact: {reason}", hint="--precision int8")
     assert request.quantization is not None
     limits = request.quantization.limits or DEFAULT_LIMITS
@@ -59,7 +58,7 @@ def mix(
         size = MANIFEST_GROWTH + sum(
             (folder / f"{rung.stem}{suffix}").stat().st_size for suffix in request.target.suffixes
         )
-        return Rung.of(floats, validation, size, latency_of(path, backend.name, next(iter(trials.values()))))
+        return Rung.of(floats, validation, size, latency_of(path, validation.backend, next(iter(trials.values()))))
 
     losses = _losses(graph, plain, request, trials, conversion)
     rungs = climb(losses, limits, measured)

@@ -52,9 +52,9 @@ class Target:
     the manifest; the graph's stages are to stay findable inside by their names. ``embed(path, text)`` puts the
     manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8,
     ``latent_layout`` that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open
-    first; ``backends`` what runs it, the default first; ``packages`` whose versions belong into the manifest;
-    ``extra`` what to install; ``try_it`` the command that shows an artifact at work; ``quantizers`` the packages that
-    only integer precisions need; ``bytes_only`` the precisions whose graphs take and give bytes and nothing else;
+    first; ``backends`` what runs it, the default first, none where nothing here does; ``packages`` whose versions belong
+    into the manifest; ``extra`` what to install; ``try_it`` the command that shows an artifact at work; ``quantizers``
+    the packages that only integer precisions need; ``bytes_only`` the precisions whose graphs take and give bytes and nothing else;
     ``has_finer(facts)`` says of what ``convert`` returned whether a finer form is left for what misses its gate.
     """
 

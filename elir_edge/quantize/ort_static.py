@@ -129,7 +129,7 @@ def _drop_clip(model: ModelProto, float_ops: frozenset[str]) -> None:
     *_, last = convolutions(model)
     if last.name in float_ops:
         return
-    for node in [node for node in model.graph.node if node.op_type in ("Clip", "Round")]:
+    for node in _after(model, last):
         source, target = node.input[0], node.output[0]
         model.graph.node.remove(node)
         if target == RESTORED:
@@ -137,6 +137,16 @@ def _drop_clip(model: ModelProto, float_ops: frozenset[str]) -> None:
         for other in model.graph.node:
             other.input[:] = [source if name == target else name for name in other.input]
     drop_unused(model)
+
+
+def _after(model: ModelProto, last: NodeProto) -> list[NodeProto]:
+    """Clips and roundings of the picture, behind the last convolution; those of stages inside are not theirs."""
+    made, found, name = producers(model), [], RESTORED
+    while name in made and made[name] is not last:
+        if made[name].op_type in ("Clip", "Round"):
+            found.append(made[name])
+        name = made[name].input[0]
+    return found[::-1]
 
 
 def _picture_range(model: ModelProto) -> dict[str, tuple[float, float]]:

@@ -52,6 +52,11 @@ def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Se
     return CoreMLSession(path, stages)
 
 
+def devices() -> list[tuple[str, bool, str]]:
+    """None besides the CPU."""
+    return []
+
+
 def read_manifest(path: Path) -> str | None:
     """The manifest in the model's user-defined metadata, or None."""
     return _manifest(read_spec(path))

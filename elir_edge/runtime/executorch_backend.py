@@ -58,6 +58,11 @@ def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Se
     return ExecuTorchSession(path, threads, stages)
 
 
+def devices() -> list[tuple[str, bool, str]]:
+    """None besides the CPU."""
+    return []
+
+
 def read_manifest(path: Path) -> str | None:
     """The manifest in the program's named data, or None."""
     from executorch.exir._serialize._program import deserialize_pte_binary

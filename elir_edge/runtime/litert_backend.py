@@ -28,3 +28,9 @@ def open_session(
     from elir_edge.runtime.litert_accelerated import AcceleratedSession
 
     return AcceleratedSession(path, mode)
+
+
+def devices() -> list[tuple[str, bool, str]]:
+    """The accelerators: LiteRT finds out only with a model in hand."""
+    detail = "only a try with an artifact tells: elir-edge bench ARTIFACT.tflite --device"
+    return [(name, False, f"{detail} {name}") for name in ("GPU", "NPU")]

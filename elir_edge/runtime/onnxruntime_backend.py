@@ -73,7 +73,13 @@ def open_session(
     return OnnxRuntimeSession(path, threads, stages, mode, entry)
 
 
-def devices() -> list[str]:
+def devices() -> list[tuple[str, bool, str]]:
+    """The execution providers of this build besides the CPU's; whether one starts, only a session tells."""
+    release = onnxruntime.__version__
+    return [(name, True, f"execution provider of onnxruntime {release}") for name in _providers() if name != CPU]
+
+
+def _providers() -> list[str]:
     """The CPU, and the execution providers of this build by their names without the common ending; no remote one."""
     names = [name.removesuffix(PROVIDER) for name in onnxruntime.get_available_providers()]
     return [CPU, *(name for name in names if name not in (CPU, REMOTE))]
@@ -88,8 +94,8 @@ def read_manifest(path: Path) -> str | None:
 
 def _load(path: Path, options: Any, stages: tuple[str, ...] = (), entry: str | None = None, device: str = CPU) -> Any:
     """The runtime's own session. Given bytes and a folder that is not there, it reads no file that the graph names."""
-    if device not in devices():
-        raise UnavailableError(f"this ONNX Runtime has no execution provider {device}, only {', '.join(devices())}")
+    if device not in _providers():
+        raise UnavailableError(f"this ONNX Runtime has no execution provider {device}, only {', '.join(_providers())}")
     path = path / WEB_MODEL if path.is_dir() else path
     options.log_severity_level = QUIET
     options.add_session_config_entry(EXTERNAL_FOLDER, str(path.absolute() / "none"))

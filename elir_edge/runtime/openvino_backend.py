@@ -10,6 +10,8 @@ import numpy as np
 import openvino
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.core.native import captured_output
+from elir_edge.core.plain import installed_version
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
@@ -74,6 +76,19 @@ def open_session(
 ) -> Session:
     """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a missing device."""
     return OpenVinoSession(path, threads, stages, mode, entry)
+
+
+def devices() -> list[tuple[str, bool, str]]:
+    """Every device with its full name; the GPU and the NPU are named where they are missing."""
+    core = openvino.Core()
+    with captured_output():
+        names = core.available_devices
+        details = [core.get_property(name, "FULL_DEVICE_NAME") for name in names]
+    release = installed_version("openvino")
+    found = [(name, True, f"openvino {release}, {detail}") for name, detail in zip(names, details, strict=True)]
+    kinds = {name.partition(".")[0] for name in names}
+    missing = [name for name in ("GPU", "NPU") if name not in kinds]
+    return found + [(name, False, "no such device, or its driver is missing") for name in missing]
 
 
 def read_manifest(path: Path) -> str | None:

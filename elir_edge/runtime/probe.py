@@ -11,7 +11,7 @@ from typing import Any
 import elir_edge
 from elir_edge.artifacts.artifact import Manifest
 from elir_edge.errors import DataError, ElirEdgeError
-from elir_edge.runtime import get_backend, usual_backend
+from elir_edge.runtime.backend import get_backend, usual_backend
 
 TIMEOUT_SECONDS = 60
 MAX_REASON = 500

@@ -15,3 +15,8 @@ __all__ = ["open_session", "read_manifest"]
 def open_session(path: Path, threads: int | None, stages: tuple[str, ...], *, entry: str | None = None) -> Session:
     """A session over ``path``. Raises DataError where it cannot be loaded."""
     return InterpreterSession("tensorflow", Interpreter, path, threads, stages, entry)
+
+
+def devices() -> list[tuple[str, bool, str]]:
+    """None besides the CPU."""
+    return []

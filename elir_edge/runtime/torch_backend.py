@@ -44,3 +44,10 @@ def open_session(model: object, threads: int | None, stages: tuple[str, ...]) ->
     if not isinstance(model, StaticRestorer):
         raise UsageError(f"the torch backend runs what elir_edge.lower gives, not {type(model).__name__}")
     return TorchSession(model, threads, tuple(name for name in stages if name != RESTORED))
+
+
+def devices() -> list[tuple[str, bool, str]]:
+    """CUDA, which only ``bench`` uses."""
+    if torch.cuda.is_available():
+        return [("CUDA", True, f"{torch.cuda.get_device_name()}, in elir-edge bench")]
+    return [("CUDA", False, "no CUDA device, or a CPU build of torch")]

@@ -18,9 +18,9 @@ from elir_edge.artifacts.signature import RESTORED, StageSpec
 from elir_edge.core.progress import Progress
 from elir_edge.errors import UnavailableError
 from elir_edge.imaging.comparison import IDENTICAL_DB
-from elir_edge.runtime import open_session
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.restore import noise_feeds
+from elir_edge.runtime.session import open_session
 
 
 @dataclass(frozen=True)

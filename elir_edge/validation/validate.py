@@ -20,9 +20,9 @@ from elir_edge.imaging.comparison import Comparison, compare, psnr_of
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture, pictures_in, read_picture
 from elir_edge.quantize.calibration import task_of
-from elir_edge.runtime import open_session
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.restore import run_picture
+from elir_edge.runtime.session import open_session
 from elir_edge.validation.gates import Gate, gate_for
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
 from elir_edge.validation.stages import StageError, measure_stages, weakest

@@ -15,8 +15,9 @@ from elir_edge.artifacts.tensors import to_graph
 from elir_edge.core.files import sha256_of
 from elir_edge.imaging.comparison import Comparison, compare
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
-from elir_edge.runtime import get_backend, open_session
+from elir_edge.runtime.backend import get_backend
 from elir_edge.runtime.restore import noise_feeds, run_picture
+from elir_edge.runtime.session import open_session
 from elir_edge.validation.gates import ONE_LEVEL, gate_for
 
 PICTURE = "astronaut"

@@ -19,7 +19,7 @@ from elir_edge.errors import DataError, GateError, OutputError, UnavailableError
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.pipeline import request
 from elir_edge.pipeline.target import get_target, targets
-from elir_edge.runtime import backends_for, get_backend
+from elir_edge.runtime.backend import backends_for, get_backend
 from elir_edge.runtime.restore import noise_feeds
 from elir_edge.validation.validate import gather_pictures, validate
 from exporters.web import RUNTIME

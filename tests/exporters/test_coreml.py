@@ -10,7 +10,7 @@ from elir_edge.formats.mlpackage import read_spec, set_outputs, write_spec
 from elir_edge.imaging.comparison import psnr_of
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
-from elir_edge.runtime import get_backend
+from elir_edge.runtime.backend import get_backend
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
 from tests.exporters.mil import evaluate
 from tests.helpers import refused

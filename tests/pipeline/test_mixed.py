@@ -23,7 +23,7 @@ from elir_edge.quantize.mixed import assembled, groups_of, losses_by_group, stag
 from elir_edge.quantize.ort_static import float_convolutions
 from elir_edge.quantize.plan import Limits, Quantization
 from elir_edge.quantize.preparation import as_tensors, prepare
-from elir_edge.runtime import open_session
+from elir_edge.runtime.session import open_session
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
 from tests.quantized import converted, noisy_feeds, psnr_db

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from elir_edge import runtime
 from elir_edge.errors import UnavailableError, UsageError
-from elir_edge.runtime import Backend, choose_backends
+from elir_edge.runtime import backend as module
+from elir_edge.runtime.backend import OWN, Backend, choose_backends
 from tests.helpers import refused
 
 ONNX, TFLITE = Path("a.onnx"), Path("b.tflite")
@@ -25,8 +25,7 @@ class Loads(Backend):
 
 @pytest.fixture
 def known(monkeypatch):
-    fake = {name: Loads(**dataclasses.asdict(backend)) for name, backend in runtime.BACKENDS.items()}
-    monkeypatch.setattr(runtime, "BACKENDS", fake)
+    monkeypatch.setattr(module, "OWN", tuple(Loads(**dataclasses.asdict(backend)) for backend in OWN))
     return monkeypatch
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from elir_edge.errors import DataError, ElirEdgeError, UnavailableError, UsageError
-from elir_edge.runtime import open_session
 from elir_edge.runtime import probe as probing
 from elir_edge.runtime.probe import probe
+from elir_edge.runtime.session import open_session
 from tests.helpers import refused
 
 COPIES = 20

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from elir_edge import export, load_restorer
-from elir_edge.runtime import BACKENDS
+from elir_edge.runtime.backend import backends
 from tests.tiny import SPEC
 
 BLOCKED = (
@@ -40,7 +40,7 @@ def test_an_artifact_restores_where_only_one_runtime_is(target, only, tmp_path):
     artifact = export(load_restorer(SPEC), target, out=tmp_path)
     write_picture(tmp_path / "in.png", builtin_photograph("chelsea")[:80, :100])
     arguments = [str(artifact.path), str(tmp_path / "in.png"), str(tmp_path / "out.png")]
-    others = [backend.package for backend in BACKENDS.values() if backend.package != BACKENDS[only].package]
+    others = [backend.package for backend in backends().values() if backend.package != backends()[only].package]
     script = RUN.format(blocked=(*BLOCKED, *others))
     result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -12,7 +12,7 @@ from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture, write_picture
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization
-from elir_edge.runtime import backends_for
+from elir_edge.runtime.backend import backends_for
 from elir_edge.runtime.restore import noise_feeds
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
 from elir_edge.validation.stages import StageError, snr_db, weakest

@@ -15,7 +15,7 @@ from elir_edge.artifacts.golden import Golden, golden_path, load_golden
 from elir_edge.cli import run
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.comparison import compare
-from elir_edge.runtime import backends_for
+from elir_edge.runtime.backend import backends_for
 from elir_edge.validation.gates import ONE_LEVEL
 from elir_edge.validation.verify import Tolerance, tolerance_for, verify
 from tests.helpers import child_environment, manifest_without_files, refused

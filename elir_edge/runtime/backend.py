@@ -1,0 +1,170 @@
+"""Backends: the runtimes that open artifacts. A backend is one module, announced here or by an entry point."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from elir_edge.core.native import captured_output
+from elir_edge.core.plain import installed_version
+from elir_edge.errors import ElirEdgeError, UnavailableError, UsageError, did_you_mean
+
+TORCH = "torch"
+ENTRY_POINTS = "elir_edge.backends"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A runtime: what it is called, which files or folders it opens, the package it needs, what brings that.
+
+    Args:
+        name: of the backend. suffixes: of the files and folders that it opens.
+        package: the importable package that it needs. install: what to give to pip for it.
+        module: the path of the module that implements it, which may import the package. It has ``open_session(path,
+            threads, stages)`` giving a Session, ``read_manifest(path)`` giving the manifest inside or None, and
+            ``devices()`` giving (name, whether it is usable, what it is or why not) of each device; the CPU may be left
+            out.
+        platform: the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
+            others; None for those that exist on all.
+        modes: its ``open_session`` takes ``mode=`` too; without, it runs on the CPU in one way.
+        enters: its ``open_session`` takes ``entry=`` too.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    package: str
+    install: str
+    module: str
+    platform: str | None = None
+    elsewhere: str = ""
+    modes: bool = False
+    enters: bool = False
+
+    def installed(self) -> bool:
+        """Whether ``load`` would work, found out without importing anything."""
+        try:
+            return importlib.util.find_spec(self.package) is not None
+        except ValueError:  # a module that was blocked on purpose
+            return False
+
+    def release(self) -> str:
+        """The version of its package that is installed."""
+        return installed_version(self.package.replace("_", "-")) or "of unknown version"
+
+    def why_not_here(self) -> str | None:
+        """Why no machine of this kind can run it, in words; None where it can."""
+        return None if self.platform in (None, sys.platform) else self.elsewhere
+
+    def load(self) -> Any:
+        """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
+        if self.module in sys.modules:
+            return sys.modules[self.module]
+        try:
+            with captured_output():
+                return importlib.import_module(self.module)
+        except ImportError as error:
+            if self.installed():
+                raise UnavailableError(f"the package '{self.package}' cannot be loaded: {error}") from error
+            raise UnavailableError(
+                f"this needs the package '{self.package}', which is not installed", hint=f"pip install '{self.install}'"
+            ) from error
+
+
+def _own(name: str, suffixes: tuple[str, ...], package: str, install: str, **more: Any) -> Backend:
+    return Backend(name, suffixes, package, f"elir-edge[{install}]", f"elir_edge.runtime.{name}_backend", **more)
+
+
+OWN = (
+    _own("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True, enters=True),
+    _own("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True),
+    _own("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True, enters=True),
+    _own("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True),
+    _own("executorch", (".pte",), "executorch", "executorch"),
+    _own(
+        *("coreml", (".mlpackage",), "coremltools", "coreml"), platform="darwin", elsewhere="Core ML runs only on macOS"
+    ),
+    _own(TORCH, (), "torch", "torch"),
+)
+
+
+def backends() -> dict[str, Backend]:
+    """All backends by name: those of this package, then those that installed packages announce.
+
+    Raises ElirEdgeError where an entry point gives something else, or a name is taken twice.
+    """
+    found = {backend.name: backend for backend in OWN}
+    for entry in entry_points(group=ENTRY_POINTS):
+        backend = entry.load()
+        if not isinstance(backend, Backend):
+            raise ElirEdgeError(f"entry point {entry.value}: is {type(backend).__name__}, not a Backend")
+        if backend.name in found:
+            raise ElirEdgeError(f"entry point {entry.value}: the name '{backend.name}' is taken by another backend")
+        found[backend.name] = backend
+    return found
+
+
+def get_backend(name: str) -> Backend:
+    """The backend called ``name``. Raises UsageError, naming the nearest, where there is none."""
+    known = backends()
+    if name not in known:
+        raise UsageError(f"there is no backend '{name}'", hint=did_you_mean(name, known))
+    return known[name]
+
+
+def backends_for(path: Path) -> list[Backend]:
+    """The backends that open files of this kind, the usual one first. Raises UsageError where there is none."""
+    known = backends().values()
+    found = [backend for backend in known if path.suffix in backend.suffixes]
+    if not found:
+        endings = sorted({suffix for backend in known for suffix in backend.suffixes})
+        raise UsageError(f"{path}: no backend opens '{path.suffix}' files", hint=f"known: {', '.join(endings)}")
+    return found
+
+
+def usual_backend(path: Path) -> Backend:
+    """The first backend for files of this kind that is installed, else the first of all."""
+    found = backends_for(path)
+    return next((backend for backend in found if backend.installed()), found[0])
+
+
+def choose_backends(
+    paths: Sequence[Path], wanted: Sequence[str] = (), note: Callable[[str], None] = lambda text: None
+) -> list[tuple[Path, str]]:
+    """Each of ``paths`` with each backend that is to run it: those ``wanted``, else every one that opens it.
+
+    Of backends nobody asked for, those that cannot be loaded are left out, and ``note`` is told.
+
+    Raises UsageError for a wanted backend that opens none of ``paths``; UnavailableError for a wanted one that is not
+    installed, and where none is left.
+    """
+    fitting = {path: [backend.name for backend in backends_for(path)] for path in paths}
+    for name in wanted:
+        suffixes = get_backend(name).suffixes
+        if not any(name in names for names in fitting.values()):
+            raise UsageError(f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}")
+    candidates = list(dict.fromkeys(wanted or (name for names in fitting.values() for name in names)))
+    loadable = [name for name in candidates if _loads(name, bool(wanted), note)]
+    pairs = [(path, name) for path, names in fitting.items() for name in names if name in loadable]
+    if not pairs:
+        raise UnavailableError(
+            f"{', '.join(map(str, paths))}: no runtime that opens it is installed",
+            hint="pip install 'elir-edge[all]'",
+        )
+    return pairs
+
+
+def _loads(name: str, required: bool, note: Callable[[str], None]) -> bool:
+    try:
+        get_backend(name).load()
+    except UnavailableError as error:
+        if required:
+            raise
+        note(f"note: {name} left out: {error}")
+        return False
+    return True
