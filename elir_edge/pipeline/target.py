@@ -48,14 +48,21 @@ def _nothing_finer(facts: Mapping[str, Any]) -> bool:
 class Target:
     """A format.
 
-    ``convert(graph, conversion)`` writes the files and returns facts about the format (versions of its own, say) for
-    the manifest; the graph's stages are to stay findable inside by their names. ``embed(path, text)`` puts the
-    manifest into the file. ``layouts`` says which layout the graph's images have for io float and uint8,
-    ``latent_layout`` that of noise and stages; ``norm`` the form of GroupNorm; ``suffixes`` the files, the one to open
-    first; ``backends`` what runs it, the default first, none where nothing here does; ``packages`` whose versions belong
-    into the manifest; ``extra`` what to install; ``try_it`` the command that shows an artifact at work; ``quantizers``
-    the packages that only integer precisions need; ``bytes_only`` the precisions whose graphs take and give bytes and nothing else;
-    ``has_finer(facts)`` says of what ``convert`` returned whether a finer form is left for what misses its gate.
+    Args:
+        name: of the target. description: one line for people.
+        suffixes: of the files, the one to open first.
+        precisions: those it offers.
+        layouts: of the graph's images, for io float and uint8. latent_layout: of the noise and of the stages.
+        norm: the form of GroupNorm.
+        backends: what runs it, the default first; none where nothing here does.
+        packages: whose versions belong into the manifest. extra: what to install for them.
+        convert: ``convert(graph, conversion)`` writes the files, with the graph's stages findable by their names, and
+            returns facts about the format (versions of its own, say) for the manifest.
+        embed: ``embed(path, text)`` puts the manifest into the file.
+        try_it: the command that shows an artifact at work.
+        quantizers: the packages that only integer precisions need.
+        bytes_only: the precisions whose graphs take and give bytes and nothing else.
+        has_finer: says of what ``convert`` returned whether a finer form is left for what misses its gate.
     """
 
     name: str
