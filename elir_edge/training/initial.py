@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from elir_edge.families.elir.autoencoder import Decoder, Encoder, ResidualBlock
+from elir_edge.families.elir.autoencoder import ConvStack, ResidualBlock
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 
@@ -17,13 +17,14 @@ def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         restorer = Restorer(spec, expanded=True)
-        condition(restorer.enc)
-        condition(restorer.dec)
+        for part in (restorer.enc, restorer.dec):
+            if isinstance(part, ConvStack):
+                condition(part)
     return restorer
 
 
 @torch.no_grad()
-def condition(part: Encoder | Decoder) -> None:
+def condition(part: ConvStack) -> None:
     """Let the signal through: orthogonal convolutions between the residual blocks, and quiet residual branches.
 
     There is no normalisation in the autoencoder, and with PyTorch's own first weights each plain convolution takes

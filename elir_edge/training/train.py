@@ -138,9 +138,9 @@ def steps_done(checkpoint: Path | None) -> int:
 def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: int) -> StageModule:
     if stage.kind == "autoencoder":
         return AutoencoderModule(restorer, stage, seed)
-    if teacher is None:
+    if teacher is None and any(True for _ in restorer.enc.parameters()):
         raise ConfigError(f"stage {stage.name}: a flow stage needs an autoencoder stage before it")
-    return FlowModule(restorer, teacher.enc, stage, seed)
+    return FlowModule(restorer, (teacher or restorer).enc, stage, seed)
 
 
 def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
@@ -178,7 +178,7 @@ def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
 
 def _store(recipe: Recipe, options: RunOptions, progress: Progress) -> Any:
     data = recipe.data
-    spec = TileSpec(data.tiles, data.side, data.procedural, data.folder)
+    spec = TileSpec(data.tiles, data.side, data.procedural, data.packaged, data.folder, data.pictures)
     with progress.stage("drawing training tiles", spec.count) as advance:
         return tile_store(options.folder / "tiles.npy", spec, recipe.seed, lambda: advance(1))
 
