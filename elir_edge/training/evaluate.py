@@ -46,7 +46,9 @@ class Evaluation:
 
     def mean(self) -> Score:
         """The means over all pictures."""
-        return Score("mean", _mean([s.degraded for s in self.scores]), _mean([s.restored for s in self.scores]))
+        return Score(
+            "mean", mean_quality([s.degraded for s in self.scores]), mean_quality([s.restored for s in self.scores])
+        )
 
 
 def held_out() -> dict[str, np.ndarray]:
@@ -139,7 +141,8 @@ def to_picture(image: torch.Tensor) -> np.ndarray:
     return (image[0].clamp(0.0, 1.0) * 255.0).round().byte().permute(1, 2, 0).numpy()
 
 
-def _mean(values: Sequence[Quality]) -> Quality:
+def mean_quality(values: Sequence[Quality]) -> Quality:
+    """The mean of each figure; LPIPS over those that have it."""
     distances = [v.lpips for v in values if v.lpips is not None]
     return Quality(
         fmean(v.psnr for v in values), fmean(v.ssim for v in values), fmean(distances) if distances else None
