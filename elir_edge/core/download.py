@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from elir_edge.core.cache import cache_folder
 from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress
-from elir_edge.core.publish import storage_errors
+from elir_edge.core.storage import storage_errors
 from elir_edge.errors import DataError, UnavailableError, UsageError
 
 CHUNK = 1 << 20

@@ -483,7 +483,7 @@ def test_a_failure_half_way_leaves_the_old_package(one, tmp_path, monkeypatch):
     rename = Path.rename
 
     def fails(path, target):
-        if path.name == "package":
+        if path.name == place.name and path.parent.suffix == ".commit":
             raise OSError(28, "No space left on device")
         return rename(path, target)
 
