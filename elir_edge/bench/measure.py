@@ -26,7 +26,7 @@ from elir_edge.runtime.mode import CPU
 MAX_WARM_UP = 12
 ROUND_SECONDS = 0.5
 DEFAULT_ROUNDS = 10
-MODULE = "elir_edge.bench.worker"
+WORKER = "elir_edge.bench.worker:open_worker"
 TOGETHER = 8
 Absent = dict[tuple[str, str], UnavailableError]
 
@@ -53,7 +53,7 @@ class Worker:
     """A child process that runs one contestant on demand. Raises DataError where it fails or dies."""
 
     def __init__(self, contestant: Contestant) -> None:
-        self._child = Child(MODULE, contestant.request, contestant.row.label)
+        self._child = Child(WORKER, contestant.request, contestant.row.label)
         self.greeting = self._child.greeting
         self.peak_bytes: int = self.greeting["peak_bytes"]
         self.device_peak_bytes: int | None = None

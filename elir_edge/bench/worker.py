@@ -7,7 +7,6 @@ restores the pictures in the .npy file A into B.
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.bench.runners import Runner, open_runner
-from elir_edge.core.child import Answer, serve
+from elir_edge.core.child import Answer
 
 PHOTOGRAPH = "astronaut"
 
@@ -79,7 +78,3 @@ def _seconds(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]), open_worker)
