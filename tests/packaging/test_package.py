@@ -610,5 +610,5 @@ def test_literals_are_plain_ascii_and_mean_the_text():
 
 
 def test_a_template_without_its_value_is_an_error():
-    with pytest.raises(KeyError):
-        render("kotlin/settings.gradle.kts", {})
+    with pytest.raises(ValueError, match="settings: no value for id"):
+        render({"settings": "kotlin/settings.gradle.kts"}, {})
