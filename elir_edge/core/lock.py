@@ -80,7 +80,7 @@ def locked(destination: Path) -> Iterator[Beside]:
 def _acquire(path: Path) -> BaseFileLock:
     from filelock import FileLock, SoftFileLock
 
-    lock: BaseFileLock = FileLock(path, timeout=0, mode=0o600)
+    lock: BaseFileLock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except OSError as error:
