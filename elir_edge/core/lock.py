@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from elir_edge.core.storage import storage_error
 from elir_edge.errors import LockedError
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
 SHOWN_CHARACTERS = 40
+FOREVER = -1
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -54,16 +53,15 @@ class Beside:
 
 
 @contextmanager
-def locked(destination: Path) -> Iterator[Beside]:
+def locked(destination: Path, wait: bool = False) -> Iterator[Beside]:
     """Hold ``destination``'s lock. The lock lies beside it, so that other users and machines see it too.
 
-    Raises LockedError at once where another run holds it; OutputError, StorageError where it cannot be made there.
+    Raises LockedError at once where another run holds it, unless it is to ``wait``; OutputError or StorageError where
+    the lock cannot be made there.
     """
-    from filelock import SoftFileLock, Timeout
-
     beside = Beside(destination)
     try:
-        lock = _acquire(beside.lock)
+        lock = _acquire(beside.lock, FOREVER if wait else 0)
     except Timeout as error:
         raise LockedError(f"{destination}: another run is writing it", hint="wait for it to end") from error
     except OSError as error:
@@ -77,15 +75,13 @@ def locked(destination: Path) -> Iterator[Beside]:
         lock.release()
 
 
-def _acquire(path: Path) -> BaseFileLock:
-    from filelock import FileLock, SoftFileLock
-
-    lock: BaseFileLock = FileLock(path, timeout=0)
+def _acquire(path: Path, timeout: float) -> BaseFileLock:
+    lock: BaseFileLock = FileLock(path, timeout=timeout)
     try:
         lock.acquire()
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        lock = SoftFileLock(path, timeout=0)  # a network disk without locks: there the file itself is the lock
+        lock = SoftFileLock(path, timeout=timeout)  # a network disk without locks: there the file itself is the lock
         lock.acquire()
     return lock
