@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from elir_edge.errors import StorageError
 
 APP = "elir-edge"
@@ -17,8 +19,6 @@ def cache_folder(name: str) -> Path:
     ``ELIR_EDGE_CACHE`` overrides the place, else it is the operating system's usual one (``XDG_CACHE_HOME`` counts on
     Linux). Raises StorageError where the temporary one belongs to somebody else.
     """
-    from platformdirs import user_cache_path
-
     given = os.environ.get("ELIR_EDGE_CACHE")
     root = Path(given) if given else user_cache_path(APP, appauthor=False)
     try:
