@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Iterable, Sequence
 from html import escape
 
+from elir_edge.bench.drawing import FOOT, LANE, LEFT, RIGHT, TOP, WIDTH, Axis, line, padded, svg_picture, ticks
 from elir_edge.bench.results import WRONG, Results, Row, Section
 from elir_edge.bench.statistics import medians_of
 
-WIDTH, LANE, LEFT, RIGHT, TOP, FOOT = 690, 30, 246, 132, 8, 30
 MOST_DOTS = 160
 LABEL_CHARACTERS = 36
-LOG_FROM = 8.0
 STYLE = """
 svg{--ink:#1d2733;--soft:#5d6b7a;--line:#d9e0e7;--torch:#8b97a5;--onnxruntime:#2f6fdb;--openvino:#8250d8;
 --litert:#12906f;--tensorflow:#d9822b;--ncnn:#c8446e;--other:#4b7f9c;--bad:#cf2f3d}
@@ -37,19 +34,19 @@ def speed_plot(results: Results) -> str:
         body, tall = _speed_body(section)
         parts.append(f'<g transform="translate(0,{height + 28})">{body}</g>')
         height += tall + 44
-    return _svg("".join(parts), height, STYLE + TEXT) + "\n"
+    return svg_picture("".join(parts), height, STYLE + TEXT) + "\n"
 
 
 def speed_chart(section: Section) -> str:
     """Pictures a second, a bar each; the thin line spans the quartiles of the rounds."""
-    return _svg(*_speed_body(section))
+    return svg_picture(*_speed_body(section))
 
 
 def latency_chart(section: Section) -> str:
     """Every sample a dot, by row; upright lines are the median (tall), 90th and 99th percentile."""
     rows = _timed(section)
     samples = [[1000 * s for samples in row.rounds for s in samples] for row in rows]
-    axis = _Axis(min(map(min, samples)) * 0.97, max(map(max, samples)) * 1.03)
+    axis = Axis(min(map(min, samples)) * 0.97, max(map(max, samples)) * 1.03)
     parts = [axis.grid(len(rows), "ms")]
     for i, (row, values) in enumerate(zip(rows, samples, strict=True)):
         middle = TOP + i * LANE + LANE / 2
@@ -61,15 +58,15 @@ def latency_chart(section: Section) -> str:
         assert row.latency is not None
         for value, half in ((row.latency.p50, 11), (row.latency.p90, 7), (row.latency.p99, 5)):
             x = axis.x(1000 * value)
-            parts.append(_line(x, middle - half, x, middle + half, "var(--ink)", 1.6))
+            parts.append(line(x, middle - half, x, middle + half, "var(--ink)", 1.6))
         parts.append(_value(f"{1000 * row.latency.p50:.1f} ms", middle))
-    return _svg("".join(parts), TOP + len(rows) * LANE + FOOT)
+    return svg_picture("".join(parts), TOP + len(rows) * LANE + FOOT)
 
 
 def memory_chart(section: Section) -> str:
     """Peak resident memory, a bar each; the dark part is the size of the file."""
     rows = [row for row in _timed(section) if row.peak_bytes]
-    axis = _Axis(0, max(row.peak_bytes or 0 for row in rows) / 1e6 * 1.02, log=False)
+    axis = Axis(0, max(row.peak_bytes or 0 for row in rows) / 1e6 * 1.02, log=False)
     parts = [axis.grid(len(rows), "MB")]
     for i, row in enumerate(rows):
         middle, peak, file = TOP + i * LANE + LANE / 2, (row.peak_bytes or 0) / 1e6, (row.size_bytes or 0) / 1e6
@@ -77,7 +74,7 @@ def memory_chart(section: Section) -> str:
         parts.append(_bar(axis, peak, middle, _colour(row), 0.45, f"{row.label}: {peak:.0f} MB at the peak"))
         parts.append(_bar(axis, file, middle, _colour(row), 1, f"{file:.1f} MB on disk") if file else "")
         parts.append(_value(f"{peak:.0f} MB", middle))
-    return _svg("".join(parts), TOP + len(rows) * LANE + FOOT)
+    return svg_picture("".join(parts), TOP + len(rows) * LANE + FOOT)
 
 
 def size_chart(section: Section) -> str | None:
@@ -90,16 +87,16 @@ def size_chart(section: Section) -> str | None:
         return None
     height, left, right = 300, 62, 24
     most_x = max(x for x, _, _, _ in points) * 1.15
-    low, high = _padded([y for _, y, _, _ in points])
+    low, high = padded([y for _, y, _, _ in points])
     scale_x = (WIDTH - left - right) / most_x
     scale_y = (height - 60) / (high - low)
     unit = "dB lost to PyTorch" if section.model.trained else "dB from PyTorch's pictures"
     parts = [f'<text class="soft" x="{left}" y="14">{unit}</text>']
-    for tick in _ticks(low, high):
+    for tick in ticks(low, high):
         y = height - 40 - (tick - low) * scale_y
-        parts.append(_line(left, y, WIDTH - right, y, "var(--line)", 1))
+        parts.append(line(left, y, WIDTH - right, y, "var(--line)", 1))
         parts.append(f'<text class="soft" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in _ticks(0, most_x):
+    for tick in ticks(0, most_x):
         x = left + tick * scale_x
         parts.append(f'<text class="soft" x="{x:.1f}" y="{height - 20}" text-anchor="middle">{tick:g}</text>')
     parts.append(f'<text class="soft" x="{WIDTH - right}" y="{height - 4}" text-anchor="end">MB on disk</text>')
@@ -113,45 +110,12 @@ def size_chart(section: Section) -> str | None:
         side, anchor = (-10, "end") if x > WIDTH * 0.62 else (10, "start")
         parts.append(_marker(row, x, y))
         parts.append(f'<text x="{x + side:.1f}" y="{text_y:.1f}" text-anchor="{anchor}">{escape(label)}</text>')
-    return _svg("".join(parts), height)
-
-
-class _Axis:
-    """Maps values onto the width between the labels and the figures; logarithmic where they differ much."""
-
-    def __init__(self, low: float, high: float, log: bool | None = None) -> None:
-        self.low, self.high = low, high if high > low else low + 1
-        self.log = high / low > LOG_FROM if log is None and low > 0 else bool(log)
-
-    def x(self, value: float) -> float:
-        """Pixels from the left."""
-        if self.log:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def grid(self, lanes: int, unit: str) -> str:
-        """Upright lines with their values below."""
-        bottom, parts = TOP + lanes * LANE, []
-        ticks = list(self._ticks())
-        for i, tick in enumerate(ticks):
-            x, word = self.x(tick), f"{tick:g}" + (f" {unit}" if i == len(ticks) - 1 else "")
-            parts.append(_line(x, TOP, x, bottom, "var(--line)", 1))
-            parts.append(f'<text class="soft" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{word}</text>')
-        return "".join(parts)
-
-    def _ticks(self) -> Iterable[float]:
-        if not self.log:
-            return _ticks(self.low, self.high)
-        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        marks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-        return [mark for mark in marks if self.low <= mark <= self.high]
+    return svg_picture("".join(parts), height)
 
 
 def _speed_body(section: Section) -> tuple[str, int]:
     rows = sorted(_timed(section), key=lambda row: -(row.latency.fps if row.latency else 0))
-    axis = _Axis(0, max(_fastest(row) for row in rows) * 1.02, log=False)
+    axis = Axis(0, max(_fastest(row) for row in rows) * 1.02, log=False)
     parts = [axis.grid(len(rows), "FPS")]
     for i, row in enumerate(rows):
         assert row.latency is not None
@@ -159,7 +123,7 @@ def _speed_body(section: Section) -> tuple[str, int]:
         parts.append(_label(row, middle))
         parts.append(_bar(axis, row.latency.fps, middle, _colour(row), 0.85, f"{row.label}: {row.latency.fps:.2f} FPS"))
         low, high = _quartiles(row)
-        parts.append(_line(axis.x(low), middle, axis.x(high), middle, "var(--ink)", 1.6))
+        parts.append(line(axis.x(low), middle, axis.x(high), middle, "var(--ink)", 1.6))
         ratio = f" · {row.ratio[1]:.2f}x" if row.ratio else ""
         parts.append(_value(f"{row.latency.fps:.1f} FPS{ratio}", middle))
     return "".join(parts), TOP + len(rows) * LANE + FOOT
@@ -195,20 +159,6 @@ def _size_points(section: Section) -> list[tuple[float, float, str, Row]]:
     return list(worst.values())
 
 
-def _padded(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(0.0, *values), max(values)
-    pad = max(0.05, 0.15 * (high - low))
-    return low - pad, high + pad
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Four to eight round values."""
-    step = 10 ** math.floor(math.log10((high - low) / 2))
-    step = next(step * factor for factor in (0.25, 0.5, 1, 2, 5, 10) if (high - low) / (step * factor) <= 8)
-    first = math.ceil(low / step)
-    return [round(i * step, 9) for i in range(first, math.floor(high / step) + 1)]
-
-
 def _colour(row: Row) -> str:
     if row.status == WRONG:
         return "var(--bad)"
@@ -228,7 +178,7 @@ def _value(text: str, middle: float) -> str:
     return f'<text class="strong" x="{WIDTH - RIGHT + 10}" y="{middle + 4.5:.1f}">{escape(text)}</text>'
 
 
-def _bar(axis: _Axis, value: float, middle: float, colour: str, opacity: float, title: str) -> str:
+def _bar(axis: Axis, value: float, middle: float, colour: str, opacity: float, title: str) -> str:
     start, end = axis.x(axis.low), axis.x(value)
     return (
         f'<rect x="{start:.1f}" y="{middle - 9:.1f}" width="{max(1.0, end - start):.1f}" height="18" rx="3" '
@@ -241,15 +191,3 @@ def _marker(row: Row, x: float, y: float) -> str:
     if row.precision == "fp32":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{_colour(row)}"/>'
     return f'<path d="M{x:.1f} {y - 8:.1f}l8 8l-8 8l-8 -8z" fill="{_colour(row)}"/>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width}"/>'
-
-
-def _svg(body: str, height: int, style: str = "") -> str:
-    inside = f"<style>{style}</style>" if style else ""
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img">{inside}{body}</svg>'
-    )

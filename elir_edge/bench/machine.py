@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.core.plain import installed_version
+from elir_edge.errors import missing_package
 
 PACKAGES = ("torch", "onnxruntime", "openvino", "ai-edge-litert", "tensorflow", "litert-torch", "onnx", "nncf", "ncnn")
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm")
@@ -15,7 +16,7 @@ FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_in
 
 def machine_facts() -> dict[str, Any]:
     """Processor, cores, memory in GiB, system, the instructions that matter here, and the versions of what ran."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    memory = system_library().virtual_memory().total / 2**30
     info = _cpuinfo()
     flags = info.get("flags", info.get("Features", "")).split()
     return {
@@ -39,12 +40,22 @@ def describe_machine(facts: dict[str, Any] | None = None) -> str:
     )
 
 
+def system_library() -> Any:
+    """The psutil module. Raises UnavailableError, with the pip command, where it is not installed."""
+    try:
+        import psutil
+    except ImportError as error:
+        raise missing_package("psutil", "bench") from error
+    return psutil
+
+
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use; psutil counts those on fewer systems."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo() -> dict[str, str]:
+    """The first processor as Linux describes it, which psutil does not; nothing elsewhere."""
     path = Path("/proc/cpuinfo")
     if not path.is_file():
         return {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.bench.energy import EnergyMeter, find_energy_meter
+from elir_edge.bench.machine import system_library
 from elir_edge.bench.noise import Noise, ProcessorClock
 from elir_edge.bench.peaks import Peaks
 from elir_edge.bench.results import Row
@@ -26,7 +27,7 @@ from elir_edge.runtime.mode import CPU
 MAX_WARM_UP = 12
 ROUND_SECONDS = 0.5
 DEFAULT_ROUNDS = 10
-MODULE = "elir_edge.bench.worker"
+WORKER = "elir_edge.bench.worker:open_worker"
 TOGETHER = 8
 Absent = dict[tuple[str, str], UnavailableError]
 
@@ -53,7 +54,7 @@ class Worker:
     """A child process that runs one contestant on demand. Raises DataError where it fails or dies."""
 
     def __init__(self, contestant: Contestant) -> None:
-        self._child = Child(MODULE, contestant.request, contestant.row.label)
+        self._child = Child(WORKER, contestant.request, contestant.row.label)
         self.greeting = self._child.greeting
         self.peak_bytes: int = self.greeting["peak_bytes"]
         self.device_peak_bytes: int | None = None
@@ -164,8 +165,9 @@ def measure(
 
     At most eight are loaded at once, the first of all among them each time: ratios refer to its rounds beside theirs.
     Those still running then restore ``pictures``, uint8 N x H x W x 3. ``threads`` are those of the matrix products
-    that say how noisy the machine is, and how fast at best.
+    that say how noisy the machine is, and how fast at best. Raises UnavailableError where psutil is not installed.
     """
+    system_library()  # said before the first worker is loaded where it is missing
     progress, meter = progress or Silent(), find_energy_meter()
     base, *others = [Entry(contestant, meter) for contestant in contestants]
     rows: list[Row] = []

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+from elir_edge.bench.machine import system_library
 from elir_edge.bench.statistics import STABLE
 
-STAT = Path("/proc/stat")
-IDLE_FIELDS = (3, 4)
+IDLE = ("idle", "iowait")
+COUNTED_ELSEWHERE = ("guest", "guest_nice")  # inside user and nice already
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Noise:
 
 
 class ProcessorClock:
-    """Counts from its making on what share of all cores' time went to other processes than this one and some more."""
+    """Measures what share of all cores' time unrelated processes used since construction."""
 
     def __init__(self) -> None:
         self._start = _processor_time()
@@ -54,7 +53,7 @@ class ProcessorClock:
     def others(self) -> float | None:
         """Share of the machine, 0..1; None where the system does not tell. To be asked while the included live."""
         end = _processor_time()
-        if self._start is None or end is None or end[1] <= self._start[1]:
+        if end[1] <= self._start[1]:
             return None
         busy, whole = end[0] - self._start[0], end[1] - self._start[1]
         ours = time.process_time() - self._own + sum(process_time(pid) - at for pid, at in self._counted.items())
@@ -63,17 +62,16 @@ class ProcessorClock:
 
 def process_time(pid: int) -> float:
     """Processor seconds of a living process so far; 0 for others, and where the system does not tell."""
+    psutil = system_library()
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return float(times.user + times.system)
 
 
-def _processor_time() -> tuple[float, float] | None:
+def _processor_time() -> tuple[float, float]:
     """Seconds that all cores were busy, and all seconds they had."""
-    if not STAT.is_file():
-        return None
-    ticks = os.sysconf("SC_CLK_TCK")
-    fields = [int(value) / ticks for value in STAT.read_text().splitlines()[0].split()[1:9]]
-    return sum(fields) - sum(fields[i] for i in IDLE_FIELDS), sum(fields)
+    times = system_library().cpu_times()._asdict()
+    whole = sum(seconds for name, seconds in times.items() if name not in COUNTED_ELSEWHERE)
+    return whole - sum(times.get(name, 0.0) for name in IDLE), whole

@@ -6,9 +6,7 @@ goes unseen.
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from elir_edge.bench.statistics import relative_spread
-from elir_edge.core.child import Answer, Child, serve
+from elir_edge.core.child import Answer, Child
 
 SIDE = 1536
 ANOTHER = " by onnxruntime"
 OPSET, IR_VERSION = 17, 8
 REPEATS = 3
 ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "bf16": "bf16", "int8": "int8", "mixed": "int8"}
-MODULE = "elir_edge.bench.peaks"
 
 
 class Peaks:
@@ -35,7 +32,7 @@ class Peaks:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self._child = Child(MODULE, {"threads": threads}, "matrix products")
+        self._child = Child(f"{__name__}:open_products", {"threads": threads}, "matrix products")
         self._medians: list[float] = []
         self.best: dict[str, float] = {}
 
@@ -113,12 +110,9 @@ def _seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _open(request: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
+def open_products(request: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
+    """In the child: an empty greeting, and what gives the seconds of a few products of each kind."""
     products = _products(request["threads"])
     for run in products.values():
         run()
     return {}, lambda _: {"seconds": {name: [_seconds(run) for _ in range(REPEATS)] for name, run in products.items()}}
-
-
-if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]), _open)

@@ -15,6 +15,7 @@ from elir_edge.bench.charts import STYLE, TEXT, latency_chart, memory_chart, siz
 from elir_edge.bench.results import ABSENT, FAILED, OK, WRONG, Results, Row, Section
 from elir_edge.bench.sweep import Gallery
 from elir_edge.bench.table import cells, notes, title
+from elir_edge.core.template import fill
 
 COLUMNS = (
     "what runs", "picture", "FPS", "times as fast", "p50 ms", "p90", "p99", "min", "spread", "cold s", "peak MB", "MB",
@@ -28,16 +29,14 @@ def html_report(results: Results, galleries: Sequence[Gallery] = ()) -> str:
     page = (resources.files("elir_edge") / "bench" / "page.html").read_text(encoding="utf-8")
     pairs = [(section, galleries[i] if galleries else None) for i, section in enumerate(results.sections)]
     parts = {
-        "chart-style": STYLE.replace("svg{", ":root{") + TEXT.replace("text{", "svg text{"),
+        "chart_style": STYLE.replace("svg{", ":root{") + TEXT.replace("text{", "svg text{"),
         "machine": _machine(results),
         "sections": "\n".join(_section(section, gallery, results) for section, gallery in pairs),
         "notes": "".join(f"<li>{escape(note)}</li>" for note in _other_notes(results)),
         "versions": escape(", ".join(f"{name} {value}" for name, value in results.machine["versions"].items())),
         "pictures": _json([_pictures(section, gallery) for section, gallery in pairs if gallery]),
     }
-    for name, text in parts.items():
-        page = page.replace(f"<!--{name}-->", text).replace(f"/*{name}*/", text)
-    return page
+    return fill(page, parts)
 
 
 def _machine(results: Results) -> str:

@@ -7,8 +7,6 @@ restores the pictures in the .npy file A into B.
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -17,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.bench.machine import system_library
 from elir_edge.bench.runners import Runner, open_runner
-from elir_edge.core.child import Answer, serve
+from elir_edge.core.child import Answer
 
 PHOTOGRAPH = "astronaut"
 
@@ -26,12 +25,17 @@ PHOTOGRAPH = "astronaut"
 def peak_bytes() -> int:
     """The most memory this process ever had resident.
 
-    Linux tells it in /proc; there, getrusage would count the parent's from before the child's program was loaded.
+    Read by hand, as psutil tells it on Windows only. Linux tells it in /proc; there, getrusage would count the
+    parent's from before the child's program was loaded.
     """
     status = Path("/proc/self/status")
     if status.is_file():
         lines = status.read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    if sys.platform == "win32":
+        return int(system_library().Process().memory_info().peak_wset)
+    import resource
+
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
@@ -79,7 +83,3 @@ def _seconds(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]), open_worker)

@@ -17,7 +17,7 @@ from elir_edge.cli.shared import (
     open_artifact,
     size_option,
 )
-from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, OutputError, UsageError
+from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, UsageError
 from elir_edge.imaging.noise import MAX_SEED
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def command(
 
 def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path, Path]]:
     """Which picture goes where. Raises before any work where that cannot be done."""
-    from elir_edge.core.publish import check_place
+    from elir_edge.core.publish import check_place, refuse_existing
     from elir_edge.imaging.pictures import picture_format, pictures_in
 
     check_place(out)
@@ -91,8 +91,7 @@ def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path
         picture_format(target)
         if target.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the picture itself", hint="choose another name with -o")
-        if (target.exists() or target.is_symlink()) and not force:
-            raise OutputError(f"{target}: is there already", hint="--force replaces it")
+        refuse_existing([target], force)
     twice = sorted({str(target) for target in targets if targets.count(target) > 1})
     if twice:
         raise UsageError(f"several pictures would be written to {', '.join(twice)}", hint="restore them separately")

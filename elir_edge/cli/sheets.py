@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from elir_edge.errors import OutputError, UsageError
+from elir_edge.core.publish import refuse_existing
+from elir_edge.errors import UsageError
 from elir_edge.imaging.pictures import picture_format
 
 
@@ -14,5 +15,4 @@ def check_output(output: Path, force: bool, inputs: Sequence[Path] = ()) -> None
     picture_format(output)
     if any(path.resolve() == output.resolve() for path in inputs):
         raise UsageError(f"{output}: is the picture itself", hint="choose another name with -o")
-    if (output.exists() or output.is_symlink()) and not force:
-        raise OutputError(f"{output}: is there already", hint="--force replaces it")
+    refuse_existing([output], force)

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import re
-import secrets
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,8 +13,9 @@ from urllib.parse import urlsplit
 
 from elir_edge.core.cache import cache_folder
 from elir_edge.core.files import sha256_of
+from elir_edge.core.lock import locked
 from elir_edge.core.progress import Progress
-from elir_edge.core.publish import storage_errors
+from elir_edge.core.storage import storage_errors
 from elir_edge.errors import DataError, UnavailableError, UsageError
 
 CHUNK = 1 << 20
@@ -38,13 +38,20 @@ def download(url: str, progress: Progress) -> Path:
     cached = _cached(address, expected)
     if cached is not None:
         return cached
-    path = _fetch(address, progress)
-    digest = sha256_of(path)
+    with locked(cache_folder("blobs") / _index(address).name, wait=True) as beside:
+        cached = _cached(address, expected)  # another run may have fetched it while this one waited
+        return cached or _into_the_cache(address, expected, beside.part, progress)
+
+
+def _into_the_cache(address: str, expected: str | None, part: Path, progress: Progress) -> Path:
+    """Fetch into ``part``, where a run that was killed may have left one, and give the blob that it becomes."""
+    _fetch(address, part, progress)
+    digest = sha256_of(part)
     if expected and digest != expected:
-        path.unlink()
+        part.unlink()
         raise DataError(f"{_without_user(address)}: its sha256 is {digest}, expected {expected}")
     blob = cache_folder("blobs") / digest
-    path.replace(blob)
+    part.replace(blob)
     _index(address).write_text(json.dumps({"url": _without_user(address), "sha256": digest}), encoding="utf-8")
     return blob
 
@@ -59,8 +66,7 @@ def _cached(address: str, expected: str | None) -> Path | None:
         return None
 
 
-def _fetch(address: str, progress: Progress) -> Path:
-    part = cache_folder("blobs") / f"{secrets.token_hex(8)}.part"
+def _fetch(address: str, part: Path, progress: Progress) -> None:
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response:
             _copy(response, part, address, progress)
@@ -74,14 +80,13 @@ def _fetch(address: str, progress: Progress) -> Path:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    return part
 
 
 def _copy(response, part: Path, address: str, progress: Progress) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     length = response.headers.get("Content-Length")
     total = int(length) if length and length.isdecimal() else None
     done = 0
-    with progress.stage(f"downloading {Path(urlsplit(address).path).name}", total) as advance, part.open("xb") as file:
+    with progress.stage(f"downloading {Path(urlsplit(address).path).name}", total) as advance, part.open("wb") as file:
         while chunk := response.read(CHUNK):
             done += len(chunk)
             if done > MAX_BYTES:

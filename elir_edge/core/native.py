@@ -53,7 +53,10 @@ def _diverted(descriptor: int, target: int) -> Iterator[None]:
 def _content(file: IO[bytes]) -> str:
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
-    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+    if hasattr(os, "pread"):  # it leaves alone the position at which the diverted descriptors go on writing
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+    file.seek(0)
+    return file.read().decode(errors="replace")  # up to the end, where they go on
 
 
 def _flush(stream: IO[str] | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from elir_edge.artifacts.artifact import Artifact, sidecar
 from elir_edge.core.files import sha256_of
 from elir_edge.core.plain import installed_version
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, staging, write_in
-from elir_edge.errors import OutputError, UsageError, did_you_mean
+from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, refuse_existing, scratch_folder, staging, write_in
+from elir_edge.errors import UsageError, did_you_mean
 from elir_edge.npu.device import KnownDevice
 
 KIB = 1024
@@ -157,9 +156,9 @@ def compile_artifact(
     progress = progress or Silent()
     compiler = get_compiler(device.shared.compiler)
     path = _output_path(out, artifact, device, compiler)
-    with staging(path) as staged, tempfile.TemporaryDirectory(prefix="elir-edge-") as scratch:
-        _refuse_existing(path, compiler, force)
-        result = run_compiler(artifact, device, Path(scratch), path.stem, simulate, progress)
+    with staging(path) as staged, scratch_folder(staged) as scratch:
+        refuse_existing(_files_of(path, compiler), force)
+        result = run_compiler(artifact, device, scratch, path.stem, simulate, progress)
         if result.problems:
             return dataclasses.replace(result, files=())
         return _publish(result, artifact, device, staged, path)
@@ -184,7 +183,7 @@ def _publish(result: Compilation, artifact: Artifact, device: KnownDevice, stage
     manifest = dataclasses.replace(artifact.manifest, files=files, golden=None, compiled=compiled)
     copies = [copy_in(file, staged) for file in result.files]
     beside = write_in(staged, sidecar(path).name, manifest.to_json().encode())
-    publish([*copies, beside], path.parent)
+    publish(path, [*copies, beside])
     written = tuple(path.parent / file.name for file in copies)
     return dataclasses.replace(result, files=written, artifact=Artifact(path, manifest))
 
@@ -222,8 +221,5 @@ def _output_path(out: str | Path | None, artifact: Artifact, device: KnownDevice
     return path
 
 
-def _refuse_existing(path: Path, compiler: Compiler, force: bool) -> None:
-    files = [sidecar(path), *(path.with_name(path.stem + suffix) for suffix in compiler.suffixes)]
-    there = [file for file in files if file.is_symlink() or file.exists()]
-    if there and not force:
-        raise OutputError(f"{there[0]}: is there already", hint="--force replaces it")
+def _files_of(path: Path, compiler: Compiler) -> list[Path]:
+    return [sidecar(path), *(path.with_name(path.stem + suffix) for suffix in compiler.suffixes)]

@@ -14,17 +14,19 @@ def kotlin_files(facts: Facts, embed: bool) -> dict[str, bytes]:
     values = _values(facts)
     namespace = str(values["namespace"])
     sources, tests = (f"src/{part}/kotlin/{namespace.replace('.', '/')}" for part in ("main", "androidTest"))
-    return {
-        "README.md": render("kotlin/README.md", values),
-        "build.gradle.kts": render("kotlin/build.gradle.kts", values),
-        "settings.gradle.kts": render("kotlin/settings.gradle.kts", values),
-        "gradle.properties": render("kotlin/gradle.properties", values),
-        "src/main/AndroidManifest.xml": render("kotlin/AndroidManifest.xml", values),
+    templates = {
+        "README.md": "kotlin/README.md",
+        "build.gradle.kts": "kotlin/build.gradle.kts",
+        "settings.gradle.kts": "kotlin/settings.gradle.kts",
+        "gradle.properties": "kotlin/gradle.properties",
+        "src/main/AndroidManifest.xml": "kotlin/AndroidManifest.xml",
+        f"{sources}/ModelFacts.kt": "kotlin/ModelFacts.kt",
+        f"{sources}/Restorer.kt": "kotlin/Restorer.kt",
+        f"{tests}/SelfTest.kt": "kotlin/SelfTest.kt",
+    }
+    return render(templates, values) | {
         f"src/main/assets/{_asset(facts)}": facts.content,
         f"src/main/assets/{_asset(facts)}.json": facts.packaged_manifest().to_json().encode(),
-        f"{sources}/ModelFacts.kt": render("kotlin/ModelFacts.kt", values),
-        f"{sources}/Restorer.kt": render("kotlin/Restorer.kt", values),
-        f"{tests}/SelfTest.kt": render("kotlin/SelfTest.kt", values),
         "src/androidTest/assets/selftest/image.rgb": facts.image.tobytes(),
         "src/androidTest/assets/selftest/restored.rgb": facts.restored.tobytes(),
     }

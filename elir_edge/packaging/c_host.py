@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from elir_edge.core.template import fill
 from elir_edge.packaging.facts import Facts, PackagedTensor
-from elir_edge.packaging.prose import common_values
+from elir_edge.packaging.prose import common_values, litert_version
 from elir_edge.packaging.render import c_string, float_digits, one_line, render
 
 TYPES = {"float32": "ELIR_FLOAT32", "uint8": "ELIR_UINT8"}
@@ -18,24 +19,24 @@ LIBRARY = (
     "ppm.h",
     "ppm.c",
 )
-EMBED_OPTIONS = """set_source_files_properties({id}_data.S PROPERTIES
-  COMPILE_OPTIONS "-Wa,-I${{CMAKE_CURRENT_SOURCE_DIR}}"
-  OBJECT_DEPENDS "${{CMAKE_CURRENT_SOURCE_DIR}}/{id}.tflite")
+EMBED_OPTIONS = """set_source_files_properties(@{id}_data.S PROPERTIES
+  COMPILE_OPTIONS "-Wa,-I${CMAKE_CURRENT_SOURCE_DIR}"
+  OBJECT_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/@{id}.tflite")
 """
 C_EXAMPLE = """elir_restorer *restorer;
-elir_status status = elir_open(&{variable}, {path}, 0, &restorer);
-if (status == ELIR_OK) {{
+elir_status status = elir_open(&@{variable}, @{path}, 0, &restorer);
+if (status == ELIR_OK) {
     status = elir_restore(restorer, width, height, image, image_stride, restored, restored_stride);
-}}
-if (status != ELIR_OK) {{
+}
+if (status != ELIR_OK) {
     fprintf(stderr, "%s\\n", elir_message(status));
-}}
+}
 elir_close(restorer);"""
-CPP_EXAMPLE = """elir::Restorer restorer({variable}, {path});
+CPP_EXAMPLE = """elir::Restorer restorer(@{variable}, @{path});
 restorer.restore(width, height, image, image_stride, restored, restored_stride);"""
 COMPILE = {
-    "C": "cc -std=c11 -O2 {sources} main.c ppm.c libLiteRt.so -lm -Wl,-rpath,$PWD -o restore",
-    "C++": "cc -std=c11 -O2 -c {sources} ppm.c\n"
+    "C": "cc -std=c11 -O2 @{sources} main.c ppm.c libLiteRt.so -lm -Wl,-rpath,$PWD -o restore",
+    "C++": "cc -std=c11 -O2 -c @{sources} ppm.c\n"
     "c++ -std=c++17 -O2 main.cpp *.o libLiteRt.so -Wl,-rpath,$PWD -o restore",
 }
 
@@ -49,11 +50,11 @@ def c_files(facts: Facts, embed: bool) -> dict[str, bytes]:
         "language": "C",
         "language_features": "",
         "fence": "c",
-        "example": C_EXAMPLE.format(variable=_variable(facts), path=path),
-        "compile_command": COMPILE["C"].format(sources=_sources(facts, embed)),
+        "example": fill(C_EXAMPLE, {"variable": _variable(facts), "path": path}),
+        "compile_command": fill(COMPILE["C"], {"sources": _sources(facts, embed)}),
         "file_table": _file_table(facts, embed),
     }
-    return _library(facts, values, embed) | {"main.c": render("c/main.c", values)}
+    return _package(facts, values, embed, {"main.c": "c/main.c"})
 
 
 def cpp_files(facts: Facts, embed: bool) -> dict[str, bytes]:
@@ -65,23 +66,22 @@ def cpp_files(facts: Facts, embed: bool) -> dict[str, bytes]:
         "language": "C++",
         "language_features": "target_compile_features(restore PRIVATE cxx_std_17)\n",
         "fence": "cpp",
-        "example": CPP_EXAMPLE.format(variable=_variable(facts), path=path),
-        "compile_command": COMPILE["C++"].format(sources=_sources(facts, embed)),
+        "example": fill(CPP_EXAMPLE, {"variable": _variable(facts), "path": path}),
+        "compile_command": fill(COMPILE["C++"], {"sources": _sources(facts, embed)}),
         "file_table": f"{_file_table(facts, embed)}\n| `elir_restorer.hpp` | the C API as a class |",
     }
-    return _library(facts, values, embed) | {
-        "elir_restorer.hpp": render("cpp/elir_restorer.hpp", values),
-        "main.cpp": render("cpp/main.cpp", values),
-    }
+    more = {"elir_restorer.hpp": "cpp/elir_restorer.hpp", "main.cpp": "cpp/main.cpp"}
+    return _package(facts, values, embed, more)
 
 
-def _library(facts: Facts, values: dict[str, object], embed: bool) -> dict[str, bytes]:
+def _package(facts: Facts, values: dict[str, object], embed: bool, more: dict[str, str]) -> dict[str, bytes]:
+    """The library, and the files that the templates ``more`` make, with the model and its self-test."""
     name = facts.identifier
-    files = {file: render(f"c/{file}", values) for file in (*LIBRARY, "CMakeLists.txt", "README.md")}
-    files |= {f"{name}_model.{ending}": render(f"c/model.{ending}", values) for ending in ("h", "c")}
+    templates = {file: f"c/{file}" for file in (*LIBRARY, "CMakeLists.txt", "README.md")}
+    templates |= {f"{name}_model.{ending}": f"c/model.{ending}" for ending in ("h", "c")}
     if embed:
-        files[f"{name}_data.S"] = render("c/data.S", values)
-    return files | {
+        templates[f"{name}_data.S"] = "c/data.S"
+    return render(templates | more, values) | {
         facts.model_file: facts.content,
         f"{facts.model_file}.json": facts.packaged_manifest().to_json().encode(),
         "selftest/image.ppm": _ppm(facts.image),
@@ -102,11 +102,12 @@ def _values(facts: Facts, embed: bool) -> dict[str, object]:
         "cmake_model_argument": "" if embed else f'--model "${{CMAKE_CURRENT_SOURCE_DIR}}/{facts.model_file}" ',
         "shell_model_argument": "" if embed else f"--model {facts.model_file} ",
         "assembly_source": f" {name}_data.S" if embed else "",
-        "assembly_options": EMBED_OPTIONS.format(id=name) if embed else "",
+        "assembly_options": fill(EMBED_OPTIONS, {"id": name}) if embed else "",
         "model_line": one_line(f"{manifest.spec['name']}: {manifest.spec['task']}, {manifest.precision}"),
         "weights_line": one_line(f"{manifest.weights['name']}, sha256 {manifest.weights['sha256']}"),
         **_tensor_values("input", facts.input),
         **_tensor_values("output", facts.output),
+        "litert_version": litert_version(facts),
         **common_values(facts),
     }
 

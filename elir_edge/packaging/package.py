@@ -10,7 +10,8 @@ from pathlib import Path
 
 from elir_edge.artifacts.artifact import Artifact, load_artifact
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.core.publish import publish_folder, staging, storage_errors, write_in
+from elir_edge.core.publish import publish, refuse_existing, staging, write_in
+from elir_edge.core.storage import storage_errors
 from elir_edge.errors import OutputError, UsageError, did_you_mean
 from elir_edge.packaging.android import kotlin_files
 from elir_edge.packaging.c_host import c_files, cpp_files
@@ -66,13 +67,13 @@ def package(
             facts = gather_facts(artifact)
         files = language.files(facts, embed)
         files[RECORD] = _record(facts, lang, embed, files)
-        folder = staged / "package"
+        folder = staged / destination.name
         for name in sorted(files):
             place = folder / name
             with storage_errors(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
             write_in(place.parent, place.name, files[name])
-        publish_folder(folder, destination)
+        publish(destination, [folder])
     return destination
 
 
@@ -90,11 +91,8 @@ def get_language(name: str, embed: bool = False) -> Language:
 def _refuse_existing(destination: Path, force: bool) -> None:
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise OutputError(f"{destination}: is there already, and is no folder", hint="choose another place with -o")
-    if not destination.exists():
-        return
-    if not force:
-        raise OutputError(f"{destination}: is there already", hint="--force replaces it")
-    if any(destination.iterdir()) and not (destination / RECORD).is_file():
+    refuse_existing([destination], force)
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / RECORD).is_file():
         raise OutputError(
             f"{destination}: is no package of elir-edge, and is not replaced", hint="choose another place with -o"
         )

@@ -26,8 +26,13 @@ def common_values(facts: Facts) -> dict[str, object]:
     }
 
 
+def litert_version(facts: Facts) -> str:
+    """The version of LiteRT that the artifact was made with, to build a C or C++ package against."""
+    return one_line(facts.manifest.versions.get(LITERT, DEFAULT_LITERT))
+
+
 def _model_card(facts: Facts) -> dict[str, object]:
-    """Values for the templates: a table that says what the model is, and the versions to build against."""
+    """Values for the templates: a table that says what the model is and what made it."""
     manifest, spec = facts.manifest, facts.manifest.spec
     noise = manifest.noise
     seed = f", seed {noise['seed']}" if noise["seed"] is not None else ""
@@ -49,7 +54,6 @@ def _model_card(facts: Facts) -> dict[str, object]:
     return {
         "title": one_line(spec["name"]),
         "card": "\n".join(f"| {key} | {one_line(value)} |" for key, value in rows),
-        "litert_version": one_line(manifest.versions.get(LITERT, DEFAULT_LITERT)),
         "elir_edge_version": one_line(manifest.versions.get("elir-edge", "")),
         "test_rule": _test_rule(facts),
         "stand_in": "" if manifest.trained else "\nThe weights are random stand-ins: restored pictures mean nothing.\n",

@@ -1,4 +1,4 @@
-"""Filling in the templates: text files in which @{name} stands for a value."""
+"""Files of a package from its templates, and text as the languages of the templates write it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from importlib import resources
 
 import numpy as np
 
-PLACE = re.compile(r"@\{([a-z0-9_]+)\}")  # C, CMake, Kotlin and shell have their own uses for $, % and a plain @
+from elir_edge.core.template import fill_all
+
 PLAIN = re.compile(r"[A-Za-z0-9 .,:;()+=_/-]")
 
 
-def render(template: str, values: Mapping[str, object]) -> bytes:
-    """The file ``templates/<template>`` with every @{name} replaced. Raises KeyError for a name without a value."""
-    text = (resources.files("elir_edge.packaging") / "templates" / template).read_text(encoding="utf-8")
-    return PLACE.sub(lambda place: str(values[place[1]]), text).encode()
+def render(templates: Mapping[str, str], values: Mapping[str, object]) -> dict[str, bytes]:
+    """The files of a package: ``templates`` gives each file's template, all of them share ``values``.
+
+    Raises ValueError for a placeholder without a value, and for a value that no template uses.
+    """
+    folder = resources.files("elir_edge.packaging") / "templates"
+    texts = {file: (folder / template).read_text(encoding="utf-8") for file, template in templates.items()}
+    return {file: text.encode() for file, text in fill_all(texts, values).items()}
 
 
 def c_string(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 from elir_edge.artifacts.artifact import NOT_COMPARED, Artifact, Manifest, load_artifact, sidecar
 from elir_edge.artifacts.golden import golden_path, has_golden
 from elir_edge.core.cache import cache_folder
+from elir_edge.core.commit import recover
 from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, staging, write_in
-from elir_edge.errors import ElirEdgeError, OutputError, StorageError, UsageError
+from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, refuse_existing, scratch_folder, staging, write_in
+from elir_edge.errors import ElirEdgeError, StorageError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower, measure
 from elir_edge.lowering.static import StaticRestorer
@@ -67,14 +67,15 @@ def export(
     request = request_of(restorer, target, precision, size, noise, io, quantization)
     path = _output_path(out, restorer, request)
     identity = request.identity(restorer)
+    recover(path)
     existing = _identical(path, key_of(identity))
     if existing is not None:
         progress.note(f"{path} is already exactly this: nothing to do")
         return existing
-    with staging(path) as staged, tempfile.TemporaryDirectory(prefix="elir-edge-") as scratch:
-        _refuse_existing(path, request.target, force)
-        manifest = _build(restorer, request, identity, Path(scratch), path.stem, progress)
-        return _publish(manifest, request.target, Path(scratch), staged, path)
+    with staging(path) as staged, scratch_folder(staged) as scratch:
+        refuse_existing(_files_of(path, request.target), force, "is there already, and is not this export")
+        manifest = _build(restorer, request, identity, scratch, path.stem, progress)
+        return _publish(manifest, request.target, scratch, staged, path)
 
 
 def _build(
@@ -141,15 +142,14 @@ def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, pa
     sources = [scratch / f"{path.stem}{suffix}" for suffix in target.suffixes]
     manifest = dataclasses.replace(manifest, files={source.name: sha256_of(source) for source in sources})
     files = [copy_in(source, staged) for source in sources]
-    beside = [golden_path(sources[0]), pareto_path(sources[0])]
-    extra = [copy_in(file, staged) for file in beside if file.exists()]
+    beside = [file for file in (golden_path(sources[0]), pareto_path(sources[0])) if file.exists()]
+    extra = [copy_in(file, staged) for file in beside]
     for file in files:
         if sha256_of(file) != manifest.files[file.name]:
             raise StorageError(f"{file.name}: what was written is not what was validated", hint="check the disk")
     described = write_in(staged, sidecar(path).name, manifest.to_json().encode())
-    publish([*files, *extra, described], path.parent)
-    if not pareto_path(sources[0]).exists():
-        pareto_path(path).unlink(missing_ok=True)
+    gone = [] if pareto_path(sources[0]) in beside else [pareto_path(path)]
+    publish(path, [*files, *extra, described], gone)
     return Artifact(path, manifest)
 
 
@@ -178,13 +178,10 @@ def _identical(path: Path, key: str) -> Artifact | None:
     return artifact if artifact.manifest.request == key and complete else None
 
 
-def _refuse_existing(path: Path, target: Target, force: bool) -> None:
-    files = [
+def _files_of(path: Path, target: Target) -> list[Path]:
+    return [
         sidecar(path),
         golden_path(path),
         pareto_path(path),
         *(path.with_suffix(suffix) for suffix in target.suffixes),
     ]
-    there = [file for file in files if file.is_symlink() or file.exists()]
-    if there and not force:
-        raise OutputError(f"{there[0]}: is there already, and is not this export", hint="--force replaces it")

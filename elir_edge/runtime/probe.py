@@ -1,29 +1,18 @@
-"""Loading what nobody vouches for, in a process of its own: a native crash there is an error here, not our end."""
+"""Loading files that nobody vouches for in a child process: a native crash there is an error here, not our end."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import elir_edge
 from elir_edge.artifacts.artifact import Manifest
+from elir_edge.core.child import ChildError, run_child
 from elir_edge.errors import DataError, ElirEdgeError
 from elir_edge.runtime.backend import get_backend, usual_backend
 
 TIMEOUT_SECONDS = 60
 MAX_REASON = 500
-CODE = """
-import json, os, sys
-answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-sys.path.append(sys.argv[2])
-from elir_edge.runtime.probe import load_and_tell
-with answer:
-    json.dump(load_and_tell(sys.argv[1], sys.argv[3]), answer)
-"""
+AGAIN = "it is damaged: copy it again, or export it again"
 
 
 def probe(path: Path, backend: str | None = None) -> Manifest:
@@ -33,45 +22,34 @@ def probe(path: Path, backend: str | None = None) -> Manifest:
     loading fails, crashes or takes longer than 60 s, or there is no manifest inside.
     """
     chosen = get_backend(backend) if backend else usual_backend(path)
-    root = str(Path(elir_edge.__file__).absolute().parents[1])
-    command = [sys.executable, "-P", "-c", CODE, str(path.absolute()), root, chosen.name]
+    whole = str(path.absolute())
+    request = {"path": whole, "backend": chosen.name}
+    subject = f"{path}: cannot be loaded"
     try:
-        child = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise DataError(f"{path}: loading it took more than {TIMEOUT_SECONDS} s") from error
-    if child.returncode < 0:
-        raise DataError(f"{path}: damaged; loading it crashed the runtime (signal {-child.returncode})")
-    try:
-        told = json.loads(child.stdout)
-    except ValueError as error:
-        raise DataError(f"{path}: damaged; loading it ended the runtime (status {child.returncode})") from error
-    if "error" in told:
-        raise _error(told["code"])(told["error"].replace(str(path.absolute()), str(path)), told["hint"])
-    if not told["manifest"]:
+        reply = run_child(f"{__name__}:load_manifest", request, subject, hint=AGAIN, timeout=TIMEOUT_SECONDS)
+    except ElirEdgeError as error:
+        kind = DataError if isinstance(error, ChildError) else type(error)
+        raise kind(str(error).replace(whole, str(path)), error.hint) from error
+    text = reply.answer["manifest"]
+    if not text:
         raise DataError(
             f"{path}: holds no elir-edge manifest", hint="only artifacts of elir-edge export are understood"
         )
-    return Manifest.from_json(told["manifest"], f"{path} (manifest inside)")
+    return Manifest.from_json(text, f"{path} (manifest inside)")
 
 
-def load_and_tell(path: str, backend: str) -> dict[str, Any]:
-    """In the child: the manifest inside the artifact, or the error that loading it raised."""
+def load_manifest(request: dict[str, str]) -> dict[str, Any]:
+    """In the child: open a session, which runs the runtime's own checks, and read the manifest inside.
+
+    Raises DataError where loading fails in whatever way: damage leads a runtime to raise anything.
+    """
+    path = Path(request["path"])
     try:
-        return {"manifest": _load(Path(path), backend)}
-    except ElirEdgeError as error:
-        return {"error": str(error)[:MAX_REASON], "hint": error.hint, "code": error.exit_code}
-    except Exception as error:  # damage leads a runtime to raise anything
+        module = get_backend(request["backend"]).load()
+        module.open_session(path, None, ()).close()
+        return {"manifest": module.read_manifest(path)}
+    except ElirEdgeError:
+        raise
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:MAX_REASON]
-        return {"error": f"{path}: damaged; loading it failed ({reason})", "hint": None, "code": DataError.exit_code}
-
-
-def _load(path: Path, backend: str) -> str | None:
-    """Open a session, which runs the runtime's own checks, and read the manifest."""
-    module = get_backend(backend).load()
-    module.open_session(path, None, ()).close()
-    text: str | None = module.read_manifest(path)
-    return text
-
-
-def _error(code: int) -> type[ElirEdgeError]:
-    return next((kind for kind in ElirEdgeError.__subclasses__() if kind.exit_code == code), DataError)
+        raise DataError(f"{path}: damaged; loading it failed ({reason})", AGAIN) from error

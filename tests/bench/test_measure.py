@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from elir_edge import export, load_restorer, open_session
-from elir_edge.bench.measure import MODULE, Contestant, Worker, measure
+from elir_edge.bench.measure import WORKER, Contestant, Worker, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import latency_of
-from elir_edge.core.child import Child
+from elir_edge.core.child import Child, child_command, job_line
 from elir_edge.errors import DataError
 from tests.helpers import child_environment
 from tests.tiny import SPEC
@@ -62,12 +62,12 @@ def test_figures_agree_with_timing_by_hand(artifact):
 @pytest.mark.slow
 def test_peak_memory_is_what_the_kernel_accounts_to_the_process(artifact):
     ballast = np.ones(300_000_000, np.uint8)  # this process's own memory must not be counted as the child's
-    worker = [sys.executable, "-m", MODULE, json.dumps(request_for(artifact.path))]
+    asked = job_line(WORKER, request_for(artifact.path), talk=True) + '{"run": 5}\n'
     done = subprocess.run(
-        [sys.executable, "-S", "-c", RUSAGE_OF, *worker],
-        input='{"run": 5}\n', capture_output=True, text=True, env=child_environment(),
+        [sys.executable, "-S", "-c", RUSAGE_OF, *child_command()],
+        input=asked, capture_output=True, text=True, env=child_environment(),
     )  # fmt: skip
-    told = json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+    told = json.loads(done.stdout.splitlines()[-1])["answer"]["peak_bytes"]
     accounted = int(done.stderr.splitlines()[-1]) * 1024
     assert told == pytest.approx(accounted, rel=0.1)
     assert told < 280_000_000 < ballast.size
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_is_a_row_with_an_error(artifact, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc on this system to see it by")
 def test_a_child_stands_still_until_it_is_asked(artifact):
-    child = Child(MODULE, request_for(artifact.path), "it")
+    child = Child(WORKER, request_for(artifact.path), "it")
     try:
         while "T (stopped)" not in Path(f"/proc/{child.pid}/status").read_text():
             time.sleep(0.01)

@@ -22,6 +22,7 @@ def page():
 def test_the_page_needs_nothing_from_outside(page):
     assert not LOADS.search(page)
     assert "<!--" not in page.replace("<!doctype", "")
+    assert "@{" not in page
     assert "/*" not in page.split("</style>")[0]
 
 

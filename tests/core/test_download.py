@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from elir_edge.core.download import download
+from elir_edge.core.lock import Beside
 from elir_edge.core.progress import Silent
 from elir_edge.errors import DataError, UnavailableError, UsageError
 from elir_edge.families import weights
@@ -110,6 +112,23 @@ def test_fetched_once_with_progress(server, private_cache):
     assert download(f"{server.url}/model.pth", told) == path
     assert server.asked == ["/model.pth"]
     no_leftovers(private_cache)
+
+
+def test_two_runs_at_once_fetch_once(server):
+    with ThreadPoolExecutor(4) as pool:
+        paths = set(pool.map(lambda _: download(f"{server.url}/model.pth", Silent()), range(4)))
+    assert len(paths) == 1 and server.asked == ["/model.pth"]
+
+
+def test_what_a_killed_run_left_is_replaced(server, private_cache):
+    blobs = private_cache / "blobs"
+    blobs.mkdir()
+    address = f"{server.url}/model.pth"
+    left = Beside(blobs / hashlib.sha256(address.encode()).hexdigest())
+    left.part.write_bytes(b"longer" * len(CONTENT))
+    left.lock.write_bytes(b"")
+    assert download(address, Silent()).read_bytes() == CONTENT
+    assert list(snapshot(blobs)) == [SHA256]
 
 
 def test_the_same_content_from_two_addresses_is_one_file(server):

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from elir_edge.artifacts.artifact import Manifest, check_files, load_artifact, sidecar
-from elir_edge.core.publish import check_place, copy_in, publish, staging, storage_error, write_file, write_in
+from elir_edge.core.publish import check_place, copy_in, publish, staging, write_file, write_in
+from elir_edge.core.storage import storage_error
 from elir_edge.errors import DataError, ElirEdgeError, LockedError, OutputError, StorageError
 from tests.helpers import child_environment, refused, run_process, snapshot
 
@@ -63,7 +64,7 @@ def test_nothing_is_published_where_one_target_is_a_folder(tmp_path):
     (tmp_path / "b.bin").mkdir()
     with staging(tmp_path / "a.bin") as folder:
         files = [write_in(folder, name, NEW) for name in ("a.bin", "b.bin")]
-        refused(OutputError, lambda: publish(files, tmp_path), "b.bin", "is a folder")
+        refused(OutputError, lambda: publish(tmp_path / "a.bin", files), "b.bin", "is a folder")
     assert (tmp_path / "a.bin").read_bytes() == OLD
     assert set(snapshot(tmp_path)) == {"a.bin", "b.bin"}
 
@@ -218,7 +219,7 @@ def write_artifact(path: Path, content: bytes) -> None:
         files = [write_in(folder, path.with_suffix(suffix).name, content) for suffix in (".xml", ".bin")]
         hashes = {file.name: hashlib.sha256(content).hexdigest() for file in files}
         beside = write_in(folder, sidecar(path).name, manifest(files=hashes).to_json().encode())
-        publish([*files, beside], path.parent)
+        publish(path, [*files, beside])
 
 
 def test_artifacts_are_read_back(tmp_path):

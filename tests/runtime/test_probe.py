@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elir_edge.core import child
 from elir_edge.errors import DataError, ElirEdgeError, UnavailableError, UsageError
 from elir_edge.runtime import probe as probing
 from elir_edge.runtime.probe import probe
@@ -26,26 +27,26 @@ def text(tmp_path) -> Path:
 
 
 CHILDREN = {
-    "a crash": ("import os; os.kill(os.getpid(), 11)", "crashed the runtime (signal 11)"),
-    "an abort": ("import os; os.abort()", "crashed the runtime (signal 6)"),
-    "an exit": ("import os; os._exit(0)", "ended the runtime (status 0)"),
-    "an exit with a status": ("import sys; sys.exit(3)", "ended the runtime (status 3)"),
-    "chatter only": ("print('hello')", "ended the runtime"),
-    "a hang": ("import time; time.sleep(60)", "took more than"),
+    "a crash": ("import os; os.kill(os.getpid(), 11)", "its process died (signal 11, SIGSEGV)", "copy it again"),
+    "an abort": ("import os; os.abort()", "its process died (signal 6, SIGABRT)", "copy it again"),
+    "an exit": ("import os; os._exit(0)", "its process ended without an answer (status 0)"),
+    "an exit with a status": ("import sys; sys.exit(3)", "its process ended without an answer (status 3)"),
+    "chatter only": ("print('hello')", "its process ended without an answer"),
+    "a hang": ("import time; time.sleep(60)", "no answer within 0.5 s"),
 }
 
 
 @pytest.mark.parametrize("case", CHILDREN)
 def test_what_the_child_does_is_told(case, text, monkeypatch):
     code, *named = CHILDREN[case]
-    monkeypatch.setattr(probing, "CODE", code)
+    monkeypatch.setattr(child, "BOOTSTRAP", code)
     monkeypatch.setattr(probing, "TIMEOUT_SECONDS", 0.5 if case == "a hang" else 30)
     refused(DataError, lambda: probe(text), "a.onnx", *named)
 
 
 def test_the_childs_error_keeps_its_kind(text, monkeypatch):
-    told = '{"error": "not there", "hint": "pip install it", "code": 69}'
-    monkeypatch.setattr(probing, "CODE", f"print('{told}')")
+    told = '{"error": {"kind": "UnavailableError", "message": "not there", "hint": "pip install it"}}'
+    monkeypatch.setattr(child, "BOOTSTRAP", f"print('{told}')")
     refused(UnavailableError, lambda: probe(text), "not there", "pip install it")
 
 

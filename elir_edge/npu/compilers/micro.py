@@ -8,15 +8,13 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import elir_edge
 from elir_edge.artifacts.golden import Golden, has_golden, load_golden
+from elir_edge.core.child import ChildError, run_child
 from elir_edge.errors import missing_package
 from elir_edge.formats.tflite.flatmodel import op_names, read_file
 from elir_edge.imaging.comparison import compare
@@ -28,12 +26,6 @@ MAX_REASON = 300
 GREY = 128
 ALLOCATED = re.compile(r"Arena allocation total (\d+) bytes")
 SPECIAL_NAMES = {"PADV2": "PadV2", "RELU6": "Relu6"}
-CHILD = """
-import sys
-sys.path.append(sys.argv[1])
-from elir_edge.npu.compilers.micro import interpret
-interpret(*sys.argv[2:])
-"""
 
 
 def compile_job(job: Job) -> Compilation:
@@ -49,7 +41,7 @@ def compile_job(job: Job) -> Compilation:
     if golden is None:
         job.progress.note("note: no golden file beside the artifact: its picture is not compared")
     with job.progress.stage("running it in the interpreter of tflite-micro"):
-        arena, picture, error = _interpreted(job, golden)
+        arena, picture, error = _run_once(job, golden)
     if error:
         return Compilation((), len(names), compiled=False, problems=(f"tflite-micro cannot run it and said: {error}",))
     figures: dict[str, Any] = {"arena_bytes": arena}
@@ -103,35 +95,39 @@ def adder(name: str) -> str:
     return "Add" + SPECIAL_NAMES.get(name, "".join(words))
 
 
-def _interpreted(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]:
+def _run_once(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]:
     """Arena bytes, the picture H x W x 3, and what went wrong, if anything."""
     height, width = job.artifact.manifest.size
     shown = golden or Golden(np.full((height, width, 3), GREY, np.uint8), None, np.empty(0))
     given, result = job.folder / "feeds.npz", job.folder / "restored.npy"
     np.savez(given, allow_pickle=False, **golden_feeds(job.artifact.manifest, shown))
-    root = str(Path(elir_edge.__file__).absolute().parents[1])
-    arguments = [str(job.artifact.path.absolute()), str(given), str(result)]
-    child = subprocess.run([sys.executable, "-P", "-c", CHILD, root, *arguments], capture_output=True)
-    said = child.stderr.decode(errors="replace")
-    total = ALLOCATED.search(said)
-    if child.returncode or total is None or not result.is_file():
-        lines = [line for line in said.splitlines() if line and not line.startswith(("Traceback", " "))]
-        return 0, shown.pixels, " ".join(lines)[:MAX_REASON] or f"nothing (status {child.returncode})"
+    request = {"model": str(job.artifact.path.absolute()), "feeds": str(given), "result": str(result)}
+    try:
+        reply = run_child(f"{__name__}:interpret", request, str(job.artifact.path))
+    except ChildError as error:
+        return 0, shown.pixels, f"{error.said} {error}"[-MAX_REASON:]
+    total, problem = ALLOCATED.search(reply.said), reply.answer["error"]
+    if problem or total is None:
+        words = " ".join([*reply.said.splitlines(), problem]).strip()
+        return 0, shown.pixels, words[:MAX_REASON] or "nothing"
     return int(total[1]), np.load(result, allow_pickle=False)[0], ""
 
 
-def interpret(model: str, feeds: str, result: str) -> None:
-    """In the child: run the model once, write its output, tell the arena on stderr."""
+def interpret(request: dict[str, str]) -> dict[str, Any]:
+    """In the child: run the model once and write its output; the interpreter prints its arena. Gives the error."""
     from tflite_micro.python.tflite_micro import runtime
 
-    arrays = dict(np.load(feeds, allow_pickle=False))
-    interpreter = runtime.Interpreter.from_file(model, arena_size=TRIAL_ARENA)
-    order = _input_order(model)
-    for index, name in enumerate(order):
-        interpreter.set_input(arrays[name], index)
-    interpreter.invoke()
-    np.save(result, interpreter.get_output(0))
-    interpreter.print_allocations()
+    arrays = dict(np.load(request["feeds"], allow_pickle=False))
+    try:
+        interpreter = runtime.Interpreter.from_file(request["model"], arena_size=TRIAL_ARENA)
+        for index, name in enumerate(_input_order(request["model"])):
+            interpreter.set_input(arrays[name], index)
+        interpreter.invoke()
+        np.save(request["result"], interpreter.get_output(0))
+        interpreter.print_allocations()
+    except Exception as error:  # the interpreter's errors have no class of their own
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": ""}
 
 
 def _input_order(model: str) -> list[str]:

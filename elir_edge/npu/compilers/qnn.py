@@ -6,18 +6,15 @@ Both run in a process of their own: they are native, talkative, and register a l
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import elir_edge
 from elir_edge.artifacts.golden import has_golden, load_golden
 from elir_edge.artifacts.signature import RESTORED
+from elir_edge.core.child import run_child
 from elir_edge.errors import DataError, missing_package
 from elir_edge.imaging.comparison import compare
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
@@ -27,15 +24,6 @@ PROVIDER = "QNNExecutionProvider"
 CONTEXT = "EPContext"
 BOUNDARY = ("QuantizeLinear", "DequantizeLinear")
 MAX_REASON = 300
-CHILD = """
-import json, os, sys
-answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-sys.path.append(sys.argv[1])
-from elir_edge.npu.compilers import qnn
-with answer:
-    json.dump(getattr(qnn, sys.argv[2])(*json.loads(sys.argv[3])), answer)
-"""
 
 
 def compile_job(job: Job) -> Compilation:
@@ -52,7 +40,7 @@ def compile_job(job: Job) -> Compilation:
     prepared.write_bytes(model.SerializeToString(deterministic=True))
     ops = [node.op_type for node in model.graph.node if node.op_type not in BOUNDARY]
     with job.progress.stage(f"compiling for {job.device.name}"):
-        told = _in_child("compile_context", str(prepared), str(context), job.device.options)
+        told = _run("compile_context", job, source=str(prepared), context=str(context))
     if "error" in told or not context.is_file():
         return Compilation(
             (), len(ops), compiled=False, problems=(f"the HTP compiler said: {told.get('error', 'nothing')}",)
@@ -76,7 +64,7 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
     feeds, result = job.folder / "feeds.npz", job.folder / "restored.npy"
     np.savez(feeds, allow_pickle=False, **golden_feeds(job.artifact.manifest, golden))
     with job.progress.stage("running the golden picture on the simulator"):
-        told = _in_child("simulate", str(context), str(feeds), str(result), job.device.options)
+        told = _run("simulate", job, context=str(context), feeds=str(feeds), result=str(result))
     if "error" in told or not result.is_file():
         return [f"the simulator said: {told.get('error', 'nothing')}"]
     picture = np.load(result, allow_pickle=False)[0]
@@ -90,33 +78,33 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
     return []
 
 
-def compile_context(source: str, context: str, options: dict[str, str]) -> dict[str, Any]:
+def compile_context(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: write the model whose nodes are context binaries. Gives seconds, or the error."""
     import onnxruntime
 
-    session_options = _session_options(options)
+    session_options = _session_options(request["options"])
     session_options.add_session_config_entry("ep.context_enable", "1")
-    session_options.add_session_config_entry("ep.context_file_path", context)
+    session_options.add_session_config_entry("ep.context_file_path", request["context"])
     session_options.add_session_config_entry("ep.context_embed_mode", "1")
     began = time.perf_counter()
     try:
-        onnxruntime.InferenceSession(source, session_options)
+        onnxruntime.InferenceSession(request["source"], session_options)
     except Exception as error:  # a native library's errors have no class of their own
         return {"error": " ".join(str(error).split())[:MAX_REASON]}
     return {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def simulate(context: str, feeds: str, result: str, options: dict[str, str]) -> dict[str, Any]:
+def simulate(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: run a compiled model on this machine's processor, as the HTP would. Gives seconds, or the error."""
     import onnxruntime
 
     try:
-        session = onnxruntime.InferenceSession(context, _session_options(options))
+        session = onnxruntime.InferenceSession(request["context"], _session_options(request["options"]))
         began = time.perf_counter()
-        (restored,) = session.run([RESTORED], dict(np.load(feeds, allow_pickle=False)))
+        (restored,) = session.run([RESTORED], dict(np.load(request["feeds"], allow_pickle=False)))
     except Exception as error:  # as above
         return {"error": " ".join(str(error).split())[:MAX_REASON]}
-    np.save(result, restored)
+    np.save(request["result"], restored)
     return {"seconds": round(time.perf_counter() - began, 1)}
 
 
@@ -132,18 +120,13 @@ def _session_options(options: dict[str, str]) -> Any:
     return session_options
 
 
-def _in_child(function: str, *arguments: Any) -> dict[str, Any]:
-    root = str(Path(elir_edge.__file__).absolute().parents[1])
-    command = [sys.executable, "-P", "-c", CHILD, root, function, json.dumps(arguments)]
-    child = subprocess.run(command, capture_output=True)
-    if child.returncode:
-        last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return {"error": f"it ended with status {child.returncode} {' '.join(last)}"[:MAX_REASON]}
+def _run(function: str, job: Job, **request: Any) -> dict[str, Any]:
+    """What a function of this file answers in a child process; ``error`` too where that died."""
     try:
-        told: dict[str, Any] = json.loads(child.stdout)
-    except ValueError as error:
-        raise DataError("the HTP compiler's process gave no answer") from error
-    return told
+        request["options"] = job.device.options
+        return run_child(f"{__name__}:{function}", request, str(job.artifact.path)).answer
+    except DataError as error:
+        return {"error": str(error)[:MAX_REASON]}
 
 
 COMPILER = Compiler(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from elir_edge.core.child import run_child
 from elir_edge.errors import DataError, missing_package
 from elir_edge.formats.tflite.flatmodel import custom_codes, op_names, read_file
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
@@ -46,14 +45,13 @@ def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
     source = job.artifact.path
     ops = len(op_names(read_file(source)))
     folder = job.folder / f"{optimise}-{cache_kib}"
-    command = [sys.executable, "-m", "ethosu.vela", str(source.absolute()), *_options(job.device, cache_kib)]
+    arguments = [str(source.absolute()), *_options(job.device, cache_kib)]
     with job.progress.stage(f"Vela for {job.device.name}, optimising {optimise.lower()}"):
-        done = subprocess.run([*command, "--optimise", optimise, "--output-dir", str(folder)], capture_output=True)
+        failed, said = _run([*arguments, "--optimise", optimise, "--output-dir", str(folder)], source)
     compiled = folder / f"{source.stem}_vela.tflite"
     summaries = list(folder.glob("*_summary_*.csv"))
-    if done.returncode or not compiled.is_file() or len(summaries) != 1:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["nothing"]
-        return Compilation((), ops, compiled=False, problems=(f"Vela could not compile it and said: {_reason(said)}",))
+    if failed or not compiled.is_file() or len(summaries) != 1:
+        return Compilation((), ops, compiled=False, problems=(f"Vela could not compile it and said: {said}",))
     result = compiled.rename(folder / f"{job.stem}.tflite")
     summary = _summary(summaries[0])
     return Compilation(
@@ -63,6 +61,27 @@ def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
         memory_kib={name: round(float(summary[key]), 1) for name, key in MEMORIES.items() if float(summary[key])},
         figures=_figures(summary, optimise) if float(summary["cycles_total"]) else {},
     )
+
+
+def _run(arguments: list[str], source: Path) -> tuple[bool, str]:
+    """Run Vela in a child process: whether it failed, and what it said."""
+    try:
+        reply = run_child(f"{__name__}:run_vela", {"arguments": arguments}, str(source))
+    except DataError as error:
+        return True, str(error)[:MAX_REASON]
+    return bool(reply.answer["status"]), _reason([*reply.said.splitlines(), reply.answer["error"]])
+
+
+def run_vela(request: dict[str, Any]) -> dict[str, Any]:
+    """In the child: Vela's own command line. Gives its exit status, and the error where it raised one."""
+    from ethosu.vela import vela
+
+    try:
+        return {"status": vela.main(request["arguments"]), "error": ""}
+    except SystemExit as stop:
+        return {"status": stop.code, "error": ""}
+    except Exception as error:  # Vela's own classes share no base with a name
+        return {"status": 1, "error": f"{type(error).__name__}: {error}"}
 
 
 def _is_cached(device: KnownDevice) -> bool:
@@ -105,8 +124,10 @@ def _summary(path: Path) -> dict[str, str]:
 
 
 def _reason(lines: list[str]) -> str:
+    """From the first line that names an error on, else the last one."""
+    lines = [line.strip() for line in lines if line.strip()] or ["nothing"]
     at = next((i for i, line in enumerate(lines) if "Error" in line), len(lines) - 1)
-    return " ".join(line.strip() for line in lines[at:])[:MAX_REASON]
+    return " ".join(lines[at:])[:MAX_REASON]
 
 
 COMPILER = Compiler(

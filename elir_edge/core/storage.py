@@ -1,0 +1,66 @@
+"""Errors of writing as the project's own, and data brought to the disk before anything relies on it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from elir_edge.errors import ElirEdgeError, OutputError, StorageError
+
+NOT_ALLOWED = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's write errors into the project's."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> ElirEdgeError:
+    """A permission problem is the place's fault, anything else the storage's."""
+    if error.errno in NOT_ALLOWED:
+        return OutputError(f"{path}: cannot write there ({error.strerror})", hint="choose another place with -o")
+    return StorageError(f"{path}: writing failed ({error.strerror})", hint="nothing was replaced; free some space")
+
+
+def sync(handle: int) -> None:
+    """Bring an open file's data to the disk. Raises OSError where the disk fails."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what cannot be synced, a pipe or some network disks
+            raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system can (Windows cannot)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            sync(handle)
+        finally:
+            os.close(handle)
+
+
+def sync_folders(path: Path) -> None:
+    """The names in ``path`` and in every folder below it; nothing for a file."""
+    if path.is_dir():
+        for folder, _, _ in os.walk(path):
+            sync_folder(Path(folder))
