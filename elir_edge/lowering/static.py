@@ -40,7 +40,7 @@ class StaticRestorer(nn.Module):
         self.pixel_gain = 1.0
         self.noise_gain = spec.sigma_s
         self.noise: nn.Parameter | None = None
-        if form.noise.mode == "baked" and steps:
+        if form.noise.mode == "baked" and spec.takes_noise:
             shape = spec.latent_shape(form.height, form.width)
             noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(self._weight())
             self.noise = nn.Parameter(noise, requires_grad=False)
@@ -68,7 +68,7 @@ class StaticRestorer(nn.Module):
 
     def stage_list(self) -> tuple[Stage, ...]:
         """The family's stages for a graph of this form."""
-        return self.spec.family.stages(self.spec, self.form.noise.mode != "zero")
+        return self.spec.family.stages(self.spec, self.spec.takes_noise and self.form.noise.mode != "zero")
 
     def output_names(self) -> list[str]:
         """Names of the stages that differ as tensors, in their order, ``restored`` last."""

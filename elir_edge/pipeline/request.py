@@ -80,7 +80,7 @@ def request_of(
         raise UsageError(f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}")
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
-    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.has_flow:
+    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
         raise UsageError(
             f"{target} at {precision} takes bytes and nothing else: noise cannot be an input",
             hint="use --noise baked:SEED or zero",
@@ -120,7 +120,7 @@ def _with_limits(quantization: Quantization, restorer: Restorer, precision: str)
 
 
 def _noise_contract(restorer: Restorer, noise: NoiseContract) -> dict[str, Any]:
-    if not restorer.spec.has_flow:
+    if not restorer.spec.takes_noise:
         return {"mode": "zero", "seed": None, "sigma_s": 0.0, "distribution": "none"}
     return {
         "mode": noise.mode,

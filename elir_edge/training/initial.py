@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from elir_edge.families.elir.autoencoder import ConvStack, ResidualBlock
+from elir_edge.families.networks.residual import Block, ResidualNetwork
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 
 BRANCH_SCALE = 0.2
+QUIET = 0.1
 
 
 def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
@@ -17,10 +19,21 @@ def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         restorer = Restorer(spec, expanded=True)
-        for part in (restorer.enc, restorer.dec):
+        for part in restorer.modules():
             if isinstance(part, ConvStack):
                 condition(part)
+            elif isinstance(part, ResidualNetwork):
+                quieten(part)
     return restorer
+
+
+@torch.no_grad()
+def quieten(network: ResidualNetwork) -> None:
+    """Begin near the identity: what is added to a stream, or to the latent, begins at a tenth of its usual size."""
+    writers = [block.conv2[-1] for block in network.modules() if isinstance(block, Block)]
+    for conv in (*writers, network.last):
+        conv.weight.mul_(QUIET)  # type: ignore[operator]
+        conv.bias.zero_()  # type: ignore[operator]
 
 
 @torch.no_grad()

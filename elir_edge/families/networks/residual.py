@@ -9,15 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from elir_edge.families.networks.layers import conv3x3, linear_block
 from elir_edge.families.networks.specs import ResidualSpec
 from elir_edge.families.networks.unet import TIME_EXPANSION, TimeEmbedding
 from elir_edge.families.rewrites.sharing import SharedUpdate, scale_output
-
-FIRST_SCALE = 0.1
 
 
 class Block(nn.Module):
@@ -45,8 +42,7 @@ class Block(nn.Module):
 class ResidualNetwork(nn.Module):
     """N x C x h x w -> N x C x h x w: ``first``, blocks at each width on the way down and up again, ``last``.
 
-    ``shrink`` halves and ``grow`` doubles the resolution. Starts as a small function: the convolution that writes the
-    result begins at a tenth of its usual size, so that a model begins near the identity.
+    ``shrink`` halves and ``grow`` doubles the resolution.
     """
 
     def __init__(self, spec: ResidualSpec, channels: int, embedding: int | None = None, *, expanded: bool) -> None:
@@ -63,8 +59,6 @@ class ResidualNetwork(nn.Module):
         self.grow = nn.ModuleList([nn.ConvTranspose2d(widths[i + 1], widths[i], 2, 2) for i in range(levels - 1)])
         self.up = nn.ModuleList([blocks(widths[i], spec.blocks[-1 - i]) for i in range(levels - 1)])
         self.last = conv3x3(widths[0], channels)
-        with torch.no_grad():
-            self.last.weight.mul_(FIRST_SCALE)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         x = self.first(x)
