@@ -34,7 +34,7 @@ from elir_edge.core.native import captured_output
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import load_spec
 from elir_edge.families.weights import load_restorer
-from elir_edge.imaging.comparison import compare, psnr_of
+from elir_edge.imaging.comparison import compare, picture_psnr
 from elir_edge.imaging.degradations import find_degradation
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
@@ -242,7 +242,7 @@ class Study:
     def _trial(self, original: np.ndarray, degraded: np.ndarray) -> Trial:
         restored = reference_trajectory(self.restorer, degraded, NoiseContract.parse(NOISE)).restored
         references = {"float32": picture_of(restored, "float"), "uint8": picture_of(restored, "uint8")}
-        return Trial(degraded, original, references, _truth_db(references["float32"], original))
+        return Trial(degraded, original, references, picture_psnr(references["float32"], original))
 
 
 def _unchanged(data: bytes, *_: object) -> bytes:
@@ -256,13 +256,8 @@ def _form(side: int, target: str, io: str) -> GraphForm:
 
 def _figures(picture: np.ndarray, trial: Trial) -> Figures:
     comparison = compare(picture, trial.references[picture.dtype.name])
-    lost = trial.reference_db - _truth_db(picture, trial.original)
+    lost = trial.reference_db - picture_psnr(picture, trial.original)
     return Figures(lost, comparison.psnr_db, 255 * max(abs(shift) for shift in comparison.mean_shift))
-
-
-def _truth_db(picture: np.ndarray, original: np.ndarray) -> float:
-    levels = picture.astype(np.float64) * (1 if picture.dtype == np.uint8 else 255)
-    return psnr_of((levels - original) / 255)
 
 
 def _timed(

@@ -12,6 +12,7 @@ from numpy.random import Generator
 
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.families.restorer import Restorer
+from elir_edge.imaging.comparison import picture_psnr
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
 
@@ -88,13 +89,7 @@ def quality(image: np.ndarray, original: np.ndarray) -> Quality:
     """Compare two uint8 H x W x 3 pictures. Raises DataError where they cannot be compared."""
     if image.shape != original.shape or image.dtype != np.uint8 or original.dtype != np.uint8:
         raise DataError(f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}")
-    return Quality(psnr(image, original), ssim(image, original), lpips(image, original))
-
-
-def psnr(image: np.ndarray, original: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels, peak 255; infinite for equal pictures."""
-    error = np.mean(np.square(image.astype(np.float64) - original.astype(np.float64)))
-    return float("inf") if error == 0.0 else float(10.0 * np.log10(255.0**2 / error))
+    return Quality(picture_psnr(image, original), ssim(image, original), lpips(image, original))
 
 
 def ssim(image: np.ndarray, original: np.ndarray) -> float:

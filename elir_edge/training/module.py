@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from elir_edge.families.networks.euler import euler_step
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 from elir_edge.training import losses
@@ -180,7 +181,7 @@ class FlowModule(StageModule):
         field, steps = self._field_function(), self.spec.steps
         state = coarse + self.spec.sigma_s * _noise_like(coarse, generator)
         for k in range(steps):
-            state = state + field(state, torch.full((len(state),), k / steps, device=state.device)) / steps
+            state = euler_step(field, state, k / steps, steps)
         return state
 
     def _decode(self, latent: Tensor) -> Tensor:

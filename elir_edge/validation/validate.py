@@ -16,7 +16,7 @@ from elir_edge.artifacts.tensors import feeds_of
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UnavailableError, UsageError
 from elir_edge.families.restorer import Restorer
-from elir_edge.imaging.comparison import Comparison, compare, psnr_of
+from elir_edge.imaging.comparison import Comparison, compare, picture_psnr
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture, pictures_in, read_picture
 from elir_edge.quantize.calibration import task_of
@@ -169,7 +169,7 @@ def validate(
             actual = run_picture(session, pixels)
             results[label] = compare(actual, expected)
             if originals is not None and results[label].problem is None:
-                truths[label] = Truth(*(_truth(picture, originals[label]) for picture in (expected, actual)))
+                truths[label] = Truth(*(picture_psnr(picture, originals[label]) for picture in (expected, actual)))
             advance(1)
     validation = Validation(name, gate_for(manifest.precision, manifest.io), results, truths)
     if stages or not validation.passed:
@@ -185,11 +185,6 @@ def validate(
         except UnavailableError as error:
             progress.note(f"note: the stages cannot be looked at here: {error}")
     return validation
-
-
-def _truth(picture: np.ndarray, original: np.ndarray) -> float:
-    levels = picture.astype(np.float64) * (1 if picture.dtype == np.uint8 else 255)
-    return psnr_of((levels - original) / 255)
 
 
 def gather_pictures(source: Path | None, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
