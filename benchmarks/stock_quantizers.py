@@ -66,7 +66,8 @@ def _digestible(source: Path, sample: Mapping[str, np.ndarray]) -> Any:
     """Weights that steps share copied, and every tensor's type and shape stated: both quantizers fail otherwise."""
     import onnx
 
-    from elir_edge.formats.onnx.graph import open_model, own_tensors, with_outputs
+    from elir_edge.formats.onnx.graph import own_tensors, with_outputs
+    from elir_edge.formats.onnx.session import open_model
 
     model = onnx.load_model(source)
     own_tensors(model)

@@ -72,12 +72,10 @@ def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) 
         from elir_edge.formats.onnx.graph import nodes_by_stage
         from elir_edge.quantize.ort_static import quantize_onnx
 
-        by_stage = nodes_by_stage(model, stages)
-        float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
+        float_ops = conversion.float_names(nodes_by_stage(model, stages))
+        latents = frozenset(stages) - {RESTORED}
         with captured_output():
-            return quantize_onnx(
-                model, conversion.calibration, conversion.progress, float_ops, frozenset(stages) - {RESTORED}
-            )
+            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, latents)
     return model
 
 

@@ -80,10 +80,10 @@ def _name_stage(model: Any, result: Any, name: str) -> None:
 def _at_precision(model: Any, stages: list[str], conversion: Conversion) -> Any:
     if conversion.precision not in INTEGER_PRECISIONS:
         return model
-    from elir_edge.quantize.nncf_ir import nodes_by_stage, quantize_ir
+    from elir_edge.formats.openvino import nodes_by_stage
+    from elir_edge.quantize.nncf_ir import quantize_ir
 
-    by_stage = nodes_by_stage(model, stages)
-    float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
+    float_ops = conversion.float_names(nodes_by_stage(model, stages))
     latents = frozenset(stages) - {RESTORED}
     return quantize_ir(model, conversion.calibration, conversion.progress, float_ops, latents)
 

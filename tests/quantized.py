@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 
 from elir_edge.core.progress import Silent
 from elir_edge.families.restorer import Restorer
@@ -42,3 +45,15 @@ def converted(graph: StaticRestorer, target: str, folder: Path, precision: str, 
 def psnr_db(actual: np.ndarray, expected: np.ndarray) -> float:
     """PSNR of values 0..1."""
     return float(-10 * np.log10(np.mean(np.square(actual.clip(0, 1).astype(np.float64) - expected))))
+
+
+def float_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions that ONNX Runtime computes in floating point, in the graph that its optimizer makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        optimized = onnx.load_model(options.optimized_model_filepath)
+    kinds = ("Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
+    return [node.name for node in optimized.graph.node if node.op_type in kinds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,11 +24,11 @@ INTEGER_PRECISIONS = ("int8", "mixed")
 
 @dataclass(frozen=True)
 class Conversion:
-    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
+    """One conversion: files to write into ``folder``, their names beginning with ``stem``, at ``precision``.
 
-    For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout,
-    batch included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32. ``fine`` asks for
-    what gains quality and costs time.
+    For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout, batch
+    axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
+    ``fine`` prefers accuracy over speed (16-bit sums).
     """
 
     folder: Path
@@ -38,6 +38,10 @@ class Conversion:
     calibration: tuple[Mapping[str, np.ndarray], ...] = ()
     float_stages: frozenset[str] = frozenset()
     fine: bool = False
+
+    def float_names(self, by_stage: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """What computes the float stages, out of the names that ``by_stage`` has for each stage."""
+        return frozenset().union(*(by_stage.get(stage, ()) for stage in self.float_stages))
 
 
 def _nothing_finer(facts: Mapping[str, Any]) -> bool:

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from elir_edge.core.progress import Progress
+from elir_edge.formats.tflite.edit import add_constant, set_outputs
 from elir_edge.formats.tflite.flatmodel import (
     FLOAT32,
+    activations,
     constant,
     float_constant,
-    own_constant,
     pack_model,
-    produced_by,
     producer_of,
     quantization_of,
     read_model,
-    set_outputs,
 )
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
@@ -66,7 +65,7 @@ def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:
 
 def _writing_convolution(model: Any, stage: str) -> Any | None:
     """The convolution whose bias moves the stage's mean one to one: the last one before it, through sums only."""
-    op, name = producer_of(model, produced_by(model)[stage])
+    op, name = producer_of(model, activations(model)[stage])
     while name in PASSES_MEANS:
         found = [producer_of(model, int(index)) for index in op.inputs]
         direct = [pair for pair in found if pair[1] in CONVOLUTIONS]
@@ -84,4 +83,4 @@ def _shift(model: Any, op: Any, shift: np.ndarray) -> None:
     else:
         values, scales = constant(model, index, np.int32)
         moved = np.rint(values + shift / scales).astype(np.int32)
-    op.inputs = np.array([*op.inputs[:port], own_constant(model, index, moved)], np.int32)
+    op.inputs = np.array([*op.inputs[:port], add_constant(model, index, moved)], np.int32)

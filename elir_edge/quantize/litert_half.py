@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from elir_edge.formats.tflite.flatmodel import (
-    DEQUANTIZE,
-    DEQUANTIZE_VERSION,
-    FLOAT32,
-    add_half_constant,
-    add_op,
-    drop_unused,
-    pack_model,
-    read_model,
-)
+from elir_edge.formats.tflite.edit import DEQUANTIZE, DEQUANTIZE_VERSION, add_half_constant, add_op, drop_unused
+from elir_edge.formats.tflite.flatmodel import FLOAT32, pack_model, read_model
 
 LARGEST = float(np.finfo(np.float16).max)
 WHERE = "the TFLite graph"

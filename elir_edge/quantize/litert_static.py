@@ -12,19 +12,21 @@ from elir_edge.artifacts.signature import IMAGE, RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.formats.tflite.flatmodel import (
+from elir_edge.formats.tflite.edit import (
     DEQUANTIZE,
     DEQUANTIZE_VERSION,
-    FLOAT32,
     QUANTIZE,
     QUANTIZE_VERSION,
-    UINT8,
     add_op,
     add_tensor,
     drop_unused,
+)
+from elir_edge.formats.tflite.flatmodel import (
+    FLOAT32,
+    UINT8,
+    activations,
     op_names,
     pack_model,
-    produced_by,
     producer_of,
     read_model,
     tensor_name,
@@ -80,24 +82,6 @@ def quantize_tflite(
     return pack_model(quantized)
 
 
-def tensors_by_stage(data: bytes, stages: Sequence[str]) -> dict[str, set[str]]:
-    """Names of the tensors by the first of ``stages``, in the order in which they run, that needs them."""
-    model = read_model(data, WHERE)
-    made = {int(index): op for op in model.subgraphs[0].operators for index in op.outputs}
-    outputs, taken = produced_by(model), set()
-    found: dict[str, set[str]] = {}
-    for stage in stages:
-        found[stage] = set()
-        waiting = [outputs[stage]]
-        while waiting:
-            index = int(waiting.pop())
-            if index in made and index not in taken:
-                taken.add(index)
-                found[stage].add(tensor_name(model, index))
-                waiting += list(made[index].inputs)
-    return found
-
-
 def _strip_edges(model: Any) -> None:
     """Take off what turns bytes to floats and back: an integer graph starts and ends inside of it."""
     graph = model.subgraphs[0]
@@ -124,7 +108,7 @@ def _observe(
     """Ranges of every tensor that an op of the float graph writes, and the means of the stages' channels."""
     interpreter = _open(core)
     image = interpreter.get_input_details()[0]["index"]
-    outputs = produced_by(read_model(core, WHERE))
+    outputs = activations(read_model(core, WHERE))
     ranges = Ranges()
     seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
@@ -161,7 +145,7 @@ def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
     An error in the stream passes every step unchanged, so that they gain a third of the loss; but 16-bit kernels take
     5 ns a number on one core, which a small graph of a large latent feels (nano: 24 % slower), and others do not.
     """
-    made = produced_by(model)
+    made = activations(model)
     waiting, found = [made[stage] for stage in stages], []
     while waiting:
         index = waiting.pop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,20 +119,3 @@ def _tidy(model: Any, known: set[str]) -> None:
     for i, node in enumerate(model.get_ordered_ops()):
         if node.get_friendly_name() not in known:
             node.set_friendly_name(f"q{i}")
-
-
-def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
-    """Friendly names of the nodes by the first of ``stages``, in the order in which they run, that needs them."""
-    made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
-    taken: set[str] = set()
-    found: dict[str, set[str]] = {}
-    for stage in stages:
-        found[stage] = set()
-        waiting = [made[stage]]
-        while waiting:
-            node = waiting.pop()
-            if node.get_friendly_name() not in taken:
-                taken.add(node.get_friendly_name())
-                found[stage].add(node.get_friendly_name())
-                waiting += [value.get_node() for value in node.input_values()]
-    return found

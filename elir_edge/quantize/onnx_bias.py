@@ -12,7 +12,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from elir_edge.core.progress import Advance
-from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, open_model, producers
+from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, producers
+from elir_edge.formats.onnx.session import open_model
 
 Tensors = dict[str, np.ndarray]
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}

@@ -13,6 +13,8 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import DataError, UnavailableError
+from elir_edge.formats.openvino import node_sources
+from elir_edge.formats.walk import upstream
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
@@ -157,8 +159,10 @@ def _started_at(model: Any, name: str, path: Path) -> Any:
     entry = openvino.opset13.parameter(port.get_shape(), port.get_element_type())
     port.replace(entry.output(0))
     entry.output(0).set_names({name})
-    kept = [given for given in model.get_parameters() if _is_read(given, model.get_results())]
-    return openvino.Model(model.get_results(), [entry, *kept], model.get_friendly_name())
+    results = model.get_results()
+    needed = upstream([result.get_friendly_name() for result in results], node_sources(results))
+    kept = [given for given in model.get_parameters() if given.get_friendly_name() in needed]
+    return openvino.Model(results, [entry, *kept], model.get_friendly_name())
 
 
 def _port(model: Any, name: str, path: Path) -> Any:
@@ -167,19 +171,6 @@ def _port(model: Any, name: str, path: Path) -> Any:
             if name in port.get_names() and node.get_type_name() != "Result":
                 return port
     raise DataError(f"{path}: the graph has no tensor called {name}")
-
-
-def _is_read(parameter: Any, results: list[Any]) -> bool:
-    """Whether any of ``results`` depends on ``parameter``."""
-    seen, waiting = set(), [*results]
-    while waiting:
-        node = waiting.pop()
-        if node == parameter:
-            return True
-        if node.get_friendly_name() not in seen:
-            seen.add(node.get_friendly_name())
-            waiting += [value.get_node() for value in node.input_values()]
-    return False
 
 
 def _reported(ports: list[Any]) -> list[Reported]:

@@ -13,7 +13,8 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
-from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float, start_at
+from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
+from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.described import Reported, describe
 

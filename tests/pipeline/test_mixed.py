@@ -13,20 +13,19 @@ from elir_edge import export, load_artifact, load_restorer
 from elir_edge.cli.export import Quantity
 from elir_edge.core.progress import Silent
 from elir_edge.errors import GateError, UsageError
-from elir_edge.formats.tflite.flatmodel import FLOAT32, produced_by, read_file
+from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, read_file, tensors_by_stage
 from elir_edge.lowering.lower import lower
 from elir_edge.pipeline.ladder import Rung, best_of, climb, draw, report_of, table_lines, timeless
 from elir_edge.pipeline.mixed import hold_to_limits
 from elir_edge.quantize.calibration import CalibrationRequest
-from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
+from elir_edge.quantize.litert_static import quantize_tflite
 from elir_edge.quantize.mixed import assembled, groups_of, losses_by_group, stages_of_groups
-from elir_edge.quantize.ort_static import float_convolutions
 from elir_edge.quantize.plan import Limits, Quantization
 from elir_edge.quantize.preparation import as_tensors, prepare
 from elir_edge.runtime.session import open_session
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
-from tests.quantized import converted, noisy_feeds, psnr_db
+from tests.quantized import converted, float_convolutions, noisy_feeds, psnr_db
 
 LOSSES = {"encoder": 50.0, "step 1": 60.0, "decoder": 45.0}
 
@@ -161,14 +160,14 @@ def plain_tflite(tiny_restorer, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("floats", [{"encoded"}, {"state_1"}, {"restored"}, {"coarse", "state_0", "restored"}])
 def test_tflite_with_a_float_group_still_speaks_bytes(plain_tflite, tmp_path, floats):
-    by_stage = tensors_by_stage(plain_tflite.read_bytes(), STAGES)
+    by_stage = tensors_by_stage(read_file(plain_tflite), STAGES)
     kept = frozenset().union(*(by_stage[stage] for stage in floats))
     path = tmp_path / "mixed.tflite"
     path.write_bytes(
         quantize_tflite(plain_tflite.read_bytes(), noisy_feeds(64, "uint8"), STAGES, Silent(), kept, gflop=1e9)
     )
     model = read_file(path)
-    kinds = {name: model.subgraphs[0].tensors[index].type for name, index in produced_by(model).items()}
+    kinds = {name: model.subgraphs[0].tensors[index].type for name, index in activations(model).items()}
     for stage, names in by_stage.items():
         convolutions = [name for name in names & kinds.keys() if name.startswith("conv_2d")]
         assert convolutions or stage == "state_0"

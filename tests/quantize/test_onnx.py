@@ -7,10 +7,11 @@ from onnx import TensorProto, numpy_helper
 
 from elir_edge import load_restorer
 from elir_edge.core.progress import Silent
-from elir_edge.formats.onnx.graph import convolutions, nodes_by_stage, open_model, with_outputs
+from elir_edge.formats.onnx.graph import convolutions, nodes_by_stage, with_outputs
+from elir_edge.formats.onnx.session import open_model
 from elir_edge.quantize.equalize import equalize
-from elir_edge.quantize.ort_static import float_convolutions, quantize_onnx
-from tests.quantized import converted, lowered, noisy_feeds, psnr_db
+from elir_edge.quantize.ort_static import quantize_onnx
+from tests.quantized import converted, float_convolutions, lowered, noisy_feeds, psnr_db
 
 pytestmark = pytest.mark.slow
 

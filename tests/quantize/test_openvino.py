@@ -6,7 +6,7 @@ import numpy as np
 import openvino
 import pytest
 
-from elir_edge.quantize.nncf_ir import nodes_by_stage
+from elir_edge.formats.openvino import nodes_by_stage
 from tests.quantized import converted, lowered, noisy_feeds, psnr_db
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from elir_edge import export, load_restorer, open_session
 from elir_edge.core.files import sha256_of
 from elir_edge.errors import GateError, UsageError
 from elir_edge.families.weights import tensors_sha256
-from elir_edge.formats.tflite.flatmodel import FLOAT32, op_names, produced_by, quantization_of, read_file, tensor_types
+from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, op_names, quantization_of, read_file, tensor_types
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.lowering.lower import lower
 from elir_edge.quantize.calibration import CalibrationRequest
@@ -58,7 +58,7 @@ def test_steps_share_kernels_and_have_their_own_ranges(artifacts):
     assert kernels["int8"] < kernels["fp32"] / 3.5
     model = read_file(artifacts["int8"].path)
     scales = [quantization_of(model, f"state_{k}") for k in (1, 2)]
-    assert scales[0] != scales[1] and {"encoded", "coarse", "state_2"} <= set(produced_by(model))
+    assert scales[0] != scales[1] and {"encoded", "coarse", "state_2"} <= set(activations(model))
 
 
 def test_half_precision_halves_the_file_and_keeps_the_picture(artifacts):

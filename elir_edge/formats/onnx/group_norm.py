@@ -22,6 +22,8 @@ def as_instance_norm(model: ModelProto) -> ModelProto:
     """
     from onnx import numpy_helper
 
+    from elir_edge.formats.onnx.graph import drop_unused
+
     model = copy.deepcopy(model)
     if not any(node.op_type == GROUP_NORM for node in model.graph.node):
         return model
@@ -41,7 +43,7 @@ def as_instance_norm(model: ModelProto) -> ModelProto:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in added.items())
-    _drop_unused(model)
+    drop_unused(model)
     return model
 
 
@@ -95,10 +97,3 @@ def shapes_of(model: ModelProto) -> dict[str, tuple[int, ...]]:
     inferred = onnx.shape_inference.infer_shapes(probe).graph
     values = (*inferred.value_info, *inferred.input, *inferred.output)
     return {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in values}
-
-
-def _drop_unused(model: ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [item for item in model.graph.initializer if item.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
