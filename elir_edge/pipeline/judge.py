@@ -19,8 +19,9 @@ from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
 from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import get_backend
+from elir_edge.validation.result import Validation
 from elir_edge.validation.trials import gather_trials
-from elir_edge.validation.validate import Validation, validate
+from elir_edge.validation.validate import validate
 from elir_edge.validation.verify import record_golden
 
 PARITY_PICTURE = "astronaut"

@@ -16,7 +16,7 @@ from elir_edge.errors import missing_package
 from elir_edge.quantize.plan import Limits
 from elir_edge.runtime.restore import run_picture
 from elir_edge.runtime.session import open_session
-from elir_edge.validation.validate import Validation
+from elir_edge.validation.result import Validation
 
 TIMED_RUNS = 5
 DRAWING_DPI = 150

@@ -21,8 +21,8 @@ from elir_edge.pipeline.target import Conversion
 from elir_edge.quantize.mixed import assembled, losses_by_group, stages_of_groups
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Limits, Quantization
 from elir_edge.quantize.preparation import as_tensors
+from elir_edge.validation.result import Validation
 from elir_edge.validation.trials import DRAWS
-from elir_edge.validation.validate import Validation
 
 SIMULATED = 8
 MANIFEST_GROWTH = 4096  # bytes: the figures that are embedded once all rungs are measured

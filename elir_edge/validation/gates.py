@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from elir_edge.imaging.comparison import Comparison
 
+EXACT = "fp32"
 FP32_MAX_ABS = 1e-4
 ONE_LEVEL = 1.0 / 255 + 1e-9  # of bytes that were rounded
 
@@ -51,7 +52,7 @@ def gate_for(precision: str, io: str = "float") -> Gate:
 
     Raises KeyError for a precision that has none.
     """
-    if precision == "fp32":
+    if precision == EXACT:
         return Gate(max_abs=ONE_LEVEL if io == "uint8" else FP32_MAX_ABS)
     return GATES[precision]
 

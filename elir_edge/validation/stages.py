@@ -68,7 +68,7 @@ def measure_stages(
     by_name: dict[str, StageSpec | None] = {stage.name: stage for stage in stages} | {RESTORED: None}
 
     def db(result: Mapping[str, np.ndarray], name: str) -> float:
-        return snr_db(_latent(result[name], by_name[name]), expected[name])
+        return snr_db(latent_of(result[name], by_name[name]), expected[name])
 
     free = [StageError(name, parts[name], db(results[0], name)) for name in names]
     if len(results) == 1:
@@ -91,6 +91,14 @@ def snr_db(actual: np.ndarray, expected: np.ndarray) -> float:
     if error == 0:
         return IDENTICAL_DB
     return min(IDENTICAL_DB, 10 * math.log10(signal / error)) if signal and error < math.inf else -math.inf
+
+
+def latent_of(values: np.ndarray, stage: StageSpec | None) -> np.ndarray:
+    """Output of a graph as the model has it: latents 1 x C x h x w without the gain; None: a picture, unchanged."""
+    if stage is None:
+        return values
+    latent = values.transpose(0, 3, 1, 2) if stage.layout == "NHWC" else values
+    return latent / stage.gain
 
 
 def _squared_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -120,14 +128,6 @@ def _shares(squared: list[float]) -> list[float | None]:
     if not 0 < total < math.inf:
         return [None for _ in squared]
     return [(error - left) / total for error, left in zip(squared, [*squared[1:], 0.0], strict=True)]
-
-
-def _latent(values: np.ndarray, stage: StageSpec | None) -> np.ndarray:
-    """A graph's stage as the model has it: 1 x C x h x w, without the gain; pictures (None) as they are."""
-    if stage is None:
-        return values
-    latent = values.transpose(0, 3, 1, 2) if stage.layout == "NHWC" else values
-    return latent / stage.gain
 
 
 def _as_in_graph(latent: np.ndarray, stage: StageSpec) -> np.ndarray:

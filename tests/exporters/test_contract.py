@@ -21,7 +21,8 @@ from elir_edge.pipeline import request
 from elir_edge.pipeline.target import get_target, targets
 from elir_edge.runtime.backend import backends_for, get_backend
 from elir_edge.runtime.restore import noise_feeds
-from elir_edge.validation.validate import gather_pictures, validate
+from elir_edge.validation.trials import gather_pictures
+from elir_edge.validation.validate import validate
 from exporters.web import RUNTIME
 from tests.tiny import SPEC, why_no_export
 

@@ -13,7 +13,8 @@ from elir_edge.families.spec import ModelSpec, load_spec
 from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.quantize.mixed import groups_of
 from elir_edge.quantize.plan import Quantization
-from elir_edge.validation.validate import gather_pictures, validate
+from elir_edge.validation.trials import gather_pictures
+from elir_edge.validation.validate import validate
 from tests.families.toy import FAMILY, ToySpec
 from tests.helpers import refused
 

@@ -5,7 +5,7 @@ import pytest
 
 from elir_edge.imaging.comparison import IDENTICAL_DB, Comparison, compare, picture_psnr, psnr_of
 from elir_edge.validation.gates import Gate, gate_for
-from elir_edge.validation.validate import Truth, Validation
+from elir_edge.validation.result import Truth, Validation
 
 GREY = np.full((8, 8, 3), 0.5, np.float32)
 

@@ -15,8 +15,10 @@ from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import backends_for
 from elir_edge.runtime.restore import noise_feeds
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
+from elir_edge.validation.result import Validation
 from elir_edge.validation.stages import StageError, snr_db, weakest
-from elir_edge.validation.validate import Validation, gather_judges, gather_pictures, validate
+from elir_edge.validation.trials import gather_judges, gather_pictures
+from elir_edge.validation.validate import validate
 
 slow = pytest.mark.slow
 PARTS = ["encoder", "coarse estimator", "noise", "step 1", "step 2", "decoder"]
