@@ -22,7 +22,7 @@ SIGNATURE = "restore"
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.tflite``, signature ``restore``. GroupNorm is in its transpose-free form."""
+    """Write ``stem.tflite`` with the signature ``restore``. GroupNorm is in its pointwise form."""
     path = conversion.folder / f"{conversion.stem}.tflite"
     with conversion.progress.stage("converting to TFLite"), captured_output():
         _export(graph, path)
@@ -37,12 +37,12 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def has_finer(facts: Mapping[str, Any]) -> bool:
-    """16 bits for the latent stream's sums, where they have 8: a third of the loss, a quarter more time for nano."""
+    """Whether the sums of the latent stream have 8 bits; with 16, nano loses a third less and takes 24 % more time."""
     return facts.get("latent_sum_bits") == 8
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into a metadata buffer."""
+    """Write the manifest into a metadata buffer."""
     model = read_file(path)
     set_metadata(model, MANIFEST_KEY, text)
     path.write_bytes(pack_model(model))

@@ -1,4 +1,4 @@
-"""What the tests of quantized graphs share."""
+"""Helpers of tests of quantized graphs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def noisy_feeds(size: int, io: str = "float", first: int = 0) -> tuple[dict[str,
     return tuple(feeds)
 
 
-def lowered(restorer: Restorer, target: str, io: str = "float") -> StaticRestorer:
-    """The graph that ``target`` converts."""
+def lower_for(restorer: Restorer, target: str, io: str = "float") -> StaticRestorer:
+    """The graph that ``target`` converts, with the noise of the fixture ``tiny_artifact``."""
     chosen = get_target(target)
-    return lower(restorer, io=io, layout=chosen.layouts[io], norm=chosen.norm)
+    return lower(restorer, noise="baked:3", io=io, layout=chosen.layouts[io], norm=chosen.norm)
 
 
-def converted(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:
-    """The file to open, written by the target itself."""
+def convert(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:
+    """The file to open, written by the target's ``convert``."""
     chosen = get_target(target)
     folder.mkdir(exist_ok=True)
     chosen.convert(graph, Conversion(folder, precision, precision, Silent(), **more))

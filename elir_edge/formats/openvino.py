@@ -11,7 +11,7 @@ from elir_edge.formats.walk import upstream_by_stage
 def node_sources(nodes: Iterable[Any]) -> Callable[[str], list[str]]:
     """For ``formats.walk``: a function from the friendly name of a node to those of the nodes that it reads.
 
-    It knows ``nodes`` and whatever it has returned.
+    It accepts the names of ``nodes`` and those that it has returned.
     """
     known = {node.get_friendly_name(): node for node in nodes}
 

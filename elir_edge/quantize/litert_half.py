@@ -12,10 +12,10 @@ WHERE = "the TFLite graph"
 
 
 def halve_weights(data: bytes) -> bytes:
-    """Store every kernel and constant picture as float16, each followed by one DEQUANTIZE, which runtimes fold.
+    """The file with its kernels and other constants of two or more axes as float16, each with a DEQUANTIZE behind it.
 
-    Activations are float32, so that no square in a normalisation overflows; vectors (biases, norms) are few numbers and
-    stay float32, and so does a tensor with values beyond float16's range.
+    Runtimes compute the DEQUANTIZE once, when they load the model. Activations, vectors (biases, norms) and tensors
+    with values beyond the range of float16 stay float32.
     """
     model = read_model(data, WHERE)
     graph = model.subgraphs[0]

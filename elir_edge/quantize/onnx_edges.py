@@ -62,7 +62,7 @@ def _clips_after(model: ModelProto, last: NodeProto) -> list[NodeProto]:
 
 
 def _unquantized_source(name: str, made: Mapping[str, NodeProto], floats: set[str]) -> str:
-    """The tensor before the quantizer that ``name`` lies behind, if a float node or nobody computes it."""
+    """The input of the quantizer before ``name``, if a float node computes it or it is an input; else ``name``."""
     dequantize = made.get(name)
     quantize = made.get(dequantize.input[0]) if dequantize is not None else None
     if dequantize is None or dequantize.op_type != "DequantizeLinear" or quantize is None:

@@ -13,8 +13,8 @@ import onnxruntime
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.errors import DataError, UnavailableError, missing_package
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import Reported, describe
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
+from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(int8)": "int8"}
 QUIET = 3
@@ -26,7 +26,7 @@ EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class OnnxRuntimeSession(Session):
-    """Runs a .onnx file, or the one inside a .web folder."""
+    """Runs a .onnx file, or the one in a .web folder."""
 
     backend = "onnxruntime"
 
@@ -39,11 +39,11 @@ class OnnxRuntimeSession(Session):
         self.device = mode.device
         self._session = _load(path, options, stages, entry, mode.device)
         text = self._session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
-        inputs, outputs = _reported(self._session.get_inputs()), _reported(self._session.get_outputs())
-        super().__init__(*describe(path, text, inputs, outputs))
+        inputs, outputs = _tensors(self._session.get_inputs()), _tensors(self._session.get_outputs())
+        super().__init__(*tensor_specs(path, text, inputs, outputs))
 
     def placement(self) -> dict[str, int]:
-        """Ops by execution provider, without the ending they all have; what it left to the CPU is among them."""
+        """Number of ops by execution provider, ``CPU`` among them; names without ``ExecutionProvider``."""
         if self.device == CPU:
             return {}
         parts = self._session.get_provider_graph_assignment_info()
@@ -68,31 +68,31 @@ def open_session(
     mode: Mode = DEFAULT_MODE,
     entry: str | None = None,
 ) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a missing provider."""
+    """A session for ``path``. Raises DataError for a damaged file, UnavailableError for a missing provider."""
     return OnnxRuntimeSession(path, threads, stages, mode, entry)
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """The execution providers of this build besides the CPU's; whether one starts, only a session tells."""
+    """The execution providers of this build besides the CPU's; a session may still fail to start one."""
     release = onnxruntime.__version__
     return [(name, True, f"execution provider of onnxruntime {release}") for name in _providers() if name != CPU]
 
 
 def _providers() -> list[str]:
-    """The CPU, and the execution providers of this build by their names without the common ending; no remote one."""
+    """Names of the execution providers of this build without ``ExecutionProvider``, CPU first, no remote one."""
     names = [name.removesuffix(PROVIDER) for name in onnxruntime.get_available_providers()]
     return [CPU, *(name for name in names if name not in (CPU, REMOTE))]
 
 
 def read_manifest(path: Path) -> str | None:
-    """The manifest inside, or None."""
+    """Text of the manifest in the model's metadata; None where there is none."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return _load(path, options).get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
 
 
 def _load(path: Path, options: Any, stages: tuple[str, ...] = (), entry: str | None = None, device: str = CPU) -> Any:
-    """The runtime's own session. Given bytes and a folder that is not there, it reads no file that the graph names."""
+    """An InferenceSession of bytes, with a folder that does not exist: it cannot read files that the graph names."""
     if device not in _providers():
         raise UnavailableError(f"this ONNX Runtime has no execution provider {device}, only {', '.join(_providers())}")
     path = path / WEB_MODEL if path.is_dir() else path
@@ -111,7 +111,7 @@ def _load(path: Path, options: Any, stages: tuple[str, ...] = (), entry: str | N
     return session
 
 
-def _reported(nodes: list[Any]) -> list[Reported]:
+def _tensors(nodes: list[Any]) -> list[RuntimeTensor]:
     return [(node.name, tuple(node.shape), DTYPES.get(node.type, node.type)) for node in nodes]
 
 

@@ -80,6 +80,6 @@ def check_disjoint(sources: Mapping[str, str]) -> None:
     for name, digest in sources.items():
         if digest in judges:
             raise UsageError(
-                f"the calibration picture '{name}' is the photograph '{judges[digest]}' that judges the result",
-                hint="take it out of the calibration folder",
+                f"the calibration picture '{name}' is the photograph '{judges[digest]}', which validates the result",
+                hint="remove it from the calibration folder",
             )
