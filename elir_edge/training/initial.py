@@ -1,4 +1,4 @@
-"""First weights of an autoencoder that is trained from nothing."""
+"""Initial weights for training from scratch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BRANCH_SCALE = 0.2
 
 
 def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
-    """A Restorer with collapsible linear blocks and the first weights of ``seed``; torch's own state is left alone."""
+    """A Restorer with collapsible linear blocks and initial weights of ``seed``; torch's random state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         restorer = Restorer(spec, expanded=True)
@@ -24,10 +24,10 @@ def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
 
 @torch.no_grad()
 def condition(part: Encoder | Decoder) -> None:
-    """Let the signal through: orthogonal convolutions between the residual blocks, and quiet residual branches.
+    """Orthogonal weights for the convolutions between residual blocks, residual branches times 0.2; in place.
 
-    There is no normalisation in the autoencoder, and with PyTorch's own first weights each plain convolution takes
-    away most of the signal; learning to put it back is slow.
+    The autoencoder has no normalization: with PyTorch's default weights each plain convolution removes most of the
+    signal's variance, and training recovers it slowly.
     """
     for module in part.layers:
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""A memory-mapped store of square training tiles, drawn once, so that no step waits for its data."""
+"""A memory-mapped store of square training tiles, drawn once before the first step."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LEAVES_SIDE = 256
 
 @dataclass(frozen=True)
 class TileSpec:
-    """``count`` tiles of ``side`` pixels, the share ``procedural`` of them drawn, the rest cut from photographs.
+    """``count`` tiles of ``side`` pixels; the share ``procedural`` is synthetic, the rest is cut from photographs.
 
-    ``folder``: photographs to cut from; None takes those that come with installed packages.
+    ``folder``: the photographs; None: those of installed packages.
     """
 
     count: int = 12000
@@ -32,9 +32,9 @@ class TileSpec:
 
 
 def training_pictures(folder: str | None) -> tuple[np.ndarray, ...]:
-    """All pictures of a folder and its subfolders, in the order of their names, or the packaged ones; uint8 H x W x 3.
+    """All pictures of ``folder`` and its subfolders, sorted by path; None: those of packages. uint8 H x W x 3.
 
-    Raises MissingInputError for a folder that is not there, DataError where it holds no picture or one is unreadable.
+    Raises MissingInputError for a missing folder, DataError where it has no pictures or one cannot be read.
     """
     if folder is None:
         return tuple(load_photograph(photograph) for photograph in TRAINING)
@@ -48,7 +48,7 @@ def training_pictures(folder: str | None) -> tuple[np.ndarray, ...]:
 
 
 def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """A tile of a random picture at a random scale, turned, mirrored, recoloured; uint8 side x side x 3."""
+    """A tile of a random picture at a random scale, then ``turn`` and ``recolour``; uint8 side x side x 3."""
     from PIL import Image
 
     picture = pictures[int(rng.integers(len(pictures)))]
@@ -63,13 +63,13 @@ def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -
 
 
 def turn(rng: Generator, tile: np.ndarray) -> np.ndarray:
-    """One of the eight symmetries of the square."""
+    """Apply a random one of the eight symmetries of the square."""
     tile = np.rot90(tile, int(rng.integers(4)))
     return tile[:, ::-1] if rng.integers(2) else tile
 
 
 def recolour(rng: Generator, tile: np.ndarray) -> np.ndarray:
-    """Channels permuted half of the time; contrast, brightness and colour balance changed a little."""
+    """Permute the channels with probability 1/2; change contrast, brightness and colour balance a little."""
     if rng.integers(2):
         tile = tile[:, :, rng.permutation(3)]
     gain = rng.uniform(0.7, 1.1) * (1.0 + rng.normal(0.0, 0.06, 3))
@@ -78,7 +78,7 @@ def recolour(rng: Generator, tile: np.ndarray) -> np.ndarray:
 
 
 def saturate(rng: Generator, tile: np.ndarray, most: float) -> np.ndarray:
-    """Distance from grey multiplied by a factor between 1 / ``most`` and ``most``, log-uniform; 1 changes nothing."""
+    """Multiply the distance from grey by a log-uniform factor between 1 / ``most`` and ``most``; 1: no change."""
     if most == 1.0:
         return tile
     factor = np.float32(np.exp(rng.uniform(-np.log(most), np.log(most))))
@@ -88,7 +88,7 @@ def saturate(rng: Generator, tile: np.ndarray, most: float) -> np.ndarray:
 
 
 def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
-    """One tile of the store."""
+    """One tile, uint8 side x side x 3, synthetic with probability ``spec.procedural``."""
     if fills.photographs and rng.uniform() >= spec.procedural:
         return photograph_tile(rng, fills.photographs, spec.side)
     picture = dead_leaves(rng, max(LEAVES_SIDE, spec.side), fills)
@@ -97,9 +97,10 @@ def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
 
 
 def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] = lambda: None) -> np.ndarray:
-    """The store at ``path`` (.npy, uint8 count x side x side x 3), memory-mapped; drawn first where it is not there.
+    """The store at ``path``, memory-mapped uint8 count x side x side x 3; it is drawn if the file does not exist.
 
-    The same ``spec`` and ``seed`` give the same bytes. ``drawn`` is called after each tile.
+    ``spec`` and ``seed`` decide every byte. ``drawn`` is called after each tile. Raises DataError for a store of
+    another shape.
     """
     shape = (spec.count, spec.side, spec.side, 3)
     if not path.is_file():

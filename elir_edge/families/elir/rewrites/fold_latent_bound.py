@@ -1,4 +1,4 @@
-"""Fold the decoder's ``3 tanh(z / 3)`` into its neighbours: the whole latent stream carries z / 3."""
+"""Fold the decoder's ``3 tanh(z / 3)`` into its neighbours: the latent stream becomes z / 3."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def fold_latent_bound(graph: StaticRestorer) -> None:
-    """Everything that writes the latent stream is divided by the bound, everything that reads it multiplied.
+    """Divide the weights that write the latent stream by the bound, and multiply those that read it.
 
-    Needs the step size and projection folded. Guarantees the same function, a bare tanh before the decoder, and
-    ``latent_gain`` telling what the stages are relative to the reference model's.
+    Requires: step size and projection are folded. Guarantees: the same function, tanh without factors before the
+    decoder, and latents that are ``latent_gain`` times the reference model's.
     """
     bound = graph.dec.bound.gain
     update = SharedUpdate()
-    _write(update, graph.enc.last_conv, 1 / bound)
+    _scale_output(update, graph.enc.last_conv, 1 / bound)
     if graph.mmse is not None:
         _rescale_estimator(update, graph.mmse, graph.spec.latent_channels, 1 / bound)
     for step in graph.fields():
         update(step.first_proj, "weight", lambda weight: weight * bound)
-        _write(update, step.final_block.conv, 1 / bound)
+        _scale_output(update, step.final_block.conv, 1 / bound)
     update(graph.dec.first_conv, "weight", lambda weight: weight * bound)
     graph.dec.bound.gain = 1.0
     graph.noise_gain /= bound
     graph.latent_gain /= bound
 
 
-def _write(update: SharedUpdate, conv: nn.Module, gain: float) -> None:
+def _scale_output(update: SharedUpdate, conv: nn.Module, gain: float) -> None:
     for name in ("weight", "bias"):
         update(conv, name, lambda tensor: tensor * gain)
 
 
 def _rescale_estimator(update: SharedUpdate, estimator: Estimator, channels: int, gain: float) -> None:
-    """Hidden features stay as they are; the first ``channels`` inputs of every layer are the stream itself."""
+    """Scale the stream only: it is the first ``channels`` inputs of every layer; hidden features keep their scale."""
     for rrdb in estimator.rrdbs():
         for block in rrdb.blocks():
             *inner, last = (layer.conv for layer in block.layers())

@@ -1,4 +1,4 @@
-"""Fold the camera's 0..255 into the first and last convolution, for graphs that take and give bytes."""
+"""Fold the range 0..255 of bytes into the first and the last convolution."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def fold_pixel_range(graph: StaticRestorer) -> None:
-    """The encoder reads 0..255 and the decoder writes it, without a multiplication at either end.
+    """Let the encoder read 0..255 and the decoder write 0..255, without a multiplication at either end.
 
-    Needs nothing; leaves float graphs alone. Guarantees the same function, ``pixel_gain`` 255: padding stays zero.
+    Float graphs are not changed. Requires: nothing. Guarantees: the same function, and ``pixel_gain`` 255; there is no
+    offset, so that zero padding stays exact.
     """
     if graph.form.io != "uint8":
         return
