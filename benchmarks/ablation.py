@@ -1,4 +1,4 @@
-"""What each part of a model is worth: PSNR, SSIM and speed with fewer steps, without the estimator, without the field.
+"""Ablation: PSNR, SSIM and speed with fewer steps, without the estimator, without the field.
 
     python benchmarks/ablation.py --out benchmarks/results/nano_ablation.md
 
@@ -101,7 +101,7 @@ def ablate(model: Restorer, pictures: Pictures) -> list[Row]:
 
 
 def compare(model: Restorer, autoencoder: Path | None, pictures: Pictures) -> list[Row]:
-    """The degraded pictures themselves, a classical denoiser told the noise level, the model, and the bound."""
+    """Rows for the degraded pictures, a classical denoiser that knows the noise level, the model, and the bound."""
     rows = [
         Row("input", qualities(lambda image: image, pictures)),
         Row("non-local means", best_non_local_means(pictures)),
@@ -127,7 +127,7 @@ def best_non_local_means(pictures: Pictures) -> tuple[Quality, ...]:
 
 
 def bound(model: Restorer, autoencoder: Path, pictures: Pictures) -> tuple[Quality, ...]:
-    """What encoding and decoding the clean picture leaves: the autoencoder before the flow was trained."""
+    """Quality of encoding and decoding the clean picture with the autoencoder before the flow was trained."""
     from safetensors.torch import load_file
 
     whole = Restorer(model.spec, expanded=True).eval().requires_grad_(False)
@@ -151,7 +151,7 @@ def gflop(model: Restorer) -> float:
 def frames_per_second(models: Sequence[Restorer], repeats: int = 15) -> list[float]:
     """256 x 256 pictures a second, one at a time: PyTorch eager, float32, channels last; medians of ``repeats`` rounds.
 
-    The models take turns, so that whatever else the machine does slows all of them.
+    The models take turns, so that other load on the machine slows all of them.
     """
     image = torch.rand(1, 3, SPEED_SIDE, SPEED_SIDE).contiguous(memory_format=torch.channels_last)
     times: list[list[float]] = [[] for _ in models]

@@ -1,4 +1,4 @@
-"""The ways other people take a PyTorch model to a device, as their documentation shows them; each one file.
+"""Other conversions of a PyTorch model for a device, as their documentation shows them; each writes one file.
 
 python -m benchmarks.conversions NAME PRESET WEIGHTS FOLDER    writes FOLDER/NAME.*, and prints the path to open
 
@@ -28,7 +28,7 @@ CALIBRATION_COUNT = 20
 
 @dataclass(frozen=True)
 class Peer:
-    """A way: ``label`` for the table, the ``file`` it writes, the backend that runs it, its precision."""
+    """A conversion: ``label`` for the table, the ``file`` that it writes, backend and precision."""
 
     label: str
     file: str
@@ -73,7 +73,7 @@ def plain_openvino(restorer: Restorer, folder: Path) -> None:
 
 
 def nncf_default(restorer: Restorer, folder: Path) -> None:
-    """nncf.quantize on that, all at its default."""
+    """nncf.quantize on the result of openvino.convert_model, all at its default."""
     import nncf
     import openvino
 
@@ -133,7 +133,7 @@ def _openvino_model(restorer: Restorer) -> Any:
 
 
 def _calibration(restorer: Restorer) -> list[np.ndarray]:
-    """The pictures that ours are calibrated with too, as planes of floats in 0..1."""
+    """The calibration pictures of our artifacts, float32 1 x 3 x H x W in [0, 1]."""
     side = restorer.spec.size
     pictures = gather_calibration(CalibrationRequest(count=CALIBRATION_COUNT), restorer.spec, side, side).pictures
     return [(picture.transpose(2, 0, 1)[None] / np.float32(255)).astype(np.float32) for picture in pictures]

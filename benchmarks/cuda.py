@@ -1,4 +1,4 @@
-"""FPS on a CUDA GPU at batch 1, beside the figures that the ELIR paper gives for an RTX 2080 Ti.
+"""FPS on a CUDA GPU at batch 1, beside the figures of the ELIR paper for an RTX 2080 Ti.
 
 python -m benchmarks.cuda [PRESET ...]    -> benchmarks/results/cuda.{md,json}
 
@@ -31,7 +31,7 @@ WEIGHTS = "random:0"
 @click.option("--rounds", type=click.IntRange(2), default=10, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def main(presets: tuple[str, ...], rounds: int, out: Path) -> None:
-    """Measure PRESETS (bfr, sr and bsr unless told otherwise)."""
+    """Measure PRESETS. Default: bfr, sr and bsr."""
     import torch
 
     if not torch.cuda.is_available():
@@ -51,7 +51,7 @@ def main(presets: tuple[str, ...], rounds: int, out: Path) -> None:
 
 
 def _manifest(preset: str, shown: Shown) -> Manifest:
-    """What an artifact of this model states: size, noise, GFLOP."""
+    """The manifest of an artifact of this model: size, noise, GFLOP."""
     folder = Path("build/cuda")
     folder.mkdir(parents=True, exist_ok=True)
     return export(load_restorer(preset, WEIGHTS), "openvino", out=folder / f"{preset}.xml", progress=shown).manifest

@@ -1,4 +1,4 @@
-"""What an export costs: wall time and peak memory of each target and precision, each in a process of its own.
+"""Cost of exports: wall time and peak memory of each target and precision, each in a process of its own.
 
 python -m benchmarks.export_cost [PRESET ...] [--precision int8 ...]    -> benchmarks/results/export_cost.md
 
@@ -44,7 +44,7 @@ class Cost:
 
 
 def measure_export(preset: str, target: str, precision: str) -> Cost:
-    """Run ``elir-edge export`` in a child and ask the kernel what it took."""
+    """Run ``elir-edge export`` in a child process and read its resource usage."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / f"{preset}{targets()[target].suffixes[0]}"
         weights = load_spec(preset).weights if preset in TRAINED else "random:0"
@@ -101,7 +101,7 @@ def table(costs: list[Cost]) -> str:
 @click.option("--precision", "precisions", multiple=True, default=("fp32",), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def main(presets: tuple[str, ...], precisions: tuple[str, ...], out: Path) -> None:
-    """Measure every target for PRESETS (nano, sr and bfr unless told otherwise)."""
+    """Measure every target for PRESETS. Default: nano, sr and bfr."""
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "export_cost.json"
     known = [Cost(**item) for item in json.loads(kept.read_text())] if kept.is_file() else []

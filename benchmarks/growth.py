@@ -1,4 +1,4 @@
-"""How cost grows: with the steps K, the picture's size, threads, the model's size, and the batch.
+"""Growth of the cost with the steps K, the size of the picture, threads, the size of the model, and the batch.
 
 python -m benchmarks.growth [AXIS ...]    -> benchmarks/results/growth_AXIS.{md,json} and growth.png
 
@@ -92,7 +92,7 @@ AXES: dict[str, tuple[str, Callable[[Shown], Points]]] = {
 @click.option("--rounds", type=click.IntRange(2), default=6, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 def main(axes: tuple[str, ...], rounds: int, out: Path) -> None:
-    """Measure the axes named, write a table each, and draw all that were ever measured into one picture."""
+    """Measure the axes, write a table for each, and draw all axes that have results into one picture."""
     shown = Shown()
     out.mkdir(parents=True, exist_ok=True)
     for name in axes or AXES:
@@ -104,7 +104,7 @@ def main(axes: tuple[str, ...], rounds: int, out: Path) -> None:
 
 
 def _artifact(spec: ModelSpec, weights: str | None, side: int | None, shown: Shown) -> Artifact:
-    """The ONNX artifact: it runs in two runtimes."""
+    """The ONNX artifact, which two runtimes run."""
     BUILD.mkdir(parents=True, exist_ok=True)
     restorer = load_restorer(spec, weights)
     kind = "stand-in" if weights == STAND_IN else "trained"
@@ -117,7 +117,7 @@ def _points(at: str, artifact: Artifact, threads: int | None = None) -> Points:
 
 
 def _measure(points: Points, rounds: int, shown: Shown) -> Results:
-    """The place on the axis goes before the label."""
+    """Measure all points; the position on the axis is put before the label."""
     contestants = [
         Contestant(dataclasses.replace(item.row, label=f"{at} | {_series(item.row)}"), item.request)
         for at, item in points

@@ -1,4 +1,4 @@
-"""What NPU compilers make of the int8 artifacts, device by device.
+"""Results of NPU compilers for the int8 artifacts, device by device.
 
 python -m benchmarks.npu [PRESET[:SIZE] ...]     -> benchmarks/results/npu.md
 """
@@ -47,7 +47,7 @@ class Row:
 
 
 class Artifacts:
-    """The int8 and fp32 artifacts of the presets, exported when they are first asked for."""
+    """The int8 and fp32 artifacts of the presets, exported on first use."""
 
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
@@ -94,7 +94,7 @@ def measure(preset: str, device: KnownDevice, artifacts: Artifacts, shown: Shown
 
 
 def _psnr(artifact: Artifact, restored: np.ndarray, reference: Artifact) -> float:
-    """The distance in dB of what a simulator gave to the fp32 artifact's golden picture, which is the same one."""
+    """PSNR in dB of a simulator's output to the golden output of the fp32 artifact, for the same picture."""
     picture = restored if artifact.manifest.layout == "NHWC" else restored.transpose(1, 2, 0)
     if picture.dtype == np.uint8:
         picture = (picture / 255).astype(np.float32)
@@ -147,7 +147,7 @@ def _left_out(preset: str, device: KnownDevice) -> bool:
 @click.command()
 @click.argument("presets", nargs=-1)
 def main(presets: tuple[str, ...]) -> None:
-    """Compile PRESETS (nano, nano:192 and sr unless told otherwise) for every known device."""
+    """Compile PRESETS for every known device. Default: nano, nano:192 and sr."""
     shown = Shown()
     artifacts = Artifacts(shown)
     FOLDER.mkdir(parents=True, exist_ok=True)

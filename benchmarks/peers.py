@@ -1,4 +1,4 @@
-"""Ours against the other ways: PyTorch eager and compiled, plain exports, stock quantizers, ncnn; in one run.
+"""Our artifacts against PyTorch eager and compiled, plain exports, stock quantizers and ncnn, in one run.
 
 python -m benchmarks.peers [PRESET]    -> benchmarks/results/peers_PRESET.{md,json,svg,html}
 
@@ -59,28 +59,18 @@ def main(
     folder: Path,
     out: Path,
 ) -> None:
-    """Convert by every way, time all, write the table, the plot and the page."""
+    """Convert in every way, measure all, and write the table, the plot and the page."""
     shown = Shown()
     weights = weights or load_spec(preset).weights or "random:0"
-    place, failures = folder / preset, []
+    place = folder / preset
     place.mkdir(parents=True, exist_ok=True)
-    ours = []
-    for target, backend in OURS:
-        for precision in precisions:
-            path = place / f"ours-{precision}{SUFFIXES[target]}"
-            command = ["elir_edge", "export", "-t", target, "--precision", precision, "-p", preset, "-w", weights]
-            label = f"elir-edge {target} {precision} in {backend}"
-            error = _made(path, [*command, "-o", str(path)], label, shown)
-            if error:
-                failures.append(Row(label, 0.0, str(path), backend, precision=precision, error=error))
-            else:
-                ours.append((load_artifact(path), backend, label))
+    ours, failures = _export_ours(place, preset, weights, precisions, shown)
     manifest = ours[0][0].manifest
     contestants = [torch_contestant(manifest, form, [weights], threads) for form in FORMS]
     contestants += [_ours(artifact, backend, label, threads) for artifact, backend, label in ours]
     for name in only or PEERS:
         peer, path = PEERS[name], place / PEERS[name].file
-        error = _made(path, ["benchmarks.conversions", name, preset, weights, str(place)], peer.label, shown)
+        error = _convert(path, ["benchmarks.conversions", name, preset, weights, str(place)], peer.label, shown)
         contestant = _peer(peer, path, manifest.graph["gflop"], manifest.size, threads)
         if error:
             failures.append(Row(**{**vars(contestant.row), "error": error}))
@@ -92,8 +82,27 @@ def main(
     _write(out, f"peers_{preset}", make_results([section], plan, peaks), gallery)
 
 
-def _made(path: Path, module: list[str], label: str, shown: Shown) -> str | None:
-    """Run a conversion in a process of its own unless its file is there; the reason where it fails."""
+def _export_ours(
+    place: Path, preset: str, weights: str, precisions: tuple[str, ...], shown: Shown
+) -> tuple[list[tuple[Artifact, str, str]], list[Row]]:
+    """(artifact, backend, label) of our exports, and a row for each that failed."""
+    ours: list[tuple[Artifact, str, str]] = []
+    failures: list[Row] = []
+    for target, backend in OURS:
+        for precision in precisions:
+            path = place / f"ours-{precision}{SUFFIXES[target]}"
+            command = ["elir_edge", "export", "-t", target, "--precision", precision, "-p", preset, "-w", weights]
+            label = f"elir-edge {target} {precision} in {backend}"
+            error = _convert(path, [*command, "-o", str(path)], label, shown)
+            if error:
+                failures.append(Row(label, 0.0, str(path), backend, precision=precision, error=error))
+            else:
+                ours.append((load_artifact(path), backend, label))
+    return ours, failures
+
+
+def _convert(path: Path, module: list[str], label: str, shown: Shown) -> str | None:
+    """Run a conversion in a process of its own unless its file exists; returns why it failed, or None."""
     if path.is_file():
         return None
     with shown.stage(f"converting: {label}"):

@@ -1,6 +1,6 @@
-"""What the ecosystem's quantizers make of our fp32 artifacts, all at their defaults, each with its own calibration.
+"""Stock quantizers on our fp32 artifacts, with their defaults and their own calibration.
 
-Inputs and outputs stay float. Each gets the calibration pictures that ours are calibrated on.
+Inputs and outputs stay float. The calibration pictures are those of our artifacts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def onnxruntime_static(source: Path, feeds: Feeds, out: Path) -> None:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._left, None)
 
-    quantize_static(_digestible(source, feeds[0]), out, Reader())
+    quantize_static(_with_types(source, feeds[0]), out, Reader())
 
 
 def nncf_on_onnx(source: Path, feeds: Feeds, out: Path) -> None:
@@ -58,15 +58,16 @@ def nncf_on_onnx(source: Path, feeds: Feeds, out: Path) -> None:
     import nncf
     import onnx
 
-    model = _digestible(source, feeds[0])
+    model = _with_types(source, feeds[0])
     onnx.save_model(nncf.quantize(model, nncf.Dataset([dict(feed) for feed in feeds])), out)
 
 
-def _digestible(source: Path, sample: Mapping[str, np.ndarray]) -> Any:
-    """Weights that steps share copied, and every tensor's type and shape stated: both quantizers fail otherwise."""
+def _with_types(source: Path, sample: Mapping[str, np.ndarray]) -> Any:
+    """The model without shared weights and with all types and shapes stated: both quantizers need that."""
     import onnx
 
-    from elir_edge.formats.onnx.graph import open_model, own_tensors, with_outputs
+    from elir_edge.formats.onnx.graph import own_tensors, with_outputs
+    from elir_edge.formats.onnx.session import open_model
 
     model = onnx.load_model(source)
     own_tensors(model)

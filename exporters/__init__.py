@@ -1,3 +1,3 @@
-"""One file per target format. Each holds ``TARGET`` and imports its heavy library inside its functions."""
+"""One file per target format. Each has ``TARGET`` and imports its converter inside its functions."""
 
 ELIR_EDGE = True

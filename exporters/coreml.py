@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
 
 PRECISIONS = {"fp32": "FLOAT32", "fp16": "FLOAT16"}
-NOTES = ("com.github.apple.coremltools.conversion_date",)  # would make each export another one
+NOTES = ("com.github.apple.coremltools.conversion_date",)  # differs between two exports
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.mlpackage``. With io uint8 image and result are pictures (CVPixelBuffer), else arrays."""
+    """Write ``stem.mlpackage``. Input and output are pictures (CVPixelBuffer) for io uint8, else arrays."""
     try:
         with captured_output():
             import coremltools
@@ -54,7 +54,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into the model's user-defined metadata, which Xcode shows."""
+    """Write the manifest into the user-defined metadata, which Xcode shows."""
     spec = read_spec(path)
     spec.description.metadata.userDefined[MANIFEST_KEY] = text
     write_spec(path, spec)
@@ -68,14 +68,14 @@ def _trace(graph: StaticRestorer) -> Any:
     module: nn.Module = StagedRestorer(graph).eval()
     arguments = graph.example_inputs()
     if graph.form.io == "uint8":
-        module = _pictures(module)
+        module = _with_picture_ends(module)
         arguments = (arguments[0].permute(0, 3, 1, 2).float().contiguous(), *arguments[1:])
     with torch.no_grad():
         return torch.export.export(module, arguments).run_decompositions({})
 
 
-def _pictures(inner: nn.Module) -> nn.Module:
-    """Core ML hands pictures to a program as float N, C, H, W with the values of bytes, and takes them back so."""
+def _with_picture_ends(inner: nn.Module) -> nn.Module:
+    """Core ML converts pictures to and from float N x 3 x H x W with the values of bytes."""
     from torch import nn
 
     class Pictures(nn.Module):

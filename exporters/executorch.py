@@ -27,10 +27,10 @@ ALIGNMENT = 16
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.pte``. ``forward`` gives the restored image; ``stages`` what it passes through, then the image.
+    """Write ``stem.pte``. The method ``forward`` returns the restored image, ``stages`` all stages and the image.
 
-    What is inside a delegate cannot be looked at from outside, so the delegate gives the latents too, and the two
-    methods differ only in which of its results they hand on.
+    Tensors inside a delegate cannot be read from outside: the delegate returns the stages in both methods, and
+    ``forward`` passes only the image on.
     """
     with conversion.progress.stage("converting to ExecuTorch"), captured_output():
         program, facts = _lower(graph, conversion)
@@ -41,10 +41,10 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into the program's named data, where the C++ runtime finds it too."""
+    """Write the manifest into the program's named data, which the C++ runtime can read."""
     from executorch.exir._serialize._named_data_store import NamedDataStore
 
-    with _rewritten(path) as file:
+    with _edit_program(path) as file:
         store = NamedDataStore()
         if file.named_data is not None:
             for name, entry in file.named_data.pte_data.items():
@@ -74,22 +74,23 @@ def _lower(graph: StaticRestorer, conversion: Conversion) -> tuple[bytes, dict[s
 
 
 def _upsample_by_convolution(graph: StaticRestorer) -> None:
-    """XNNPACK has no nearest neighbours; a transposed convolution with ones gives the same numbers, channel by channel.
+    """Replace nearest-neighbour upsampling by depthwise transposed convolutions with weights 1, in place.
 
-    With it the whole graph is one delegate, and a runtime needs no kernels besides XNNPACK's.
+    XNNPACK has no nearest-neighbour resize. Without it the whole graph is one delegate, and a device needs XNNPACK's
+    kernels only. Guarantees the same function.
     """
     import torch
     from torch import nn
 
-    for name, channels in _upsampled(graph).items():
+    for name, channels in _upsampling_channels(graph).items():
         factor = int(cast(float, cast(nn.Upsample, graph.get_submodule(name)).scale_factor))
         copier = nn.ConvTranspose2d(channels, channels, factor, factor, groups=channels, bias=False)
         copier.weight = nn.Parameter(torch.ones_like(copier.weight), requires_grad=False)
         graph.set_submodule(name, copier)
 
 
-def _upsampled(graph: StaticRestorer) -> dict[str, int]:
-    """The channels that each upsampling sees, by its path in the graph."""
+def _upsampling_channels(graph: StaticRestorer) -> dict[str, int]:
+    """Number of channels of each upsampling by its path in the graph."""
     import torch
     from torch import nn
 
@@ -107,8 +108,8 @@ def _upsampled(graph: StaticRestorer) -> dict[str, int]:
 
 
 def _add_forward(path: Path) -> None:
-    """A second method that runs the same instructions and hands on the last result only."""
-    with _rewritten(path) as file:
+    """Add a method with the instructions of ``stages`` that returns the last result only."""
+    with _edit_program(path) as file:
         (stages,) = file.program.execution_plan
         forward = copy.deepcopy(stages)
         forward.name, forward.outputs = FORWARD, stages.outputs[-1:]
@@ -116,7 +117,8 @@ def _add_forward(path: Path) -> None:
 
 
 @contextmanager
-def _rewritten(path: Path) -> Iterator[Any]:
+def _edit_program(path: Path) -> Iterator[Any]:
+    """The program at ``path`` as an object; changes are written back at the end."""
     from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
 
     file = deserialize_pte_binary(path.read_bytes())
@@ -125,7 +127,7 @@ def _rewritten(path: Path) -> Iterator[Any]:
 
 
 def _tidy(program: ExportedProgram) -> ExportedProgram:
-    """Drop concatenations of one tensor, which XNNPACK leaves, and what tells of the code that was traced."""
+    """Remove concatenations of one tensor, which XNNPACK does not take, and references to the traced source code."""
     import torch
 
     for node in list(program.graph.nodes):
@@ -139,7 +141,7 @@ def _tidy(program: ExportedProgram) -> ExportedProgram:
 
 
 def _delegation(module: GraphModule) -> dict[str, Any]:
-    """How many ops XNNPACK runs, in how many parts, and which ops are left to ExecuTorch's own kernels."""
+    """Number of ops that XNNPACK runs, number of delegates, and the ops left to ExecuTorch's kernels."""
     parts = [part for node in module.graph.nodes if (part := _part(module, node)) is not None]
     left = Counter(_op_name(node) for node in _calls(module) if _part(module, node) is None)
     delegated = sum(1 for part in parts for node in _calls(part))
@@ -151,7 +153,7 @@ def _calls(module: GraphModule) -> Iterator[Node]:
 
 
 def _part(module: GraphModule, node: Node) -> GraphModule | None:
-    """The graph inside the delegate that ``node`` calls, or None where it calls something else."""
+    """The graph of the delegate that ``node`` calls; None where it calls no delegate."""
     if node.op != "call_function" or str(node.target) != DELEGATE_CALL:
         return None
     return getattr(module, str(node.args[0])).original_module.graph_module

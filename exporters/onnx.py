@@ -1,4 +1,4 @@
-"""ONNX, opset 21, one file: torch's dynamo exporter, simplified, checked."""
+"""ONNX, opset 21, one file, from torch's dynamo exporter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPSET = 21
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.onnx``. GroupNormalization stays one op; fp16 are half-precision weights, computed with in fp32."""
+    """Write ``stem.onnx``. GroupNormalization stays one op. fp16: half-precision weights, fp32 arithmetic."""
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -43,7 +43,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into the model's metadata_props."""
+    """Write the manifest into the model's metadata_props."""
     import onnx
 
     model = onnx.load_model(path, load_external_data=False)
@@ -72,17 +72,15 @@ def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) 
         from elir_edge.formats.onnx.graph import nodes_by_stage
         from elir_edge.quantize.ort_static import quantize_onnx
 
-        by_stage = nodes_by_stage(model, stages)
-        float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
+        float_ops = conversion.float_names(nodes_by_stage(model, stages))
+        latents = frozenset(stages) - {RESTORED}
         with captured_output():
-            return quantize_onnx(
-                model, conversion.calibration, conversion.progress, float_ops, frozenset(stages) - {RESTORED}
-            )
+            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, latents)
     return model
 
 
 def _tidy(model: ModelProto, stages: list[str]) -> None:
-    """Name the stages, keep one output, drop what tells of the machine that traced it."""
+    """Name the stages, keep the restored image as the only output, remove traces of this machine, all in place."""
     graph = model.graph
     outputs = [output.name for output in graph.output]
     _rename(model, dict(zip(outputs, stages, strict=True)))
@@ -100,7 +98,7 @@ def _tidy(model: ModelProto, stages: list[str]) -> None:
 
 
 def _rename(model: ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors: the given ones as stated, weights to the checkpoint's names."""
+    """Rename tensors in place: those in ``names`` as stated there, weights as in the checkpoint."""
     graph = model.graph
     for initializer in graph.initializer:
         names[initializer.name] = initializer.name.removeprefix("static.")

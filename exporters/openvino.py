@@ -1,4 +1,4 @@
-"""OpenVINO IR (.xml and .bin), straight from PyTorch."""
+"""OpenVINO IR (.xml and .bin), directly from PyTorch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     for result, name in zip(list(model.get_results()), graph.output_names(), strict=True):
         _name_stage(model, result, name)
     stages = graph.output_names()
-    _forget_names(model, {*(tensor.name for tensor in inputs), *stages})
+    _keep_names(model, {*(tensor.name for tensor in inputs), *stages})
     _rename_nodes(model)
     path = conversion.folder / f"{conversion.stem}.xml"
     _save(_at_precision(model, stages, conversion), path, half=conversion.precision == "fp16")
@@ -43,7 +43,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into the IR's rt_info."""
+    """Write the manifest into the rt_info of the IR."""
     import openvino
 
     model = openvino.Core().read_model(path)
@@ -56,7 +56,7 @@ def embed(path: Path, text: str) -> None:
 
 
 def _from_program(program: ExportedProgram) -> Any:
-    """Through the frontend itself: ``openvino.convert_model`` would also report the conversion to its vendor."""
+    """Convert with the frontend itself: ``openvino.convert_model`` also sends telemetry."""
     from openvino._offline_transformations import apply_moc_transformations
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
@@ -69,7 +69,7 @@ def _from_program(program: ExportedProgram) -> Any:
 
 
 def _name_stage(model: Any, result: Any, name: str) -> None:
-    """Name what feeds ``result``, and keep the result itself only where it is the restored image."""
+    """Name the tensor of ``result``; remove the result unless it is the restored image."""
     if name == RESTORED:
         result.output(0).get_tensor().set_names({name})
     else:
@@ -80,10 +80,10 @@ def _name_stage(model: Any, result: Any, name: str) -> None:
 def _at_precision(model: Any, stages: list[str], conversion: Conversion) -> Any:
     if conversion.precision not in INTEGER_PRECISIONS:
         return model
-    from elir_edge.quantize.nncf_ir import nodes_by_stage, quantize_ir
+    from elir_edge.formats.openvino import nodes_by_stage
+    from elir_edge.quantize.nncf_ir import quantize_ir
 
-    by_stage = nodes_by_stage(model, stages)
-    float_ops = frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages))
+    float_ops = conversion.float_names(nodes_by_stage(model, stages))
     latents = frozenset(stages) - {RESTORED}
     return quantize_ir(model, conversion.calibration, conversion.progress, float_ops, latents)
 
@@ -96,7 +96,7 @@ def _save(model: Any, path: Path, half: bool = False) -> None:
 
 
 def _compact(path: Path) -> None:
-    """Drop what a reader infers anyway: line breaks, types of inputs, and shapes other than the graph inputs'."""
+    """Remove from the XML what OpenVINO infers: white space, input types, and shapes except those of graph inputs."""
     tree = ElementTree.parse(path)
     for element in tree.iter():
         element.text, element.tail = (element.text or "").strip(), None
@@ -109,8 +109,8 @@ def _compact(path: Path) -> None:
     tree.write(path)
 
 
-def _forget_names(model: Any, keep: set[str]) -> None:
-    """Tensors lose the names that the converter made up; ``keep`` are those that mean something."""
+def _keep_names(model: Any, keep: set[str]) -> None:
+    """Remove all names of tensors except ``keep``: the converter's names."""
     for node in model.get_ops():
         for port in node.outputs():
             tensor = port.get_tensor()
@@ -118,7 +118,7 @@ def _forget_names(model: Any, keep: set[str]) -> None:
 
 
 def _rename_nodes(model: Any) -> None:
-    """Short names in the order of execution: the converter's count differs between runs."""
+    """Give nodes short names in the order of execution; the converter's numbers differ between runs."""
     model.set_friendly_name("elir")
     ordered = model.get_ordered_ops()
     for i, node in enumerate(ordered):

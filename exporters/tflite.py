@@ -11,14 +11,8 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.formats.tflite.flatmodel import (
-    pack_model,
-    read_file,
-    rename_tensors,
-    set_metadata,
-    set_outputs,
-    tensor_types,
-)
+from elir_edge.formats.tflite.edit import rename_tensors, set_metadata, set_outputs
+from elir_edge.formats.tflite.flatmodel import pack_model, read_file, read_model, tensor_types, tensors_by_stage
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
@@ -28,7 +22,7 @@ SIGNATURE = "restore"
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.tflite``, signature ``restore``. GroupNorm is in its transpose-free form."""
+    """Write ``stem.tflite`` with the signature ``restore``. GroupNorm is in its pointwise form."""
     path = conversion.folder / f"{conversion.stem}.tflite"
     with conversion.progress.stage("converting to TFLite"), captured_output():
         _export(graph, path)
@@ -43,12 +37,12 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def has_finer(facts: Mapping[str, Any]) -> bool:
-    """16 bits for the latent stream's sums, where they have 8: a third of the loss, a quarter more time for nano."""
+    """Whether the sums of the latent stream have 8 bits; with 16, nano loses a third less and takes 24 % more time."""
     return facts.get("latent_sum_bits") == 8
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into a metadata buffer."""
+    """Write the manifest into a metadata buffer."""
     model = read_file(path)
     set_metadata(model, MANIFEST_KEY, text)
     path.write_bytes(pack_model(model))
@@ -67,16 +61,15 @@ def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) ->
 
 def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
     from elir_edge.lowering.lower import measure
-    from elir_edge.quantize.litert_static import quantize_tflite, tensors_by_stage
+    from elir_edge.quantize.litert_static import quantize_tflite
 
     stages = graph.output_names()
-    by_stage = tensors_by_stage(data, stages) if conversion.float_stages else {}
     return quantize_tflite(
         data,
         conversion.calibration,
         stages,
         conversion.progress,
-        frozenset().union(*(by_stage.get(stage, ()) for stage in conversion.float_stages)),
+        conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
     )
 

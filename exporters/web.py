@@ -1,4 +1,4 @@
-"""A web page: a static folder that runs the ONNX graph in a browser with onnxruntime-web, which it brings along."""
+"""A web page: a static folder with the ONNX graph and onnxruntime-web, which runs it in a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-thre
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write the folder ``stem.web``: the page, the runtime, and the graph as the onnx target converts it."""
+    """Write the folder ``stem.web``: the page, the runtime, and the graph from the onnx target."""
     package = find_runtime()
     folder = conversion.folder / f"{conversion.stem}.web"
     folder.mkdir()
@@ -41,15 +41,15 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 
 def embed(path: Path, text: str) -> None:
-    """Put the manifest into the graph, and beside it where the page reads it."""
+    """Write the manifest into the graph, and beside it for the page."""
     get_target("onnx").embed(path / MODEL, text)
     (path / MANIFEST).write_text(text)
 
 
 def find_runtime() -> Path:
-    """The npm package's folder: where ``ELIR_EDGE_ONNXRUNTIME_WEB`` says, else in the tool's cache, else from here up.
+    """Folder of the npm package: ``ELIR_EDGE_ONNXRUNTIME_WEB`` if set, else in the cache, this folder or its parents.
 
-    Raises UnavailableError, with the npm command, where it is in none of these.
+    Raises UnavailableError, with the npm command, where it is not found.
     """
     cache = cache_folder("npm")
     given = os.environ.get(PLACE)

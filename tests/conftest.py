@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
+from elir_edge.artifacts.artifact import Artifact
 from elir_edge.errors import UnavailableError
-from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.elir.spec import ElirSpec
 from exporters.web import PLACE, find_runtime
+from tests.tiny import QUICK, SPEC
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
 
@@ -24,15 +28,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "work")
 @pytest.fixture(scope="session")
 def tiny_spec() -> ElirSpec:
     """The smallest model that has every part."""
-    return ElirSpec(
-        name="tiny",
-        size=64,
-        steps=2,
-        autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=2, blocks=1),
-        estimator=EstimatorSpec(hidden=8, blocks=1),
-        field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
-        weights="random:0",
-    )
+    return SPEC
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +37,21 @@ def tiny_restorer(tiny_spec):
     from elir_edge.families.weights import load_restorer
 
     return load_restorer(tiny_spec)
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tiny_restorer, tmp_path_factory) -> Callable[..., Artifact]:
+    """Exports of the tiny model, each (target, precision, io, noise) once; tests leave the files as they are."""
+    from elir_edge import export
+    from elir_edge.pipeline.target import INTEGER_PRECISIONS
+
+    @functools.cache
+    def make(target: str, precision: str = "fp32", io: str | None = None, noise: str = "baked:3") -> Artifact:
+        quantization = QUICK if precision in INTEGER_PRECISIONS else None
+        out = tmp_path_factory.mktemp(f"{target}-{precision}")
+        return export(tiny_restorer, target, precision, noise=noise, io=io, out=out, quantization=quantization)
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)

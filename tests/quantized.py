@@ -1,10 +1,13 @@
-"""What the tests of quantized graphs share."""
+"""Helpers of tests of quantized graphs."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 
 from elir_edge.core.progress import Silent
 from elir_edge.families.restorer import Restorer
@@ -25,14 +28,14 @@ def noisy_feeds(size: int, io: str = "float", first: int = 0) -> tuple[dict[str,
     return tuple(feeds)
 
 
-def lowered(restorer: Restorer, target: str, io: str = "float") -> StaticRestorer:
-    """The graph that ``target`` converts."""
+def lower_for(restorer: Restorer, target: str, io: str = "float") -> StaticRestorer:
+    """The graph that ``target`` converts, with the noise of the fixture ``tiny_artifact``."""
     chosen = get_target(target)
-    return lower(restorer, io=io, layout=chosen.layouts[io], norm=chosen.norm)
+    return lower(restorer, noise="baked:3", io=io, layout=chosen.layouts[io], norm=chosen.norm)
 
 
-def converted(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:
-    """The file to open, written by the target itself."""
+def convert(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:
+    """The file to open, written by the target's ``convert``."""
     chosen = get_target(target)
     folder.mkdir(exist_ok=True)
     chosen.convert(graph, Conversion(folder, precision, precision, Silent(), **more))
@@ -42,3 +45,15 @@ def converted(graph: StaticRestorer, target: str, folder: Path, precision: str, 
 def psnr_db(actual: np.ndarray, expected: np.ndarray) -> float:
     """PSNR of values 0..1."""
     return float(-10 * np.log10(np.mean(np.square(actual.clip(0, 1).astype(np.float64) - expected))))
+
+
+def float_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions that ONNX Runtime computes in floating point, in the graph that its optimizer makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        optimized = onnx.load_model(options.optimized_model_filepath)
+    kinds = ("Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
+    return [node.name for node in optimized.graph.node if node.op_type in kinds]

@@ -1,10 +1,12 @@
-"""A model small enough to export in seconds, for tests of artifacts, and which targets this machine can write."""
+"""A model small enough to export in seconds, how tests quantize it, and which targets this machine can write."""
 
 from __future__ import annotations
 
 from elir_edge.errors import UnavailableError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.pipeline.target import Target
+from elir_edge.quantize.calibration import CalibrationRequest
+from elir_edge.quantize.plan import Quantization
 from exporters.web import find_runtime
 
 SPEC = ElirSpec(
@@ -15,8 +17,11 @@ SPEC = ElirSpec(
     autoencoder=AutoencoderSpec(latent_channels=4, width=16, levels=2, blocks=1),
     estimator=EstimatorSpec(hidden=8, blocks=1),
     field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
-    weights="random:7",
+    weights="random:0",
 )
+
+# Stand-in weights have no quality to lose: few pictures, and no gate.
+QUICK = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 
 
 def why_no_export(target: Target) -> str | None:

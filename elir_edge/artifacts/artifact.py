@@ -1,4 +1,4 @@
-"""An artifact: the files, or the folder, that a runtime loads, and the manifest beside. Imports no torch."""
+"""Artifacts: the files or the folder that a runtime loads, and the manifest beside them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from elir_edge.families.spec import ModelSpec
 MANIFEST_SCHEMA = 1
 NAMED_WEIGHTS = ("random", "packaged", "published")
 MANIFEST_KEY = "elir_edge"
-RUN_ANYWHERE = ("micro",)  # compilers whose results are as runnable as what they were made from
+RUN_ANYWHERE = ("micro",)  # compilers whose output the usual runtimes still load
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 NUMBER = (int, float)
 FACTS: dict[str, Any] = {
@@ -31,7 +31,7 @@ FACTS: dict[str, Any] = {
     "versions": dict,
     "files": dict,
 }
-NOT_COMPARED = "not_compared"  # instead of the figures, why there are none
+NOT_COMPARED = "not_compared"  # key of the reason, where parity has no figures
 PARITY_FACTS = {
     "against": str,
     "backend": str,
@@ -53,15 +53,18 @@ GOLDEN_FACTS = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a receiver of an artifact needs to know about it. Holds no time, path or user name.
+    """Description of an artifact for its users. Has no time, path or user name.
 
-    ``weights`` names the source and its sha256; ``noise`` is the noise contract; ``stages`` are the latents kept
-    findable inside the graph, in the order in which they are computed; ``parity`` is what was measured against PyTorch;
-    ``quantization`` says what an integer artifact was calibrated on and whether it is below its gate (``degraded``);
-    for ``mixed`` also how it was found, with latencies in the manifest beside the artifact only;
-    ``golden`` names the self-test beside the artifact, its sha256 and its tolerance; ``compiled`` says, where an
-    NPU's compiler made the file, for which device, from what, and with which figures; ``request`` identifies what was
-    asked for; ``files`` maps file names to sha256, in the manifest beside the artifact only.
+    Args:
+        weights: source of the weights and its sha256. noise: where the graph takes its noise from.
+        stages: the stages that can be found in the graph by name, in the order of execution.
+        parity: figures of the comparison with PyTorch.
+        quantization: calibration of an integer artifact, whether it misses its gate (``degraded``), and for ``mixed``
+            the search; its latencies are in the manifest beside the artifact only.
+        golden: the self-test file beside the artifact, its sha256 and tolerance.
+        compiled: for the output of an NPU compiler: device, source and figures.
+        request: sha256 of everything that decides the artifact.
+        files: sha256 by file name, in the manifest beside the artifact only.
     """
 
     target: str
@@ -87,12 +90,12 @@ class Manifest:
     schema: int = MANIFEST_SCHEMA
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, the same text for the same manifest."""
+        """JSON with sorted keys: equal manifests give equal text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1, ensure_ascii=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Manifest:
-        """Parse a manifest. Raises DataError, naming ``where``, for text that is none."""
+        """Parse a manifest. Raises DataError, with ``where`` in its text, for any other text."""
         try:
             data = json.loads(text)
             if data.get("schema") != MANIFEST_SCHEMA:
@@ -112,25 +115,25 @@ class Manifest:
             raise DataError(f"{where}: not an elir-edge manifest ({error})") from error
 
     def model_spec(self) -> ModelSpec:
-        """The model's specification. Raises ConfigError where it describes none."""
+        """The model's specification. Raises ConfigError where it is invalid."""
         return ModelSpec.from_dict(self.spec, "manifest.spec")
 
     @property
     def names_its_weights(self) -> bool:
-        """Whether the weights can be had by the name stated, as those that come with the package or are published."""
+        """Whether ``load_restorer`` can load the weights by their name: random, packaged or published ones."""
         return self.weights["kind"] in NAMED_WEIGHTS and ":" in str(self.weights["name"])
 
     @property
     def trained(self) -> bool:
-        """False for stand-in weights, with which pictures mean nothing."""
+        """False for random stand-in weights."""
         return bool(self.weights.get("trained"))
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """``path`` is what to open: a file (the .xml of an OpenVINO pair), or a folder where the format is one.
+    """``path`` is what a session opens: a file (the .xml of an OpenVINO pair) or, for some formats, a folder.
 
-    ``fresh`` is False where it was there already.
+    ``fresh`` is False where it existed before the export.
     """
 
     path: Path
@@ -139,24 +142,24 @@ class Artifact:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files that a runtime needs."""
+        """Size in bytes of all files that a runtime needs."""
         alone = [self.path, self.path.with_suffix(".bin")] if self.path.suffix == ".xml" else [self.path]
         paths = [self.path.parent / name for name in self.manifest.files] or alone
         return sum(file.stat().st_size for path in paths for file in files_of(path))
 
 
 def require_runnable(artifact: Artifact) -> None:
-    """Raise UsageError for what an NPU's compiler made, which no runtime here can load; name what it was made from."""
+    """Raise UsageError, with the source artifact, for the output of an NPU compiler: no runtime here can load it."""
     compiled = artifact.manifest.compiled
     if compiled is not None and compiled["compiler"] not in RUN_ANYWHERE:
         raise UsageError(
-            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can be",
-            hint=f"take {compiled['made_from']['name']}, which it was made from",
+            f"{artifact.path}: is compiled for {compiled['device']}, which no runtime here can run",
+            hint=f"use {compiled['made_from']['name']}, from which it was compiled",
         )
 
 
 def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
-    """Raise KeyError or TypeError unless ``data`` holds what everybody relies on."""
+    """Raise KeyError or TypeError unless ``data`` has the keys of ``facts`` with values of those types."""
     for key, kind in facts.items():
         value = data[key]
         if isinstance(kind, dict) and isinstance(value, dict):
@@ -170,17 +173,17 @@ def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
 
 
 def sidecar(path: Path) -> Path:
-    """Where the manifest beside an artifact lies."""
+    """Path of the manifest beside the artifact at ``path``."""
     return path.with_name(path.name + ".json")
 
 
 def is_there(path: Path) -> bool:
-    """Whether an artifact may be at ``path``: a file, or a folder with a suffix, as some formats are."""
+    """Whether ``path`` is a file, or a folder with a suffix, as artifacts of some formats are."""
     return path.is_file() or (path.is_dir() and path.suffix != "")
 
 
 def load_artifact(path: str | Path) -> Artifact:
-    """The artifact at ``path``, its files' hashes checked against the manifest beside it.
+    """The artifact at ``path``, after a check of its files' sha256 against the manifest beside it.
 
     Raises MissingInputError where the artifact or its manifest is missing, DataError where they disagree.
     """
@@ -198,7 +201,7 @@ def load_artifact(path: str | Path) -> Artifact:
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
-    """Raise DataError unless every file is there, beside ``path``, with the hash that the manifest states."""
+    """Raise DataError unless every file of ``manifest`` is beside ``path`` and has the stated sha256."""
     if path.name not in manifest.files:
         raise DataError(f"{path}: the manifest beside it is that of {', '.join(manifest.files) or 'no file'}")
     for name, digest in manifest.files.items():

@@ -1,4 +1,4 @@
-"""The self-test that travels with an artifact: one picture, the noise, and what came out. Imports no torch."""
+"""The golden file, an artifact's self-test: one picture, the noise, and the expected output. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FINE_LEVELS = 65535
 
 @dataclass(frozen=True)
 class Golden:
-    """``pixels`` went in (uint8 H x W x 3, RGB), with ``noise`` where the graph takes it; ``restored`` came out.
+    """Input ``pixels`` (uint8 H x W x 3, RGB), input ``noise`` or None, and the output ``restored``.
 
-    ``restored`` is H x W x 3, uint8 for graphs that speak bytes, else float32 0..1 to 1/65535.
+    ``restored`` is H x W x 3: uint8, or float32 in [0, 1] rounded to multiples of 1/65535.
     """
 
     pixels: np.ndarray
@@ -34,15 +34,15 @@ class Golden:
 
 
 def golden_path(path: Path) -> Path:
-    """Where the golden file of the artifact at ``path`` lies: beside it."""
+    """Path of the golden file beside the artifact at ``path``."""
     return path.with_name(path.name + ".golden.zip")
 
 
 def load_golden(artifact: Artifact) -> Golden:
-    """The golden input, noise and output of an artifact, held against the hash in its manifest.
+    """The golden file of ``artifact``, after a check of its sha256.
 
-    Raises MissingInputError where the artifact has none or it is not beside it, DataError where it was changed,
-    UsageError for what an NPU's compiler made.
+    Raises MissingInputError where there is none, DataError where it was changed, UsageError for the output of an NPU
+    compiler.
     """
     require_runnable(artifact)
     facts = artifact.manifest.golden
@@ -66,7 +66,7 @@ def load_golden(artifact: Artifact) -> Golden:
 
 
 def has_golden(artifact: Artifact) -> bool:
-    """Whether the artifact's golden file is beside it, unchanged."""
+    """Whether ``load_golden`` would succeed."""
     try:
         load_golden(artifact)
     except (MissingInputError, DataError, UsageError):
@@ -75,7 +75,7 @@ def has_golden(artifact: Artifact) -> bool:
 
 
 def pack_golden(golden: Golden) -> bytes:
-    """A zip of PNGs anybody can look at; floats are kept to 16 bits, the lower 8 as a picture of their own."""
+    """Bytes of the golden file: a zip of PNGs. Floats have 16 bits, whose lower 8 are a PNG of their own."""
     restored = golden.restored
     if restored.dtype == np.uint8:
         pictures = {RESTORED_FILE: restored}
@@ -93,7 +93,7 @@ def pack_golden(golden: Golden) -> bytes:
 
 
 def read_golden(path: Path, manifest: Manifest) -> Golden:
-    """The content of a golden file. Raises DataError for a damaged one."""
+    """Read the golden file at ``path``. Raises DataError where it is damaged."""
     noise = next((tensor for tensor in manifest.inputs if tensor.name == NOISE), None)
     try:
         with zipfile.ZipFile(path) as file:

@@ -1,4 +1,4 @@
-"""What goes into a static graph and what comes out: names, shapes, types, value ranges. Imports no torch."""
+"""Inputs and outputs of a static graph: names, shapes, types, value ranges. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAYOUTS = ("NCHW", "NHWC")
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output: ``shape`` in the order of ``layout``, ``dtype`` as NumPy names it, ``values`` in words."""
+    """An input or output: ``shape`` in the order of ``layout``, NumPy's name of ``dtype``, ``values`` in words."""
 
     name: str
     shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A latent kept findable inside a graph, by ``name``: its values are ``gain`` times the reference model's."""
+    """A stage inside a graph, found by ``name``; its values are ``gain`` times those of the reference model."""
 
     name: str
     shape: tuple[int, ...]
@@ -49,9 +49,10 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class GraphForm:
-    """The form of a static graph: image size in pixels, noise contract, ``io`` float or uint8.
+    """Form of a static graph: image size in pixels, source of the noise, ``io`` float or uint8.
 
-    ``layout`` is the images', ``latent_layout`` that of the noise and of the stages inside.
+    ``layout`` is that of the images, ``latent_layout`` that of the noise and the stages. Raises UsageError for an
+    unknown ``io`` or layout.
     """
 
     height: int
@@ -69,7 +70,7 @@ class GraphForm:
                 raise UsageError(f"layout '{layout}' is not one of {', '.join(LAYOUTS)}")
 
     def inputs(self, spec: ModelSpec) -> list[TensorSpec]:
-        """The image, and the noise where the caller supplies it."""
+        """The image, and the noise if it is an input."""
         tensors = [self._image(IMAGE)]
         if self.noise.mode == "input" and spec.takes_noise:
             tensors.append(TensorSpec(NOISE, self.stage_shape(spec), "float32", self.latent_layout, "standard normal"))
@@ -80,27 +81,27 @@ class GraphForm:
         return [self._image(RESTORED)]
 
     def stage_shape(self, spec: ModelSpec, space: Space = Space.LATENT) -> tuple[int, ...]:
-        """Shape of the noise and of stages in ``space``, in the order of ``latent_layout``."""
+        """Shape of the noise and of stages of kind ``space``, in the order of ``latent_layout``."""
         pixels = (1, 3, self.height, self.width)
         latent = spec.latent_shape(self.height, self.width)
-        return _ordered(pixels if space is Space.PIXELS else latent, self.latent_layout)
+        return _in_layout(pixels if space is Space.PIXELS else latent, self.latent_layout)
 
     def _image(self, name: str) -> TensorSpec:
-        shape = _ordered((1, 3, self.height, self.width), self.layout)
+        shape = _in_layout((1, 3, self.height, self.width), self.layout)
         if self.io == "uint8":
             return TensorSpec(name, shape, "uint8", self.layout, "RGB 0..255")
         return TensorSpec(name, shape, "float32", self.layout, "RGB 0..1")
 
 
-def _ordered(nchw: tuple[int, int, int, int], layout: str) -> tuple[int, ...]:
+def _in_layout(nchw: tuple[int, int, int, int], layout: str) -> tuple[int, ...]:
     n, c, h, w = nchw
     return (n, c, h, w) if layout == "NCHW" else (n, h, w, c)
 
 
 def parse_size(size: int | str | tuple[int, int] | None, spec: ModelSpec) -> tuple[int, int]:
-    """256, "256", "256x384" (height x width), (256, 384) or None for the spec's own -> (height, width).
+    """(height, width) for 256, "256", "256x384" (height x width), (256, 384), or None: the spec's own size.
 
-    Raises UsageError for anything else and ConfigError for sizes that the network cannot take.
+    Raises UsageError for any other text, ConfigError for a size that the network cannot take.
     """
     if isinstance(size, str):
         parts = size.lower().split("x")

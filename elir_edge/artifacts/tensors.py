@@ -1,4 +1,4 @@
-"""Pictures and noise in the layout and type that a graph's tensors have."""
+"""Pictures and noise <-> tensors in the layout and type of a graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Feeds = dict[str, np.ndarray]
 
 
 def graph_size(image: TensorSpec) -> tuple[int, int]:
-    """Height and width in pixels of an image tensor."""
+    """(height, width) in pixels of an image tensor."""
     height, width = image.shape[2:] if image.layout == "NCHW" else image.shape[1:3]
     return height, width
 
 
 def to_graph(pixels: np.ndarray, image: TensorSpec) -> np.ndarray:
-    """H x W x 3, uint8 or float of 0..255 -> the graph's image."""
+    """Picture H x W x 3, uint8 or float, 0..255 -> the image tensor of a graph, batch axis included."""
     pixels = pixels.astype(np.float32, copy=False)
     values = pixels[None] if image.layout == "NHWC" else pixels.transpose(2, 0, 1)[None]
     if image.dtype == "uint8":
@@ -27,19 +27,19 @@ def to_graph(pixels: np.ndarray, image: TensorSpec) -> np.ndarray:
 
 
 def picture_of(restored: np.ndarray, tensor: TensorSpec) -> np.ndarray:
-    """The graph's image -> H x W x 3 of the same type and value range."""
+    """Image tensor of a graph -> H x W x 3 of the same type and value range."""
     return restored[0] if tensor.layout == "NHWC" else restored[0].transpose(1, 2, 0)
 
 
 def from_graph(restored: np.ndarray, tensor: TensorSpec) -> np.ndarray:
-    """The graph's image -> float32 H x W x 3, 0..255. Raises DataError for NaN and infinity."""
+    """Image tensor of a graph -> float32 H x W x 3 in 0..255. Raises DataError for NaN and infinity."""
     if not np.isfinite(restored).all():
         raise DataError("the artifact gave NaN or infinite values for this picture")
     return picture_of(restored, tensor).astype(np.float32) * np.float32(1 if tensor.dtype == "uint8" else 255)
 
 
 def noise_for(tensor: TensorSpec, seed: int) -> np.ndarray:
-    """Standard normal noise of a tensor's shape, drawn in N, C, H, W order whatever its layout."""
+    """Standard normal noise for ``tensor``. Values are drawn in N, C, H, W order: the same for every layout."""
     if tensor.layout == "NCHW":
         return draw_noise(seed, tensor.shape)
     n, h, w, c = tensor.shape
@@ -47,9 +47,9 @@ def noise_for(tensor: TensorSpec, seed: int) -> np.ndarray:
 
 
 def feeds_of(inputs: list[TensorSpec], pixels: np.ndarray, seed: int = 0, noise: np.ndarray | None = None) -> Feeds:
-    """All inputs of a graph for a picture of its size, H x W x 3, uint8 or float of 0..255.
+    """All inputs of a graph by name, for a picture H x W x 3 of its size, uint8 or float, 0..255.
 
-    ``noise`` is in the graph's own layout; None draws it from ``seed`` where the graph takes any.
+    ``noise`` is in the graph's layout; None draws it from ``seed``. Graphs without a noise input ignore both.
     """
     drawn = {t.name: noise_for(t, seed) if noise is None else noise for t in inputs if t.name == NOISE}
     return {t.name: drawn[t.name] if t.name in drawn else to_graph(pixels, t) for t in inputs}

@@ -51,7 +51,7 @@ def judge(
     The gate is that of ``validate``; what is lost against the originals counts where the weights are ``trained``.
     """
     from elir_edge.validation.gates import gate_for
-    from elir_edge.validation.validate import Truth, Validation
+    from elir_edge.validation.result import Truth, Validation
 
     io = "uint8" if restored.dtype == np.uint8 else "float"
     targets = to_bytes(expected) if io == "uint8" else expected

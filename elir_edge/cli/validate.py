@@ -10,7 +10,7 @@ import click
 from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, model_of, open_artifact, weights_option
 
 if TYPE_CHECKING:
-    from elir_edge.validation.validate import Validation
+    from elir_edge.validation.result import Validation
 
 
 @click.command("validate")
@@ -37,7 +37,9 @@ def command(
     opened = open_artifact(artifact, shown)
     require_runnable(opened)
     get_backend(TORCH).load()
-    from elir_edge.validation.validate import EXACT, check_same_weights, gather_judges, validate
+    from elir_edge.validation.gates import EXACT
+    from elir_edge.validation.trials import gather_judges
+    from elir_edge.validation.validate import check_same_weights, validate
 
     restorer = model_of(opened, weights, shown)
     check_same_weights(opened.manifest, restorer)

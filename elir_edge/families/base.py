@@ -1,8 +1,8 @@
-"""What a family of models is: its specification, its parts, and the ordered list of its stages. Imports no torch.
+"""Families of models: a specification, parts, and an ordered list of stages. Imports no torch.
 
-Everything that has to know a model's skeleton walks that list: the reference model, the static graph, the names of
-graph outputs, the drift by stage, the groups of mixed precision. A new family is one folder beside ``elir``, with a
-``Family`` in it, and one line in ``registry.py`` (or an entry point ``elir_edge.families`` of another package).
+All code that needs the structure of a model reads the list of stages: the reference model, the static graph, the names
+of graph outputs, the drift by stage, the groups of mixed precision. A new family is a folder beside ``elir`` with a
+``Family`` in it, and one line in ``registry.py`` or an entry point ``elir_edge.families`` of another package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BYTE_RANGE = 255.0
 
 
 class Space(StrEnum):
-    """What a stage's values are: pixels N x 3 x H x W in [0, 1], or a latent N x C x h x w."""
+    """Kind of a stage's values: pixels N x 3 x H x W in [0, 1], or a latent N x C x h x w."""
 
     PIXELS = "pixels"
     LATENT = "latent"
@@ -31,11 +31,11 @@ class Space(StrEnum):
 
 @dataclass
 class Walk:
-    """A restoration on its way: ``values`` holds the image and every stage so far, by name; all N x C x H x W.
+    """State of one restoration: ``values`` has the image and the stages computed so far, by name, all N x C x H x W.
 
-    ``model`` is the reference model or a static graph: both have the family's parts as attributes, except the field,
-    whose Euler steps ``model.euler_step(k, z)`` takes, and ``model.add_noise(z, noise)`` adds the flow's noise. Pixels
-    inside the model are times ``model.pixel_gain``.
+    ``model`` is the reference model or a static graph. Both have the family's parts as attributes, except the field:
+    ``model.euler_step(k, z)`` does a step with it. ``model.add_noise(z, noise)`` adds the noise of the flow. Pixels
+    inside the model are multiplied by ``model.pixel_gain``.
     """
 
     model: Any
@@ -48,13 +48,13 @@ class Stage:
     """One named value of a restoration.
 
     Args:
-        name: of the value, and of the graph's output: ``encoded``, ``state_1``.
-        part: what computes it, as people call it: ``encoder``, ``step 1``.
-        group: the group that mixed precision decides about as a whole; stages of a group follow each other.
-        module: the path of the submodule of a static graph that computes it; None where it has no weights.
-        compute: gives the value from those before it; None where it is the value before under another name. The last
-            stage, ``restored``, is computed before the clip to [0, 1].
-        space: what the values are.
+        name: of the value and of the graph's output: ``encoded``, ``state_1``.
+        part: the part that computes it, for people: ``encoder``, ``step 1``.
+        group: the group of mixed precision; all stages of a group have one precision and follow each other.
+        module: path of the submodule of a static graph that computes it; None where it has no weights.
+        compute: computes the value from the earlier ones; None where it equals the stage before. The value of the last
+            stage, ``restored``, is not yet clipped to [0, 1].
+        space: kind of the values.
     """
 
     name: str
@@ -69,54 +69,52 @@ Rewrite = Callable[[Any], None]
 
 
 class Family(ABC):
-    """A family of restoration models. Instances hold no state; what needs torch is imported inside the methods."""
+    """A family of restoration models. Instances have no state; torch is imported inside the methods."""
 
     name: str
-    package: str  # whose folders "presets" and "weights" hold the models that come with it
-    field: str | None = None  # the part that is walked in Euler steps; a static graph has one copy a step, "steps.0" ..
-    published: Mapping[str, str] = {}  # URLs of published checkpoints; "sr" is asked for as "<family>:sr"
+    package: str  # its folders "presets" and "weights" have the models that come with it
+    field: str | None = None  # the part that Euler steps integrate; a static graph has one copy per step, "steps.0" ..
+    published: Mapping[str, str] = {}  # URLs of published checkpoints by task; users write "<family>:sr"
 
     @property
     @abstractmethod
     def spec(self) -> type[ModelSpec]:
-        """The dataclass of its specifications."""
+        """The dataclass of the family's specifications."""
 
     @abstractmethod
     def parts(self, spec: Any, *, expanded: bool) -> dict[str, nn.Module | None]:
-        """The modules of a model, by the prefixes of its tensors' names, in their order; None for one it lacks.
+        """The modules of a model by name, in order; None for a part that this model lacks.
 
-        ``expanded`` builds the collapsible linear blocks of training in place of single convolutions.
+        The names are the prefixes of the tensors in its checkpoints. ``expanded`` builds the collapsible linear blocks
+        of training instead of single convolutions.
         """
 
     @abstractmethod
     def stages(self, spec: Any, noisy: bool = True) -> tuple[Stage, ...]:
-        """All stages in the order in which they are computed, ``restored`` last.
-
-        ``noisy`` False: no noise is added before the first step.
-        """
+        """All stages in the order of execution, ``restored`` last. ``noisy`` False: no noise before the first step."""
 
     @abstractmethod
     def rewrites(self) -> tuple[Rewrite, ...]:
-        """What makes a static graph cheaper, in order. Each changes the graph in place and keeps its function."""
+        """Rewrites that make a static graph cheaper, in order. Each changes it in place and keeps its function."""
 
     def canonical_names(self, tensors: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-        """Tensors of a checkpoint by the names of the model. Raises DataError for a naming that is not known."""
+        """Tensors of a checkpoint under the names of the model. Raises DataError for an unknown naming."""
         from elir_edge.families.checkpoint import only_tensors
 
         return only_tensors(tensors, where)
 
     def has_linear_blocks(self, names: Mapping[str, Any]) -> bool:
-        """Whether a checkpoint with these canonical names holds linear blocks that are not collapsed yet."""
+        """Whether a checkpoint with these canonical names has linear blocks that are not collapsed."""
         return False
 
 
 def output_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """The stages that differ as tensors."""
+    """The stages that are tensors of their own: those with a ``compute``."""
     return tuple(stage for stage in stages if stage.compute is not None)
 
 
 def walk(stages: tuple[Stage, ...], run: Walk) -> dict[str, Tensor]:
-    """Compute every stage in turn; gives ``run.values``, which then has all of them."""
+    """Compute every stage in order; returns ``run.values``, which then has all of them."""
     latest = run.values[IMAGE]
     for stage in stages:
         if stage.compute is not None:

@@ -1,4 +1,4 @@
-"""Reading checkpoint files, and copying tensors into a model. The kind of file is told by content."""
+"""Reading checkpoint files and copying tensors into a model. The content decides the kind of file, not the suffix."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Tensors = dict[str, Tensor]
 
 
 def read_checkpoint(path: Path, family: Family) -> Tensors:
-    """Tensors of a checkpoint file, a PyTorch file or safetensors, under the names of the family's models.
+    """Tensors of a PyTorch or safetensors file under the names of the family's models.
 
-    No code inside a file is ever run. Raises MissingInputError where there is no such file, DataError, saying why, for
-    anything that is no checkpoint.
+    No code in the file is run. Raises MissingInputError where there is no such file, DataError where it is not a
+    checkpoint.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such checkpoint file")
@@ -42,9 +42,9 @@ def read_checkpoint(path: Path, family: Family) -> Tensors:
 
 
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
-    """Copy ``tensors`` into ``module``.
+    """Copy ``tensors``, as float32, into ``module``.
 
-    Raises one DataError that names every missing, extra, misshapen and non-finite tensor.
+    Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape or not finite.
     """
     expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
     problems = [
@@ -78,7 +78,7 @@ def _listing(what: str, names: list[str]) -> str:
 
 
 def _not_finite(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
-    """Only tensors that fit are looked into: a few bytes can call themselves a tensor of any size."""
+    """Only tensors of the right shape are read: a few bytes in a file can declare a tensor of any size."""
     return [
         name
         for name, tensor in tensors.items()
@@ -115,7 +115,7 @@ def _check_zip(path: Path) -> None:
             f"{path}: a TorchScript program, not a checkpoint", hint="save model.state_dict() with torch.save instead"
         )
     if sum(entry.file_size for entry in entries) > MAX_EXPANSION * path.stat().st_size:
-        raise DataError(f"{path}: unpacks to more than {MAX_EXPANSION} times its size, which no checkpoint does")
+        raise DataError(f"{path}: unpacks to more than {MAX_EXPANSION} times its size, as no checkpoint does")
 
 
 def _load_pickled(path: Path) -> Mapping[str, Any]:
@@ -123,7 +123,7 @@ def _load_pickled(path: Path) -> Mapping[str, Any]:
         with (
             warnings.catch_warnings(action="ignore"),
             path.open("rb") as file,
-        ):  # given a path, torch.load goes by the ending
+        ):  # given a path, torch.load looks at the suffix
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
@@ -132,7 +132,7 @@ def _load_pickled(path: Path) -> Mapping[str, Any]:
                 f"{path}: refused, because it asks to run code ({reason.group(1)})",
                 hint="only plain tensors are read; save model.state_dict() with torch.save",
             ) from error
-        # torch's own words advise to load it again without care
+        # torch's own message advises to load it with weights_only=False
         raise DataError(
             f"{path}: damaged, or not a checkpoint",
             hint="only plain tensors are read; save model.state_dict() with torch.save",
@@ -161,7 +161,7 @@ def _load_safetensors(path: Path) -> Mapping[str, Any]:
 
 
 def _check_keys(path: Path) -> None:
-    """A name given twice is refused: the library would take the last one."""
+    """Raise DataError for a name given twice: the library would take the last one."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(SAFETENSORS_HEADER), "little")
         header = file.read(min(length, MAX_HEADER_BYTES))
@@ -180,7 +180,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
-    """``content`` as it is. Raises DataError where it holds nothing, or something else than plain tensors."""
+    """``content`` with names as str. Raises DataError where a value is not a plain tensor."""
     others = [str(key) for key, value in content.items() if not _is_plain(value)]
     if others:
         raise DataError(
@@ -191,7 +191,7 @@ def only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
 
 
 def _is_plain(value: Any) -> bool:
-    """A tensor whose numbers are there: not sparse, quantized or without data."""
+    """Whether ``value`` is a dense, real, unquantized tensor with data."""
     return (
         isinstance(value, Tensor)
         and value.layout is torch.strided

@@ -1,4 +1,4 @@
-"""The families of models by name: those of this package, then those that installed packages announce."""
+"""Families of models by name: those of this package, then those of entry points of installed packages."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ BUILTIN = {"elir": "elir_edge.families.elir.family"}
 
 
 def get_family(name: str) -> Family:
-    """The family called ``name``. Raises ConfigError, naming the nearest, where there is none."""
+    """The family called ``name``. Raises ConfigError, with the nearest name, where there is none."""
     if name in BUILTIN:
-        return _checked(importlib.import_module(BUILTIN[name]).FAMILY, BUILTIN[name])
+        return _as_family(importlib.import_module(BUILTIN[name]).FAMILY, BUILTIN[name])
     announced = entry_points(group=ENTRY_POINTS)
     for entry in announced:
         if entry.name == name:
-            return _checked(entry.load(), f"entry point {entry.value}")
+            return _as_family(entry.load(), f"entry point {entry.value}")
     known = family_names()
     raise ConfigError(f"there is no family of models '{name}'", hint=did_you_mean(name, known))
 
 
 def family_names() -> list[str]:
-    """The names of all families; none of them is imported."""
+    """Names of all families; none of them is imported."""
     return [*BUILTIN, *(entry.name for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BUILTIN)]
 
 
-def _checked(family: object, where: str) -> Family:
+def _as_family(family: object, where: str) -> Family:
     if not isinstance(family, Family):
         raise ElirEdgeError(f"{where}: is {type(family).__name__}, not a Family")
     return family

@@ -1,4 +1,4 @@
-"""The reference model in PyTorch, of any family, with the tensor names of the published checkpoints."""
+"""The reference model in PyTorch, of any family, with the tensor names of published checkpoints."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ STATE = "state_"
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Every named stage of one restoration, in ``values``, and by attribute: ``trajectory.encoded``.
+    """All stages of one restoration by name, in ``values`` and as attributes: ``trajectory.encoded``.
 
-    Latents are N x C x h x w, images N x 3 x H x W. ``decoded`` is before the clip, ``restored`` after it.
+    Latents are N x C x h x w, images N x 3 x H x W. ``decoded`` is the image before the clip to [0, 1], ``restored``
+    the one after it.
     """
 
     values: Mapping[str, Tensor]
@@ -35,12 +36,12 @@ class Trajectory:
 
     @property
     def states(self) -> tuple[Tensor, ...]:
-        """z_0 .. z_K."""
+        """z_0 .. z_K, each N x C x h x w."""
         return tuple(value for name, value in self.values.items() if name.startswith(STATE))
 
     @property
     def decoded(self) -> Tensor:
-        """What the last stage gives, not yet clipped."""
+        """The restored image before the clip to [0, 1]."""
         return self.values[RESTORED]
 
     @property
@@ -51,7 +52,7 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class WeightSource:
-    """Where weights came from: a ``name`` to show, the ``sha256`` of their source, whether they were ``trained``."""
+    """Source of weights: ``name`` to show, ``kind``, ``sha256`` of the source, ``trained`` or stand-ins."""
 
     name: str
     kind: str
@@ -60,14 +61,13 @@ class WeightSource:
 
 
 class Restorer(nn.Module):
-    """A degraded image in, a restored image out.
+    """Degraded image -> restored image, N x 3 x H x W in [0, 1].
 
-    The parts are attributes under the prefixes that the family gives them; ELIR's are ``enc``, ``mmse`` (estimator),
-    ``fmir`` (field), ``dec``. ``expanded`` builds the collapsible linear blocks of training in place of single
-    convolutions.
+    The family's parts are attributes; ELIR's are ``enc``, ``mmse`` (estimator), ``fmir`` (field) and ``dec``.
+    ``expanded`` builds the collapsible linear blocks of training instead of single convolutions.
     """
 
-    pixel_gain = 1.0  # of stages that are pixels; a static graph may carry 0..255
+    pixel_gain = 1.0  # a static graph may use 0..255 instead
 
     def __init__(self, spec: ModelSpec, *, expanded: bool = False) -> None:
         super().__init__()
@@ -82,29 +82,29 @@ class Restorer(nn.Module):
 
     @property
     def parts(self) -> dict[str, nn.Module | None]:
-        """The family's parts by name, None for one that this model lacks."""
+        """The family's parts by name; None for a part that this model lacks."""
         return dict(self._modules)
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         """Restore ``image``, N x 3 x H x W in [0, 1] -> the same shape, clipped to [0, 1].
 
-        ``noise`` is standard normal, N x C x h x w of the latent, scaled by sigma_s inside; None draws it from a fixed
-        seed. Raises UsageError for shapes the network cannot take.
+        ``noise`` is standard normal and has the latent's shape N x C x h x w; None draws it from seed 0. Raises
+        UsageError for an image or noise of the wrong shape, ConfigError for sides that are no allowed multiple.
         """
         return self.trajectory(image, noise).restored
 
     def trajectory(self, image: Tensor, noise: Tensor | None = None) -> Trajectory:
-        """As ``forward``, and every stage on the way."""
+        """All stages of ``forward``; same arguments and errors."""
         self._check(image)
         values = walk(self.spec.family.stages(self.spec, self.spec.takes_noise), Walk(self, {IMAGE: image}, noise))
         return Trajectory({name: value for name, value in values.items() if name != IMAGE})
 
     def euler_step(self, k: int, z: Tensor) -> Tensor:
-        """z_{k+1} from z_k."""
+        """z_{k+1} = z_k + field(z_k, k / K) / K."""
         return euler_step(getattr(self, self.spec.family.field or ""), z, k / self.spec.steps, self.spec.steps)
 
     def add_noise(self, z: Tensor, noise: Tensor | None) -> Tensor:
-        """``z + sigma_s * noise``; None draws it from a fixed seed. Raises UsageError for noise of another shape."""
+        """``z + sigma_s * noise``; None draws the noise from seed 0. Raises UsageError for noise of another shape."""
         if noise is None:
             noise = torch.from_numpy(draw_noise(DEFAULT_SEED, tuple(z.shape)))
         if noise.shape != z.shape:

@@ -1,4 +1,4 @@
-"""What a model is: frozen dataclasses, read from and written to YAML. Imports no torch."""
+"""Specifications of models: frozen dataclasses, read from and written to YAML. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 @dataclass(frozen=True)
 class ModelSpec(ABC):
-    """What every restoration model states; each family adds its parts.
+    """Fields that all families share; each family adds its parts.
 
-    ``steps`` is K, the number of Euler steps; ``sigma_s`` the standard deviation of the noise added before the first;
-    ``size`` the side in pixels of the square image that the model is exported at unless another is asked for;
-    ``weights`` where its weights come from by default.
+    ``steps``: K, the number of Euler steps. ``sigma_s``: standard deviation of the noise added before the first step.
+    ``size``: side in pixels of the square image of an export, unless it asks for another. ``weights``: default source
+    of the weights, as for ``load_restorer``. Raises ConfigError for values out of range.
     """
 
     name: str = "custom"
@@ -40,12 +40,12 @@ class ModelSpec(ABC):
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ConfigError(
-                f"name is '{self.name[:100]}', which cannot begin the name of a file",
+                f"name is '{self.name[:100]}', which is not a valid start of a file name",
                 hint="use up to 100 letters, digits, '_', '-', '+' and '.', not '.' or '-' first",
             )
         if not self.has_flow and self.steps != 0:
             raise ConfigError(
-                f"steps is {self.steps}, but the model has no field to walk", hint="set steps to 0, or give a field"
+                f"steps is {self.steps}, but the model has no field", hint="set steps to 0, or add a field"
             )
         if self.has_flow:
             within("steps", self.steps, 1, MAX_STEPS)
@@ -56,12 +56,12 @@ class ModelSpec(ABC):
     @property
     @abstractmethod
     def family_name(self) -> str:
-        """The family it belongs to."""
+        """Name of its family."""
 
     @property
     @abstractmethod
     def has_flow(self) -> bool:
-        """Whether there is a field to walk."""
+        """Whether the model has a field."""
 
     @property
     @abstractmethod
@@ -71,7 +71,7 @@ class ModelSpec(ABC):
     @property
     @abstractmethod
     def latent_stride(self) -> int:
-        """Image pixels per latent pixel along each side."""
+        """Image pixels per latent pixel along each axis."""
 
     @property
     @abstractmethod
@@ -85,11 +85,11 @@ class ModelSpec(ABC):
 
     @property
     def family(self) -> Family:
-        """The family it belongs to."""
+        """Its family."""
         return get_family(self.family_name)
 
     def check_size(self, height: int, width: int) -> None:
-        """Raise ConfigError unless the network can take ``height`` x ``width`` pixels."""
+        """Raise ConfigError unless ``height`` and ``width`` are allowed multiples of ``size_multiple``."""
         multiple = self.size_multiple
         for side, value in (("height", height), ("width", width)):
             if value % multiple or not multiple <= value <= MAX_SIDE:
@@ -99,11 +99,11 @@ class ModelSpec(ABC):
                 )
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Shape 1 x C x h x w of the latent (and of the noise) for an image of ``height`` x ``width``."""
+        """Shape 1 x C x h x w of the latent and of the noise for an image of ``height`` x ``width`` pixels."""
         return (1, self.latent_channels, height // self.latent_stride, width // self.latent_stride)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers; ``from_dict`` gives the equal spec back. The default family goes unsaid."""
+        """Plain dicts, lists and numbers, the inverse of ``from_dict``; the default family is left out."""
         named = {} if self.family_name == DEFAULT_FAMILY else {"family": self.family_name}
         plain: dict[str, Any] = to_plain(named | dataclasses.asdict(self))
         return plain
@@ -116,9 +116,9 @@ class ModelSpec(ABC):
 
     @staticmethod
     def from_dict(data: Any, where: str = "spec") -> ModelSpec:
-        """Build a spec of the family that ``data`` names, ``elir`` where it names none, from plain data.
+        """Build a spec of the family ``data["family"]`` (default ``elir``) from plain data.
 
-        Raises ConfigError naming the key that is unknown or of the wrong type.
+        Raises ConfigError, with ``where`` and the key, for an unknown key or a value of the wrong type.
         """
         try:
             family = get_family(data.get("family", DEFAULT_FAMILY)) if isinstance(data, dict) else None
@@ -138,14 +138,14 @@ class ModelSpec(ABC):
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that come with the families."""
+    """Names of all presets, sorted."""
     return sorted(_presets())
 
 
 def load_spec(spec: ModelSpec | str | Path) -> ModelSpec:
-    """A spec, the name of a preset, or the path of a YAML file -> the spec.
+    """The spec for a spec, the name of a preset, or the path of a YAML file.
 
-    Raises ConfigError for an unknown preset or a file that describes no model, MissingInputError for a missing file.
+    Raises ConfigError for an unknown preset or an invalid file, MissingInputError for a missing file.
     """
     if isinstance(spec, ModelSpec):
         return spec
@@ -159,7 +159,7 @@ def load_spec(spec: ModelSpec | str | Path) -> ModelSpec:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file")
     if path.stat().st_size > MAX_YAML_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, which no model specification is")
+        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, the limit of a specification")
     try:
         return ModelSpec.from_yaml(path.read_text(encoding="utf-8"), where=str(path))
     except UnicodeDecodeError as error:
@@ -167,7 +167,7 @@ def load_spec(spec: ModelSpec | str | Path) -> ModelSpec:
 
 
 def packaged_file(family: Family, folder: str, name: str) -> Path:
-    """Where the file ``name`` of a family's ``folder`` (presets, weights) is, whether it is there or not."""
+    """Path of the file ``name`` in ``folder`` (presets, weights) of the family's package; it may not exist."""
     return Path(str(resources.files(family.package) / folder / name))
 
 

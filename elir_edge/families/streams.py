@@ -1,4 +1,4 @@
-"""Which convolutions write, and which read, tensors whose channels may be rescaled together."""
+"""Streams: tensors whose channels may be rescaled together, with the convolutions that write and read them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 @dataclass
 class Stream:
-    """Tensors of the same channels that are added to each other: who writes them, who reads them.
+    """Tensors that are added to each other, so that a channel has one scale in all of them.
 
-    ``ranges`` is the largest magnitude seen in each channel.
+    ``writers`` and ``readers`` are convolutions; ``seen`` are the modules whose outputs are observed; ``ranges`` is the
+    largest magnitude observed in each channel.
     """
 
     writers: list[nn.Conv2d] = field(default_factory=list)
@@ -23,15 +24,15 @@ class Stream:
     ranges: Tensor | None = None
 
     def watch(self, module: nn.Module, given: object, output: Tensor) -> None:
-        """A forward hook."""
+        """Forward hook that updates ``ranges`` with the output, N x C x H x W."""
         largest = output.abs().amax((0, 2, 3))
         self.ranges = largest if self.ranges is None else torch.maximum(self.ranges, largest)
 
 
 @runtime_checkable
 class HasStreams(Protocol):
-    """A part of a model that says which of its tensors' channels may be rescaled."""
+    """A part of a model that knows its streams."""
 
     def streams(self) -> Iterator[Stream]:
-        """Streams that lie wholly inside the part: nothing outside reads or writes them."""
+        """Streams inside the part: nothing outside reads or writes them."""
         ...

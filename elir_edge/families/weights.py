@@ -1,4 +1,4 @@
-"""From "which weights" to a loaded model: files, URLs, published names, packaged ones, stand-ins."""
+"""Loading models: weights from files, URLs, published or packaged names, or random stand-ins."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ Weights = str | Path | Sequence[str | Path] | Mapping[str, Any] | None
 def load_restorer(
     spec: ModelSpec | str | Path = "nano", weights: Weights = None, progress: Progress | None = None
 ) -> Restorer:
-    """A model ready to restore: eval mode, linear blocks collapsed.
+    """A model with weights, in eval mode, linear blocks collapsed, without gradients.
 
     Args:
-        spec: a ModelSpec, a preset's name or the path of a YAML file.
-        weights: a checkpoint's path or URL, several paths (an autoencoder's two files), a mapping of tensors or
-            arrays, ``elir:TASK`` (the published file), ``packaged:NAME`` (comes with the package), ``random:SEED``
-            (stand-ins, for which the pictures mean nothing); None for the spec's own.
-        progress: told of downloads.
+        spec: a ModelSpec, the name of a preset or the path of a YAML file.
+        weights: path or URL of a checkpoint, several paths (an autoencoder's two files), a mapping of tensors or
+            arrays, ``elir:TASK`` (published), ``packaged:NAME`` (in the package), ``random:SEED`` (stand-ins: the
+            restored pictures mean nothing); None for the spec's own.
+        progress: gets the progress of downloads.
 
     Raises:
-        ConfigError: a spec that describes no model. MissingInputError: no such file. UnavailableError: a URL that
-        cannot be fetched. DataError: damaged weights, or ones that do not fit the spec.
+        ConfigError: an invalid spec, or no weights known for it. MissingInputError: no such file.
+        UnavailableError: a URL that cannot be fetched. DataError: damaged weights, or weights that do not fit the spec.
     """
     spec = load_spec(spec)
     weights = spec.weights if weights is None else weights
     if isinstance(weights, Sequence) and not isinstance(weights, str) and len(weights) == 1:
         weights = weights[0]
     if weights is None:
-        raise ConfigError(f"the model '{spec.name}' names no weights of its own", hint="give a checkpoint: --weights")
+        raise ConfigError(f"the model '{spec.name}' has no default weights", hint="give a checkpoint: --weights")
     if isinstance(weights, str) and weights.startswith("random:"):
         return _stand_in(spec, weights)
     tensors, source = _gather(spec.family, weights, progress or Silent())
@@ -72,7 +72,7 @@ def _gather(family: Family, weights: Weights, progress: Progress) -> tuple[dict[
         part = read_checkpoint(path, family)
         twice = sorted(set(part) & set(tensors))
         if twice:
-            raise DataError(f"{path}: holds tensors that another file given holds too: {', '.join(twice[:5])}")
+            raise DataError(f"{path}: repeats tensors of another file: {', '.join(twice[:5])}")
         tensors |= part
     hashes = [sha256_of(path) for path, _, _ in located]
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -80,26 +80,26 @@ def _gather(family: Family, weights: Weights, progress: Progress) -> tuple[dict[
 
 
 def _locate(family: Family, item: str | Path, progress: Progress) -> tuple[Path, str, str]:
-    """Path on disk, a name that tells no path of this machine, and the kind of source."""
+    """Path on disk, a name without folders of this machine, and the kind of source."""
     text = str(item)
     scheme, _, name = text.partition(":")
     if scheme == "packaged":
-        return _packaged(family, name), text, "packaged"
+        return _packaged_path(family, name), text, "packaged"
     if scheme in family_names():
-        return download(_published(get_family(scheme), name), progress), text, "published"
+        return download(_published_url(get_family(scheme), name), progress), text, "published"
     if text.startswith(("http://", "https://")):
         return download(text, progress), Path(text.partition("?")[0].partition("#")[0]).name, "url"
     return Path(item), Path(item).name, "file"
 
 
-def _published(family: Family, name: str) -> str:
+def _published_url(family: Family, name: str) -> str:
     if name not in family.published:
         text = f"{family.name}:{name}"
         raise UsageError(f"there is no published checkpoint '{text}'", hint=did_you_mean(name, family.published))
     return family.published[name]
 
 
-def _packaged(family: Family, name: str) -> Path:
+def _packaged_path(family: Family, name: str) -> Path:
     path = packaged_file(family, "weights", f"{name}.safetensors")
     if not path.is_file():
         raise UsageError(f"no weights called '{name}' come with the package")
@@ -107,7 +107,7 @@ def _packaged(family: Family, name: str) -> Path:
 
 
 def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
-    """Values from a generator seeded by the seed and the tensor's name, scaled to keep activations near unit size."""
+    """Random weights, seeded by SEED and the tensor's name, scaled so that activations stay near unit size."""
     seed = weights.removeprefix("random:")
     if not seed.isdecimal() or int(seed) >= 2**63:
         raise UsageError(f"'{weights}': the seed must be a whole number below 2^63")
@@ -130,7 +130,7 @@ def _draw(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """A digest of names, shapes and float32 values, the same whatever kind of file they came from."""
+    """sha256 of names, shapes and float32 values: independent of the kind of file."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name}{tuple(tensors[name].shape)}".encode())

@@ -1,4 +1,4 @@
-"""What a graph's ops are and how long its tensors live: enough to say, before any compiler runs, what it will need."""
+"""Ops of a graph and lifetimes of its tensors, to estimate the memory on a device before a compiler runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
 
 @dataclass(frozen=True)
 class Op:
-    """One op: ``inputs`` and ``outputs`` name activations, constants left out; ``shapes`` those of its inputs."""
+    """One op: names of its activations, without constants; ``shapes`` and ``types`` as far as the format has them."""
 
     name: str
     inputs: tuple[str, ...]
@@ -28,7 +28,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """Ops in the order in which they run, the bytes of each activation, the outputs, the bytes of all constants."""
+    """Ops in the order of execution, size in bytes of each activation and of all constants together."""
 
     ops: tuple[Op, ...]
     bytes: Mapping[str, int]
@@ -37,11 +37,11 @@ class Graph:
     weight_bytes: int
 
     def arena_bytes(self) -> int:
-        """The most bytes of activations alive at once: no arena that keeps whole tensors can be smaller."""
+        """Largest size of all activations that are alive at once: the minimum of an arena of whole tensors."""
         return max(self._alive_per_step())
 
     def held_bytes(self) -> int:
-        """The same without tensors that only the very next op reads: a compiler may make those in stripes."""
+        """``arena_bytes`` without tensors that only the next op reads, which a compiler may compute in stripes."""
         last = self._last_use()
         made = self._made_at()
         passing = {name for name in made if last[name] - made[name] == 1 and name not in self.inputs}
@@ -67,12 +67,12 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """The graph of a .tflite or .onnx file. Raises UsageError for others, DataError for a damaged file."""
+    """The graph of a .tflite or .onnx file. Raises UsageError for other suffixes, DataError for a damaged file."""
     if path.suffix == ".tflite":
         return _tflite(path)
     if path.suffix == ".onnx":
         return _onnx(path)
-    raise UsageError(f"{path}: the tensors of '{path.suffix}' files are not looked at", hint="give a .tflite or .onnx")
+    raise UsageError(f"{path}: the tensors of '{path.suffix}' files cannot be read", hint="give a .tflite or .onnx")
 
 
 def _tflite(path: Path) -> Graph:
@@ -107,7 +107,7 @@ def _holds_data(buffer: Any) -> bool:
 
 
 def _onnx(path: Path) -> Graph:
-    """Tensors between QuantizeLinear and DequantizeLinear count in the integers' width, the rest in fp16's."""
+    """Tensors between QuantizeLinear and DequantizeLinear count 1 byte per value, others 2 (fp16)."""
     try:
         import onnx
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Reading and changing what surrounds the program in a .mlpackage: metadata, outputs, the folder's list."""
+"""Reading and editing .mlpackage folders: metadata, outputs, the list of parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ITEMS = {
 
 
 def read_spec(path: Path) -> Any:
-    """The model's specification, a protocol buffer. Raises DataError for anything else at ``path``."""
+    """The model's specification (``Model_pb2.Model``). Raises DataError where ``path`` is not a Core ML package."""
     try:
         with captured_output():
             from coremltools.proto import Model_pb2
@@ -35,13 +35,13 @@ def read_spec(path: Path) -> Any:
 
 
 def write_spec(path: Path, spec: Any) -> None:
-    """Put ``spec`` into the package, always as the same bytes."""
+    """Write ``spec`` into the package; equal specifications give equal bytes."""
     (path / MODEL).write_bytes(spec.SerializeToString(deterministic=True))
 
 
 def block_of(spec: Any) -> Any:
-    """The operations of the ML program. Raises KeyError where there are none."""
-    if MAIN not in spec.mlProgram.functions:  # asking for it would make an empty one
+    """The block of operations of the ML program. Raises KeyError where there is none."""
+    if MAIN not in spec.mlProgram.functions:  # indexing the map would create an empty one
         raise KeyError("no ML program inside")
     function = spec.mlProgram.functions[MAIN]
     if function.opset not in function.block_specializations:
@@ -52,7 +52,7 @@ def block_of(spec: Any) -> Any:
 def set_outputs(spec: Any, names: list[str], where: Path) -> None:
     """Make the tensors called ``names`` the model's outputs. Raises DataError where one is missing.
 
-    Outputs that it has already keep their description; others are described as float32 arrays.
+    Existing outputs keep their description; new ones are described as float32 arrays.
     """
     block = block_of(spec)
     known = {output.name: output.type.tensorType for op in block.operations for output in op.outputs}
@@ -67,7 +67,7 @@ def set_outputs(spec: Any, names: list[str], where: Path) -> None:
 
 
 def write_list(path: Path) -> None:
-    """The package's list of its parts, with identifiers that are the same each time, and nothing besides the parts."""
+    """Write the package's list of parts with fixed identifiers, and remove other files from the top folder."""
     entries = {
         key: {"author": "com.apple.CoreML", "description": text, "name": name, "path": f"com.apple.CoreML/{name}"}
         for key, (name, text) in ITEMS.items()

@@ -1,7 +1,7 @@
-"""Blind x4 degradation: two rounds of blur, resizing, noise and JPEG, and ringing at the end.
+"""Blind x4 degradation: two rounds of blur, resizing, noise and JPEG, then ringing.
 
-Written from the description in Wang, Xie, Dong and Shan, "Real-ESRGAN: training real-world blind super-resolution with
-pure synthetic data" (ICCVW 2021), section 3 and its implementation details; the ranges are those given there.
+Implements section 3 of Wang, Xie, Dong and Shan, "Real-ESRGAN: training real-world blind super-resolution with pure
+synthetic data" (ICCVW 2021), with the ranges given there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ FINAL_SINC_SHARE = 0.8
 
 @dataclass(frozen=True)
 class Round:
-    """One round: how often it blurs at all, the ranges of blur, of resizing (chances up, down), and of noise."""
+    """Parameters of one round.
+
+    Shares are probabilities: of any blur, of a sinc kernel among blurs, of enlarging, of shrinking, of grey noise.
+    Ranges are of the blur's standard deviation in pixels, the resize factor, the Gaussian noise's standard deviation on
+    the 8-bit scale, and the Poisson noise's scale.
+    """
 
     blur_share: float
     sinc_share: float
@@ -44,7 +49,7 @@ SECOND = Round(0.8, 0.1, (0.2, 1.5), 0.3, 0.4, (0.3, 1.2), (1.0, 25.0), (0.05, 2
 
 
 def blind_x4(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """uint8 H x W x 3 -> uint8 H/4 x W/4 x 3, sizes rounded down but at least 1."""
+    """Degrade ``image``, uint8 H x W x 3 -> uint8 H/4 x W/4 x 3; sides are rounded down and at least 1."""
     height, width = image.shape[:2]
     target = max(1, height // SCALE), max(1, width // SCALE)
     image = _blur(image, FIRST, rng)
@@ -59,7 +64,7 @@ def blind_x4(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def blur_kernel(side: int, sigma_x: float, sigma_y: float, angle: float, kind: str, shape: float) -> np.ndarray:
-    """A blur kernel side x side of sum 1, turned by ``angle`` radians.
+    """A blur kernel, side x side, of sum 1, rotated by ``angle`` radians; ``sigma_x`` and ``sigma_y`` in pixels.
 
     With d the squared Mahalanobis distance: gaussian exp(-d/2), generalised exp(-d^shape / 2), plateau 1/(1 + d^shape).
     """
@@ -72,7 +77,7 @@ def blur_kernel(side: int, sigma_x: float, sigma_y: float, angle: float, kind: s
 
 
 def sinc_kernel(side: int, cutoff: float) -> np.ndarray:
-    """The circular low-pass side x side of sum 1, ``cutoff`` in radians a pixel: c J1(c r) / (2 pi r)."""
+    """The circular low-pass kernel c J1(c r) / (2 pi r), side x side, of sum 1; c is ``cutoff`` in rad/pixel."""
     from scipy.special import j1
 
     y, x = _offsets(side)
@@ -84,7 +89,7 @@ def sinc_kernel(side: int, cutoff: float) -> np.ndarray:
 
 
 def filter_image(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Convolve every channel, borders mirrored."""
+    """Convolve each channel of a uint8 picture with ``kernel``; borders are mirrored. Rounded and clipped to 8 bits."""
     from scipy.ndimage import convolve
 
     values = image.astype(np.float32)
@@ -132,7 +137,7 @@ def _final_ringing(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def _noise(image: np.ndarray, round_: Round, rng: Generator) -> np.ndarray:
-    """Gaussian or Poisson, half of the time each, now and then the same for all channels."""
+    """Add Gaussian or Poisson noise, each with probability 1/2; grey noise is equal in all channels."""
     values = image.astype(np.float64)
     grey = rng.uniform() < round_.grey_share
     if rng.uniform() < 0.5:

@@ -1,4 +1,4 @@
-"""Comparing numbers: shape, type and finiteness first, then how far apart. NaN never passes."""
+"""Comparison of two pictures: shape, type and finiteness first, then the size of the difference."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ IDENTICAL_DB = 200.0
 
 @dataclass(frozen=True)
 class Comparison:
-    """How ``actual`` differs from ``expected``, on the scale of 0..1.
+    """Difference of ``actual`` from ``expected``, values on the scale of 0..1.
 
-    ``problem`` is a sentence where they cannot be compared at all, and the figures are then infinite (PSNR: zero).
-    ``mean_shift`` is the mean difference of each colour channel.
+    ``problem`` says why the two cannot be compared; the figures are then infinite and the PSNR is 0. ``p99_abs`` is the
+    99th percentile of the absolute difference, ``mean_shift`` the mean difference of each colour channel.
     """
 
     max_abs: float
@@ -26,7 +26,7 @@ class Comparison:
 
 
 def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:
-    """Compare two pictures H x W x 3, float or uint8 alike; uint8 counts as 0..255, floats as 0..1."""
+    """Compare two pictures H x W x 3 of the same type: uint8 in 0..255 or float in 0..1."""
     problem = _problem(actual, expected)
     if problem:
         return Comparison(math.inf, math.inf, 0.0, (math.inf,) * 3, problem)
@@ -40,9 +40,21 @@ def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:
 
 
 def psnr_of(difference: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB for a difference on the scale of 0..1; 200 where there is none, NaN for NaN."""
+    """PSNR in dB, -10 log10(mean(difference^2)), of a difference of values in 0..1.
+
+    At most 200 dB, the value for equal pictures. NaN in, NaN out.
+    """
     mean_square = float(np.mean(np.square(difference)))
     return IDENTICAL_DB if mean_square == 0 else min(-10 * math.log10(mean_square), IDENTICAL_DB)
+
+
+def picture_psnr(picture: np.ndarray, original: np.ndarray) -> float:
+    """PSNR in dB of ``picture`` against its uint8 ``original``, both H x W x 3.
+
+    ``picture`` is uint8 in 0..255 or float in 0..1; floats are not rounded.
+    """
+    levels = picture.astype(np.float64) * (1 if picture.dtype == np.uint8 else 255)
+    return psnr_of((levels - original) / 255)
 
 
 def _problem(actual: np.ndarray, expected: np.ndarray) -> str | None:

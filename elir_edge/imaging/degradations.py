@@ -1,7 +1,7 @@
-"""What happens to pictures: the tasks of the ELIR paper, one function each, and the default model's own.
+"""Degradations: the tasks of the ELIR paper (arXiv 2502.03500) and the task of the default model.
 
-Every degradation maps uint8 H x W x 3 to uint8 H x W x 3 and draws all its chance from the generator it is given, so
-that a seed decides everything. Noise is in units of the 8-bit scale, blur in pixels. Resizing is Pillow's.
+Each maps uint8 H x W x 3 to uint8 H x W x 3 and takes all its randomness from the generator it is given. Standard
+deviations of noise are on the 8-bit scale, those of blur in pixels. Resizing is Pillow's.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def restoration(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def bfr(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Blind faces: blur (41 taps, U(0.1, 15)), shrink by U(1/1.2, 32), noise U(0, 20), JPEG U{30..100}, back to size.
+    """Blind face restoration: blur, shrinking, noise, JPEG, and resizing back.
 
-    Both resizes are bilinear.
+    Blur has 41 taps and standard deviation U(0.1, 15), the shrinking divisor is U(1/1.2, 32), noise U(0, 20), JPEG
+    quality U{30..100}. Both resizes are bilinear.
     """
     height, width = image.shape[:2]
     image = blur(image, rng.uniform(0.1, 15.0), taps=FACE_BLUR_TAPS)
@@ -65,19 +66,19 @@ def bfr(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def sr(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Faces, eight times too small: bicubic to an eighth, noise 12.8, every pixel repeated 8 x 8 (nearest-exact)."""
+    """8x super-resolution: bicubic to an eighth, noise of 12.8, each pixel repeated 8 x 8 (nearest-exact)."""
     height, width = image.shape[:2]
     small = resize(image, max(1, height // 8), max(1, width // 8), "bicubic")
     return resize(add_noise(small, 12.8, rng), height, width, "nearest")
 
 
 def denoising(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Gaussian noise of standard deviation 89.6, 0.35 of full scale, rounded and clipped to 8 bit."""
+    """Gaussian noise of standard deviation 89.6 (0.35 of full scale), rounded and clipped to 8 bits."""
     return add_noise(image, 89.6, rng)
 
 
 def inpainting(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """90% of the pixels, drawn without replacement, set to 0 in all channels; then noise 25.6."""
+    """90 % of the pixels, drawn without replacement, become 0 in all channels; then noise of 25.6."""
     pixels = image.shape[0] * image.shape[1]
     hidden = rng.permutation(pixels)[: round(HIDDEN_SHARE * pixels)]
     masked = image.reshape(pixels, 3).copy()
@@ -86,16 +87,16 @@ def inpainting(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def bsr(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Blind x4: Real-ESRGAN's two-stage pipeline down to a quarter (see ``blind``), then bicubic back to size."""
+    """Blind 4x super-resolution: Real-ESRGAN's pipeline to a quarter (see ``blind``), then bicubic back."""
     small = blind_x4(image, rng)
     return resize(small, image.shape[0], image.shape[1], "bicubic")
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """A task: its ``name``, what it does in one ``line``, ``apply``, and the ``size`` of the square it works on.
+    """A task: ``name``, a description in one ``line``, the function ``apply(image, generator)``.
 
-    ``size`` None: pictures keep theirs.
+    ``size`` is the side in pixels of the square that it works on; None: pictures keep their size.
     """
 
     name: str
@@ -122,16 +123,16 @@ DEGRADATIONS = {
 
 
 def find_degradation(task: str) -> Degradation:
-    """The degradation of that name. Raises ConfigError for an unknown one."""
+    """The degradation called ``task``. Raises ConfigError where there is none."""
     if task not in DEGRADATIONS:
         raise ConfigError(f"there is no task '{task}'", hint=did_you_mean(task, DEGRADATIONS))
     return DEGRADATIONS[task]
 
 
 def degrade(image: np.ndarray, task: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(clean at the task's size, degraded), both uint8 H x W x 3. The same picture, task and seed give the same bytes.
+    """(clean at the task's size, degraded), both uint8 H x W x 3. The arguments decide every byte.
 
-    Raises ConfigError for an unknown task, DataError for an array that is no picture or smaller than 16 x 16.
+    Raises ConfigError for an unknown task, DataError for an array that is not uint8 H x W x 3 or below 16 x 16 pixels.
     """
     degradation = find_degradation(task)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < SMALLEST_SIDE:
@@ -141,7 +142,7 @@ def degrade(image: np.ndarray, task: str, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def square(image: np.ndarray, size: int) -> np.ndarray:
-    """The largest centred square, bicubically resized to ``size`` x ``size``."""
+    """The largest centred square of ``image``, resized to ``size`` x ``size`` pixels (bicubic)."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return resize(image[top : top + side, left : left + side], size, size, "bicubic")

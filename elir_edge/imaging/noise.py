@@ -1,4 +1,4 @@
-"""The standard normal noise that starts the flow: what it is, and who supplies it. Imports no torch."""
+"""The standard normal noise at the start of the flow: its values, and where a graph takes it from. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def draw_noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class NoiseContract:
-    """Who supplies the noise of a static graph.
+    """Where a static graph takes its noise from.
 
-    ``baked``: a constant inside, drawn from ``seed``; ``input``: the caller, standard normal; ``zero``: nobody.
+    ``baked``: a constant in the graph, drawn from ``seed``. ``input``: an input, standard normal. ``zero``: no noise.
     """
 
     mode: str
@@ -28,7 +28,7 @@ class NoiseContract:
 
     @classmethod
     def parse(cls, text: str) -> NoiseContract:
-        """``baked:SEED``, ``input`` or ``zero``. Raises UsageError for anything else."""
+        """Parse ``baked:SEED``, ``input`` or ``zero``. Raises UsageError for any other text."""
         mode, _, seed = text.partition(":")
         if mode == "baked" and (seed or "0").isdecimal() and int(seed or "0") <= MAX_SEED:
             return cls("baked", int(seed or "0"))

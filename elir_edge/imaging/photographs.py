@@ -1,6 +1,6 @@
-"""The photographs that come inside Python packages: which may be trained on, and which only judge.
+"""Photographs inside installed Python packages: those for training, and those for evaluation only.
 
-The two lists share no scene. Nothing is downloaded: each file is inside the package's own wheel.
+The two lists share no scene. Nothing is downloaded: each file is part of its package's wheel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from elir_edge.errors import MissingInputError, missing_package
 
 @dataclass(frozen=True)
 class Photograph:
-    """One picture file inside an installed package, with what its package says about its licence."""
+    """A picture file: its ``path`` inside ``package``, and the licence that the package states."""
 
     name: str
     package: str
@@ -57,9 +57,9 @@ EVALUATION: tuple[Photograph, ...] = (
 
 
 def load_photograph(photograph: Photograph) -> np.ndarray:
-    """The picture as H x W x 3, uint8, sRGB as stored; grey ones have three equal channels.
+    """The picture, uint8 H x W x 3, sRGB as stored; grey pictures get three equal channels.
 
-    Raises UnavailableError where the package is not installed, MissingInputError where its file is gone.
+    Raises UnavailableError where the package is not installed, MissingInputError where the file is not in it.
     """
     from PIL import Image
 

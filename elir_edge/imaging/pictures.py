@@ -1,4 +1,4 @@
-"""Pictures in, pictures out: files <-> RGB arrays, with a stated conversion for every kind of picture."""
+"""Reading and writing picture files as RGB arrays."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 def read_picture(path: str | Path) -> np.ndarray:
     """The picture at ``path`` as uint8 H x W x 3, RGB 0..255.
 
-    Stated conversions: EXIF rotation is applied; transparency is blended onto white; palette and CMYK become RGB; grey
-    is repeated; 16 bits keep their upper 8; of a camera's multi-picture JPEG the first is taken.
+    Conversions: EXIF rotation is applied; transparency is blended onto white; palette and CMYK become RGB; grey is
+    repeated; 16-bit values keep their upper 8 bits; of a multi-picture JPEG (MPO) the first picture is read.
 
-    Raises MissingInputError where there is no file, DataError for one that is damaged or cut short, of another format
-    than JPEG, PNG, WebP, BMP, TIFF or PPM, of more than 178 million pixels or 16 bits, or of several pages or frames.
+    Raises MissingInputError where there is no file. Raises DataError for a file that is damaged or cut short, that is
+    not JPEG, PNG, WebP, BMP, TIFF or PPM, or that has more than 178 million pixels, more than 16 bits, or several pages
+    or frames.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -60,10 +61,10 @@ def read_picture(path: str | Path) -> np.ndarray:
 
 
 def write_picture(path: str | Path, pixels: np.ndarray) -> None:
-    """Write uint8 H x W x 3 as the format that ``path``'s ending names, in one step.
+    """Write ``pixels``, uint8 H x W x 3, in the format of the suffix of ``path``, completely or not at all.
 
-    Raises UsageError for an unknown ending, OutputError where the format cannot hold the picture, OutputError or
-    StorageError where it cannot be written.
+    Raises UsageError for an unknown suffix, OutputError where the format cannot hold the picture, OutputError or
+    StorageError where the file cannot be written.
     """
     from PIL import Image
 
@@ -79,7 +80,7 @@ def write_picture(path: str | Path, pixels: np.ndarray) -> None:
 
 
 def picture_format(path: Path) -> str:
-    """The format that a file's ending names. Raises UsageError for an unknown one."""
+    """Pillow's name of the format for the suffix of ``path``. Raises UsageError for an unknown suffix."""
     suffix = path.suffix.lower()
     if suffix not in WRITE_FORMATS:
         raise UsageError(f"{path}: cannot write '{suffix}' pictures", hint=f"known: {', '.join(WRITE_FORMATS)}")
@@ -87,7 +88,10 @@ def picture_format(path: Path) -> str:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The picture files directly inside ``folder``, by name. Raises MissingInputError, DataError if there is none."""
+    """Picture files directly inside ``folder``, sorted.
+
+    Raises MissingInputError where there is no such folder, DataError where it has no picture files.
+    """
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in READ_SUFFIXES and path.is_file())
@@ -97,12 +101,12 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def builtin_photograph(name: str) -> np.ndarray:
-    """One of the photographs that come with the package, uint8 H x W x 3."""
+    """The photograph ``name`` of ``PHOTOGRAPHS``, which come with the package; uint8 H x W x 3."""
     return read_picture(Path(str(resources.files("elir_edge.imaging") / "data" / f"{name}.jpg")))
 
 
 def fit_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale (bicubic) so that the picture covers ``height`` x ``width``, and cut out its centre."""
+    """Scale ``pixels`` (bicubic) to cover ``height`` x ``width`` pixels and cut out the centre; uint8 H x W x 3."""
     from PIL import Image, ImageOps
 
     return np.asarray(ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.BICUBIC))
@@ -120,7 +124,7 @@ def _rgb(image, path: Path) -> np.ndarray:  # type: ignore[no-untyped-def]  # no
     from PIL import Image
 
     if image.mode == "F":
-        raise DataError(f"{path}: floating point pixels, whose range nobody states", hint="save it with 8 or 16 bits")
+        raise DataError(f"{path}: floating point pixels, whose range is not known", hint="save it with 8 or 16 bits")
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > MAX_16_BITS:

@@ -1,4 +1,4 @@
-"""The few operations that degradations are made of, on uint8 H x W x 3; everything is rounded and clipped to 8 bit."""
+"""Operations of degradations on uint8 H x W x 3; every result is rounded and clipped to 8 bits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ Filter = Literal["nearest", "box", "bilinear", "bicubic"]
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Round and clip to 0..255."""
+    """Round to the nearest integer (ties to even) and clip to 0..255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def add_noise(image: np.ndarray, sigma: float, rng: Generator) -> np.ndarray:
-    """Independent Gaussian noise of standard deviation ``sigma`` on the 8-bit scale."""
+    """Add independent Gaussian noise of standard deviation ``sigma`` on the 8-bit scale."""
     noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma)
     return to_uint8(image.astype(np.float32) + noise)
 
 
 def blur(image: np.ndarray, sigma: float, taps: int | None = None) -> np.ndarray:
-    """Gaussian blur of standard deviation ``sigma`` pixels, borders mirrored, cut to ``taps`` (or 4 sigma a side)."""
+    """Gaussian blur of standard deviation ``sigma`` pixels; borders are mirrored.
+
+    The kernel has ``taps`` pixels a side, or reaches 4 sigma to each side where that is None.
+    """
     from scipy.ndimage import gaussian_filter
 
     values = image.astype(np.float32)
@@ -33,7 +36,7 @@ def blur(image: np.ndarray, sigma: float, taps: int | None = None) -> np.ndarray
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Through a JPEG file of ``quality`` 1 to 100, colour subsampled 4:2:0, and back."""
+    """Encode as JPEG of ``quality`` 1 to 100 with 4:2:0 chroma subsampling, and decode."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -43,7 +46,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, height: int, width: int, method: Filter) -> np.ndarray:
-    """To ``height`` x ``width``; all but nearest average when shrinking, nearest takes the pixel at the centre."""
+    """Resize to ``height`` x ``width`` with Pillow; when shrinking, all but ``nearest`` average over pixels."""
     from PIL import Image
 
     if image.shape[:2] == (height, width):

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures beside one another, to look at."""
+"""Contact sheets: pictures in a grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GAP = 4
 
 
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Pictures side by side, row under row, on white; uint8. Smaller ones stay at the top left of their cells."""
+    """A grid of uint8 H x W x 3 pictures on white, 4 pixels apart; smaller ones are at the top left of their cells."""
     height = max(picture.shape[0] for row in rows for picture in row)
     width = max(picture.shape[1] for row in rows for picture in row)
     columns = max(len(row) for row in rows)

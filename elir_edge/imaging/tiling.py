@@ -1,4 +1,4 @@
-"""Pictures of any size through a graph of one size: reflection-padded, overlapping tiles, linear blending."""
+"""Tiling: pictures of any size through a graph of one size, in overlapping tiles that are blended linearly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_OVERLAP = 32
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles of ``tile`` pixels begin so that they cover ``length`` >= ``tile`` and share ``overlap`` or more."""
+    """Starts of tiles of ``tile`` pixels that cover ``length`` >= ``tile``; neighbours share at least ``overlap``."""
     count = 1 + max(0, -(-(length - tile) // (tile - overlap)))
     return [round(i * (length - tile) / max(1, count - 1)) for i in range(count)]
 
@@ -24,9 +24,10 @@ def run_tiled(
     overlap: int = DEFAULT_OVERLAP,
     advance: Advance | None = None,
 ) -> np.ndarray:
-    """Apply ``run`` (float32 th x tw x 3 -> the same) to ``pixels``, float32 H x W x 3 -> the same, at any size.
+    """Apply ``run`` to every tile of ``pixels`` and blend the results; float32 H x W x 3 -> the same shape.
 
-    A graph that gives its input back gives ``pixels`` back exactly.
+    ``run`` maps float32 th x tw x 3 to the same shape, ``tile`` is (th, tw), ``advance`` is called with 1 after each
+    tile. Smaller pictures are padded by reflection. If ``run`` is the identity, so is the whole, exactly.
     """
     height, width = pixels.shape[:2]
     padded = _pad(pixels, tile)
@@ -47,7 +48,7 @@ def run_tiled(
 
 
 def tile_count(height: int, width: int, tile: tuple[int, int], overlap: int = DEFAULT_OVERLAP) -> int:
-    """How many tiles ``run_tiled`` runs."""
+    """Number of tiles that ``run_tiled`` runs for a picture of ``height`` x ``width`` pixels."""
     overlap = min(overlap, min(tile) // 2)
     rows, columns = (
         len(tile_starts(max(side, part), part, overlap)) for side, part in zip((height, width), tile, strict=True)
@@ -56,7 +57,7 @@ def tile_count(height: int, width: int, tile: tuple[int, int], overlap: int = DE
 
 
 def _blend(result: np.ndarray, part: np.ndarray, start: int, filled: int) -> int:
-    """Write ``part`` at ``start`` along the first axis, fading in over what is filled already."""
+    """Write ``part`` into rows ``start`` .. of ``result``, blended linearly up to row ``filled``; returns its end."""
     shared = max(0, filled - start)
     if shared:
         ramp = ((np.arange(shared, dtype=np.float32) + 0.5) / shared).reshape(-1, 1, 1)
@@ -67,6 +68,6 @@ def _blend(result: np.ndarray, part: np.ndarray, start: int, filled: int) -> int
 
 
 def _pad(pixels: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
-    """Reflect at the bottom and right up to the tile's size, as often as that takes."""
+    """Pad by reflection at the bottom and right to at least the size of ``tile``."""
     missing = [max(0, part - side) for part, side in zip(tile, pixels.shape[:2], strict=True)]
     return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")

@@ -1,4 +1,4 @@
-"""Exact rewrites from the reference model to the static graph that is exported.
+"""From the reference model to the static graph that is exported, by exact rewrites.
 
-One rewrite a file: what it needs, what it guarantees; ``pipeline`` holds their order.
+Each rewrite is a file of a family or of ``families/rewrites``; the family holds their order.
 """

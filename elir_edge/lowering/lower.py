@@ -1,4 +1,4 @@
-"""The order of the rewrites, and what each of them saved."""
+"""Lowering: the rewrites in order, and the cost of a graph."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elir_edge.lowering.unroll import unroll
 
 @dataclass(frozen=True)
 class GraphCost:
-    """What one picture costs: ``ops`` executed, numbers stored, GFLOP (multiply and add counted as 2)."""
+    """Cost of one picture: number of ``ops``, of stored ``parameters``, and GFLOP (multiply and add count as 2)."""
 
     rewrite: str
     ops: int
@@ -39,16 +39,16 @@ def lower(
     norm: str = NormForm.NATIVE,
     on_rewrite: Callable[[str, StaticRestorer], None] | None = None,
 ) -> StaticRestorer:
-    """The static graph of ``restorer`` for images of ``size`` (height, width), equal to it up to rounding.
+    """The static graph of ``restorer`` for images of ``size``, equal to it up to rounding.
 
     Args:
-        restorer: the model; it is not changed, and untouched weights stay shared with it.
+        restorer: not changed; weights that no rewrite touches are shared with it.
         size: pixels, a side or (height, width); None for the spec's own.
         noise: ``baked:SEED``, ``input`` (a second argument, standard normal) or ``zero``.
         io: ``float`` for [0, 1], ``uint8`` for 0..255.
         layout: ``NCHW`` or ``NHWC``, of the images. latent_layout: likewise, of noise and stages.
         norm: ``native`` GroupNorm, or ``pointwise``: spatial means and 1x1 convolutions, no transpose, no reshape.
-        on_rewrite: called after each rewrite with its name and the graph as it then is.
+        on_rewrite: called after each rewrite with its name and the graph.
 
     Raises:
         UsageError: an option that is none of the above. ConfigError: a size that the network cannot take.
@@ -56,22 +56,22 @@ def lower(
     norm_form = NormForm.parse(norm)
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, NoiseContract.parse(noise), io, layout, latent_layout)
-    tell = on_rewrite or (lambda name, graph: None)
+    report = on_rewrite or (lambda name, graph: None)
     graph = unroll(restorer, form)
-    tell("unroll", graph)
+    report("unroll", graph)
     if has_linear_blocks(graph):
-        graph = unroll(collapse(_private_copy(restorer)), form)  # type: ignore[arg-type]
-        tell("collapse", graph)
+        graph = unroll(collapse(_copy_of(restorer)), form)  # type: ignore[arg-type]
+        report("collapse", graph)
     for rewrite in restorer.spec.family.rewrites():
         rewrite(graph)
-        tell(rewrite.__name__, graph)
+        report(rewrite.__name__, graph)
     set_norm_form(graph, norm_form)
-    tell(f"norm form: {norm}", graph)
+    report(f"norm form: {norm}", graph)
     return graph.eval().requires_grad_(False)
 
 
 def measure(name: str, graph: StaticRestorer) -> GraphCost:
-    """Count ops, stored numbers and GFLOP of one picture, on tensors without data."""
+    """The cost of ``graph`` under the name ``name``, counted on tensors without data."""
     parameters = graph.parameter_count()
     meta = copy.deepcopy(graph).to("meta")
     with FlopCounterMode(display=False) as flops, _OpCounter() as ops:
@@ -80,7 +80,7 @@ def measure(name: str, graph: StaticRestorer) -> GraphCost:
 
 
 class _OpCounter(TorchDispatchMode):
-    """Counts what a runtime would have to run: views are free, transposes that the layout implies too."""
+    """Counts the ops that a runtime computes: all but views, transposes included, and detach."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +91,6 @@ class _OpCounter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _private_copy(restorer: Restorer) -> Restorer:
+def _copy_of(restorer: Restorer) -> Restorer:
     with torch.no_grad():
         return copy.deepcopy(restorer)

@@ -1,4 +1,4 @@
-"""The form of GroupNorm: one op where the format has it, or a form without transpose, reshape and broadcast."""
+"""Forms of GroupNorm: one op, or pointwise convolutions without transpose, reshape and broadcast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elir_edge.lowering.static import StaticRestorer
 
 
 class NormForm(StrEnum):
-    """What a target wants GroupNorm to be."""
+    """The form of GroupNorm in a static graph."""
 
     NATIVE = "native"
     POINTWISE = "pointwise"
@@ -26,11 +26,11 @@ class NormForm(StrEnum):
 
 
 class PointwiseGroupNorm(nn.Module):
-    """GroupNorm from spatial means and 1x1 convolutions: at most 4-D, and layout-free.
+    """GroupNorm, N x C x H x W, of spatial means and 1x1 convolutions: at most 4-D, independent of the layout.
 
-    ``gather`` averages the channels of a group; ``spread`` copies a group's value to its channels; ``scale`` does the
-    same times the affine weight. Channels are gathered before the spatial mean: a mean over 32 groups costs an NPU, and
-    a CPU, less than one over all channels does.
+    ``gather`` averages the channels of a group, ``spread`` copies a group's value to its channels, ``scale`` is
+    ``spread`` times the affine weight. Channels are averaged before the spatial mean: a mean over 32 groups costs NPU
+    and CPU less than one over all channels.
     """
 
     def __init__(self, norm: nn.GroupNorm, gather: nn.Parameter, spread: nn.Parameter) -> None:
@@ -49,9 +49,10 @@ class PointwiseGroupNorm(nn.Module):
 
 
 def set_norm_form(graph: StaticRestorer, form: NormForm) -> None:
-    """Give every GroupNorm of ``graph`` the form. Needs nothing; guarantees the same function to rounding.
+    """Replace every GroupNorm of ``graph``, in place, by its ``form``.
 
-    Steps that share a norm's weights share the new module's too, and all norms of a width share their group matrices.
+    Requires: nothing. Guarantees: the same function up to rounding. Norms that shared weights share the new module;
+    norms of equal width share their group matrices.
     """
     if form is NormForm.NATIVE:
         return

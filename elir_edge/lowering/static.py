@@ -1,4 +1,4 @@
-"""The static graph: every step unrolled, every size known. Rewrites work on this module, and it runs at any point."""
+"""The static graph: steps unrolled, sizes fixed. It runs in PyTorch before and after every rewrite."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from elir_edge.imaging.noise import draw_noise
 
 
 class StaticRestorer(nn.Module):
-    """Image (and noise, where the form has it as an input) -> restored image, in the form's layout and value range.
+    """Image, and noise if the form has it as an input -> restored image, in the form's layout and value range.
 
-    The family's parts are attributes under its names; in the field's place are ``steps``, K fields that share their
-    Parameters, and ``times``, their t. ``step_divisor`` is what a step's output is still to be divided by,
-    ``latent_gain`` what the latent stream carries relative to the reference model's, and ``pixel_gain`` likewise for
-    the images inside: rewrites change these as they fold them into weights.
+    The family's parts are attributes, except the field: ``steps`` are K copies of it that share their parameters, and
+    ``times`` their t. Factors that rewrites fold into weights: ``step_divisor`` divides the output of a step,
+    ``latent_gain`` is the scale of latents relative to the reference model, ``pixel_gain`` that of images inside,
+    ``noise_gain`` multiplies the noise.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class StaticRestorer(nn.Module):
         def __getattr__(self, name: str) -> Any: ...  # the family's parts
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The restored image, of the shape and type of ``image``. Raises nothing of its own: sizes are fixed."""
+        """The restored image, of the shape and type of ``image``; ``noise`` is standard normal."""
         return self.stages(image, noise)[RESTORED]
 
     def stages(self, image: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Values of all stages by name: latents in the form's latent layout, times the gain of their space."""
+        """All stages by name: the restored image as in ``forward``, others in the latent layout, times their gain."""
         values, decoded = self.values(image, noise)
         layout = self.form.latent_layout
         stages = {name: _to_layout(value, layout) for name, value in values.items()}
-        return stages | {RESTORED: self._give_image(decoded)}
+        return stages | {RESTORED: self._output_image(decoded)}
 
     def values(self, image: Tensor, noise: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
-        """Stages by name, and the restored image, times ``pixel_gain``, before it is clipped: all NCHW."""
+        """(stages by name, restored image times ``pixel_gain`` before the clip), all NCHW."""
         given = None if noise is None else _to_nchw(noise, self.form.latent_layout)
-        values = walk(self.stage_list(), Walk(self, {IMAGE: self._take_image(image)}, given))
+        values = walk(self.stage_list(), Walk(self, {IMAGE: self._input_image(image)}, given))
         return {name: value for name, value in values.items() if name not in (IMAGE, RESTORED)}, values[RESTORED]
 
     def stage_list(self) -> tuple[Stage, ...]:
@@ -71,11 +71,11 @@ class StaticRestorer(nn.Module):
         return self.spec.family.stages(self.spec, self.spec.takes_noise and self.form.noise.mode != "zero")
 
     def output_names(self) -> list[str]:
-        """Names of the stages that differ as tensors, in their order, ``restored`` last."""
+        """Names of the stages that are tensors of their own, in the order of execution, ``restored`` last."""
         return [stage.name for stage in output_stages(self.stage_list())]
 
     def stage_specs(self) -> tuple[StageSpec, ...]:
-        """What a manifest says of the stages before the restored image."""
+        """The stages before the restored image, for the manifest."""
         return tuple(
             StageSpec(stage.name, self.form.stage_shape(self.spec, stage.space), self.form.latent_layout, gain)
             for stage in output_stages(self.stage_list())
@@ -84,23 +84,23 @@ class StaticRestorer(nn.Module):
         )
 
     def euler_step(self, k: int, z: Tensor) -> Tensor:
-        """z_{k+1} from z_k."""
+        """z_{k+1} from z_k, N x C x h x w."""
         step: Any = self.steps[k]
         return euler_step(step, z, self.times[k] if step.takes_time else None, self.step_divisor)
 
     def add_noise(self, z: Tensor, noise: Tensor | None) -> Tensor:
-        """``z`` plus the baked noise, or the noise given."""
+        """``z`` plus ``noise``, or plus the baked noise if that is None. Raises UsageError if there is neither."""
         given = self.noise if noise is None else noise
         if given is None:
             raise UsageError("this graph takes the noise as a second input")
         return z + (given if self.noise_gain == 1.0 else given * self.noise_gain)
 
     def fields(self) -> list[Any]:
-        """The steps' fields in order."""
+        """The copies of the field in the order of the steps."""
         return list(self.steps)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Zeros of the right shapes and types, to trace with."""
+        """Zeros of the inputs' shapes and types, for tracing."""
         weight = self._weight()
         dtypes = {"uint8": torch.uint8, "float32": weight.dtype}
         return tuple(
@@ -109,20 +109,20 @@ class StaticRestorer(nn.Module):
         )
 
     def parameter_count(self) -> int:
-        """Numbers stored, each shared tensor counted once."""
+        """Number of stored values; shared tensors count once."""
         return sum(tensor.numel() for tensor in unique_tensors(self))
 
     def _weight(self) -> Tensor:
-        """Any of the weights: all have one type and device."""
+        """Any weight: all have the same type and device."""
         return next(part for name, part in self.named_parameters() if name != "noise")
 
-    def _take_image(self, image: Tensor) -> Tensor:
+    def _input_image(self, image: Tensor) -> Tensor:
         if self.form.io == "uint8":
             image = image.to(self._weight().dtype)
             image = image if self.pixel_gain == BYTE_RANGE else image * (1 / BYTE_RANGE)
         return _to_nchw(image, self.form.layout)
 
-    def _give_image(self, decoded: Tensor) -> Tensor:
+    def _output_image(self, decoded: Tensor) -> Tensor:
         if self.form.io == "float":
             return _to_layout(decoded.clamp(0.0, 1.0), self.form.layout)
         decoded = decoded if self.pixel_gain == BYTE_RANGE else decoded * BYTE_RANGE
@@ -130,10 +130,9 @@ class StaticRestorer(nn.Module):
 
 
 class StagedRestorer(nn.Module):
-    """The form in which converters see a static graph: its outputs are a dict of all stages.
+    """A static graph for converters: its output is a dict of all stages, so that their tensors get these names.
 
-    Converters then give the stages' tensors their names; the exporter drops all outputs but ``restored`` afterwards,
-    so that a stage can be looked at later in the very file that ships.
+    The exporter removes all outputs but ``restored`` afterwards; the stages stay findable in the exported file.
     """
 
     def __init__(self, graph: StaticRestorer) -> None:

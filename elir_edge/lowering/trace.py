@@ -1,4 +1,4 @@
-"""Tracing a static graph for converters."""
+"""Tracing of static graphs for converters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from elir_edge.lowering.static import StagedRestorer, StaticRestorer
 
 
 def trace(graph: StaticRestorer) -> ExportedProgram:
-    """The exported program of ``graph``, its outputs a dict of all stages."""
+    """The exported program of ``graph``; its output is a dict of all stages by name."""
     with torch.no_grad():
         return torch.export.export(StagedRestorer(graph).eval(), graph.example_inputs())

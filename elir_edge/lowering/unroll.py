@@ -1,4 +1,4 @@
-"""Unroll the Euler steps: K copies of the field's structure over ONE copy of its weights."""
+"""Unrolling of the Euler steps: K copies of the field's modules that share one copy of its weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from elir_edge.lowering.static import StaticRestorer
 
 
 def unroll(restorer: Restorer, form: GraphForm) -> StaticRestorer:
-    """The static graph of ``restorer``, whose modules it copies and whose numbers it shares.
+    """The static graph of ``restorer``: copies of its modules that share its tensors.
 
-    Needs nothing. Guarantees the same function; rewrites may replace parameters without touching ``restorer``.
+    Requires: nothing. Guarantees: the same function; replacing a parameter of the graph does not change ``restorer``.
     """
     frozen = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in restorer.parameters()}
 

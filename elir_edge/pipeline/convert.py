@@ -1,4 +1,4 @@
-"""From a lowered graph to files that carry what is known before anything is measured."""
+"""From a lowered graph to files with a manifest inside."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from elir_edge.pipeline.request import ExportRequest
 from elir_edge.pipeline.target import Conversion
 
 
-def written(graph: StaticRestorer, request: ExportRequest, facts: dict[str, Any], conversion: Conversion) -> Manifest:
-    """Convert, and embed what is known before anything is measured."""
+def convert_and_embed(
+    graph: StaticRestorer, request: ExportRequest, facts: dict[str, Any], conversion: Conversion
+) -> Manifest:
+    """Write the files of ``conversion`` and put a manifest of ``facts`` into them; returns that manifest.
+
+    It has no figures yet: they are measured on these files. Raises ElirEdgeError where the converter fails,
+    ResourceError or StorageError where memory or disk runs out.
+    """
     manifest = Manifest(**facts, format=_convert(graph, request, conversion))
     request.target.embed(main_file(request, conversion), manifest.to_json())
     return manifest
 
 
 def main_file(request: ExportRequest, conversion: Conversion) -> Path:
-    """The one to open of the files that a conversion writes."""
+    """The file to open, of those that a conversion writes."""
     return conversion.folder / f"{conversion.stem}{request.target.suffixes[0]}"
 
 

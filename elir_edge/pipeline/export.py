@@ -1,4 +1,4 @@
-"""From a model to an artifact on disk: lowered, converted, compared with PyTorch, described, published."""
+"""Export: a model is lowered, converted, compared with PyTorch and published as an artifact on disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from elir_edge.errors import ElirEdgeError, StorageError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower, measure
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.pipeline.convert import written
-from elir_edge.pipeline.judge import measured, why_not_run
-from elir_edge.pipeline.ladder import pareto_path, timeless
-from elir_edge.pipeline.mixed import mix
+from elir_edge.pipeline.convert import convert_and_embed, main_file
+from elir_edge.pipeline.judge import judge_conversion, why_not_run
+from elir_edge.pipeline.ladder import without_latencies
+from elir_edge.pipeline.mixed import search_mixture
+from elir_edge.pipeline.pareto import pareto_path
 from elir_edge.pipeline.request import MIXED, ExportRequest, key_of, request_of, version_of
 from elir_edge.pipeline.target import Conversion, Target
 from elir_edge.quantize.plan import Quantization
@@ -41,27 +42,19 @@ def export(
     progress: Progress | None = None,
     quantization: Quantization | None = None,
 ) -> Artifact:
-    """Write an artifact that restores as ``restorer`` does, and the manifest beside and inside it.
+    """Write an artifact of ``restorer``, with its manifest inside and beside it.
 
     Args:
-        restorer: from ``load_restorer``; not changed.
-        target: a format's name (``elir-edge targets``). precision: one that the target offers.
-        size: pixels, a side or (height, width); None for the spec's own.
-        noise: ``baked:SEED``, ``input`` or ``zero``. io: ``float`` [0, 1] or ``uint8`` 0..255; None for what the
-            target and precision are best at.
-        out: the file to write, or a folder; None for ``build/``. force: replace what is there.
-        progress: told of each long stage.
-        quantization: how an integer precision is reached; None for the defaults.
+        restorer: from ``load_restorer``; not changed. target, precision: see ``elir-edge targets``.
+        size: pixels, a side or (height, width); None: the spec's own. noise: ``baked:SEED``, ``input`` or ``zero``.
+        io: ``float`` [0, 1] or ``uint8`` 0..255; None: the usual one of target and precision.
+        out: a file, or a folder; None: ``build/``. force: replace existing files.
+        quantization: options of an integer precision; None: the defaults. progress: gets the stages of the work.
 
-    Returns:
-        The artifact; ``fresh`` is False where an identical one was there already.
-
-    Raises:
-        UsageError, ConfigError: a request that makes no sense. OutputError: something else is there already, or
-        nothing can be written there. GateError: the result does not keep to the gate of its precision (fp32: within
-        1e-4 of PyTorch; mixed: within the limits too); nothing is published. DataError: calibration
-        pictures that cannot serve. UnavailableError: a library that is not installed. StorageError, ResourceError: disk
-        or memory ran out.
+    Returns the artifact; ``fresh`` is False where an identical one existed. Raises UsageError and ConfigError for
+    options that do not fit, OutputError where other files exist or nothing can be written, GateError where the result
+    differs from PyTorch by more than its precision's gate (nothing is published then), DataError for calibration
+    pictures that cannot be used, UnavailableError for a missing library, StorageError and ResourceError.
     """
     progress = progress or Silent()
     request = request_of(restorer, target, precision, size, noise, io, quantization)
@@ -81,49 +74,51 @@ def export(
 def _build(
     restorer: Restorer, request: ExportRequest, identity: dict[str, Any], folder: Path, stem: str, progress: Progress
 ) -> Manifest:
-    """Convert into ``folder``, measure, and embed the manifest; returns it."""
+    """Write the finished files into ``folder``; returns their manifest."""
     form, target = request.form, request.target
     with progress.stage("lowering"):
         size = (form.height, form.width)
         graph = lower(restorer, size, str(form.noise), form.io, form.layout, form.latent_layout, target.norm)
         cost = measure("lowered", graph)
     feeds = request.calibration.feeds(form, restorer.spec) if request.calibration is not None else ()
-    plain, prepared = _prepared(graph, restorer, request, identity, progress)
-    described = {
+    prepared, tuning = _prepare(graph, restorer, request, identity, progress)
+    lowered = {
         "request": key_of(identity),
         "inputs": tuple(form.inputs(restorer.spec)),
         "outputs": tuple(form.outputs()),
         "stages": graph.stage_specs(),
         "graph": {"parameters": cost.parameters, "gflop": round(cost.gflop, 3), "ops": cost.ops},
     }
-    facts = identity | prepared | described
+    facts = identity | tuning | lowered
     conversion = Conversion(folder, stem, request.precision, progress, feeds)
-    path = folder / f"{stem}{target.suffixes[0]}"
+    path = main_file(request, conversion)
     if request.precision == MIXED:
-        manifest = mix(graph, plain, restorer, request, facts, conversion)
+        manifest = search_mixture(prepared, graph, restorer, request, facts, conversion)
     else:
-        manifest = written(graph, request, facts, conversion)
-        finer = partial(written, graph, request, facts, dataclasses.replace(conversion, fine=True))
-        manifest = measured(path, manifest, restorer, request, progress, finer)
-    target.embed(path, _embedded(manifest).to_json())
+        manifest = convert_and_embed(prepared, request, facts, conversion)
+        finer = partial(convert_and_embed, prepared, request, facts, dataclasses.replace(conversion, fine=True))
+        manifest = judge_conversion(path, manifest, restorer, request, progress, finer)
+    target.embed(path, _reproducible(manifest).to_json())
     if why_not_run(target) is None:
         open_session(path, target.backends[0]).close()
     return manifest
 
 
-def _embedded(manifest: Manifest) -> Manifest:
-    """What goes into the file itself: nothing that differs between two runs of the same export."""
+def _reproducible(manifest: Manifest) -> Manifest:
+    """``manifest`` without the figures that differ between two runs of the same export: what goes into the file."""
     mixed = (manifest.quantization or {}).get(MIXED)
     if manifest.quantization is None or mixed is None:
         return manifest
-    return dataclasses.replace(manifest, quantization=manifest.quantization | {MIXED: timeless(mixed)})
+    return dataclasses.replace(manifest, quantization=manifest.quantization | {MIXED: without_latencies(mixed)})
 
 
-def _prepared(
+def _prepare(
     graph: StaticRestorer, restorer: Restorer, request: ExportRequest, identity: dict[str, Any], progress: Progress
 ) -> tuple[StaticRestorer, dict[str, Any]]:
-    """Make the graph's weights ready for int8; gives what it was right before they were rounded, and what the manifest
-    says of it.
+    """The graph to convert, and the facts of its tuning for the manifest.
+
+    For int8 and mixed it is a copy with int8 weights, and the channels of ``graph`` are equalized in place, which keeps
+    its function; for other precisions it is ``graph``.
     """
     if request.calibration is None or request.quantization is None:
         return graph, {}
@@ -133,12 +128,13 @@ def _prepared(
     wished = request.calibration.facts | dataclasses.asdict(budget)
     same = {**identity, "quantization": wished, "target": None, "versions": version_of("elir-edge")}
     checkpoint = cache_folder("tuning") / f"{key_of(same)[:32]}.pt"
-    plain, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint)
+    rounded, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint)
     progress.note(f"tuned in {report.steps} steps: crops {report.before_db:.1f} -> {report.after_db:.1f} dB to float")
-    return plain, {"quantization": identity["quantization"] | {"tuned": dataclasses.asdict(report)}}
+    return rounded, {"quantization": identity["quantization"] | {"tuned": dataclasses.asdict(report)}}
 
 
 def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, path: Path) -> Artifact:
+    """Move the files in ``scratch`` to where ``path`` is, all at once, with the manifest beside them."""
     sources = [scratch / f"{path.stem}{suffix}" for suffix in target.suffixes]
     manifest = dataclasses.replace(manifest, files={source.name: sha256_of(source) for source in sources})
     files = [copy_in(source, staged) for source in sources]
@@ -170,6 +166,7 @@ def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequ
 
 
 def _identical(path: Path, key: str) -> Artifact | None:
+    """The artifact at ``path`` if it is complete and its request has the sha256 ``key``, else None."""
     try:
         artifact = load_artifact(path)
     except ElirEdgeError:

@@ -1,4 +1,4 @@
-"""An artifact held against PyTorch on photographs, and refused where it does not keep them."""
+"""The gate of an export: artifacts that differ from PyTorch by more than their precision allows are refused."""
 
 from __future__ import annotations
 
@@ -19,65 +19,74 @@ from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
 from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import get_backend
+from elir_edge.validation.result import Validation
 from elir_edge.validation.trials import gather_trials
-from elir_edge.validation.validate import Validation, validate
+from elir_edge.validation.validate import validate
 from elir_edge.validation.verify import record_golden
 
 PARITY_PICTURE = "astronaut"
 SHOWN_FAILURES = 3
-WAYS_OUT = "--tune MINUTES fits it closer, --allow-degraded writes it as it is"
+WAYS_OUT = "--tune MINUTES may reduce the error, --allow-degraded writes the artifact anyway"
 
 
 def why_not_run(target: Target) -> str | None:
-    """Why no machine of this kind can run the format, in words; None where its first backend can."""
+    """Why this machine cannot run files of the format, as a sentence; None where its first backend can."""
     if not target.backends:
         return f"no backend here runs '{target.name}' files"
     return get_backend(target.backends[0]).why_not_here()
 
 
-def measured(
+def judge_conversion(
     path: Path,
     manifest: Manifest,
     restorer: Restorer,
     request: ExportRequest,
     progress: Progress,
-    finer: Callable[[], Manifest],
+    convert_finer: Callable[[], Manifest],
 ) -> Manifest:
-    """The manifest with what was measured, held to the gate, or with why no machine of this kind can measure it.
+    """Validate the conversion at ``path`` and hold it to its gate; returns the manifest with the figures.
 
-    Where the gate is missed, and not meant to be, ``finer`` writes the target's finer form in its place, if it has one.
+    If the gate fails and degraded output is not allowed, ``convert_finer`` writes the target's more accurate variant
+    to ``path``, if it has one, and that is judged instead. Where this machine cannot run the format, the manifest says
+    so in place of figures. Raises GateError.
     """
     reason = why_not_run(request.target)
     if reason is not None:
         progress.note(f"note: not compared with PyTorch: {reason}")
         return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})
-    validation = validation_of(path, manifest, restorer, request, progress)
+    validation = validate_conversion(path, manifest, restorer, request, progress)
     strict = request.quantization is not None and not request.quantization.allow_degraded
     if strict and not validation.passed and request.target.has_finer(manifest.format):
-        progress.note(f"note: {validation.failures[0]}; once more, in a form that is finer and slower")
-        manifest = finer()
-        validation = validation_of(path, manifest, restorer, request, progress)
-    return judged(path, manifest, validation, request, progress)
+        progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
+        manifest = convert_finer()
+        validation = validate_conversion(path, manifest, restorer, request, progress)
+    degraded = check_gate(validation, request.quantization, progress)
+    return complete_manifest(path, manifest, validation, degraded)
 
 
-def validation_of(
+def validate_conversion(
     path: Path, manifest: Manifest, restorer: Restorer, request: ExportRequest, progress: Progress
 ) -> Validation:
-    """What the first backend of the target gives on the pictures of the gate, against PyTorch."""
+    """Compare the file at ``path``, in the first backend of its target, with PyTorch on the pictures of the gate."""
     pictures, originals = pictures_of(restorer, request)
     return validate(path, manifest, restorer, pictures, request.target.backends[0], False, progress, originals)
 
 
-def judged(
-    path: Path,
-    manifest: Manifest,
-    validation: Validation,
-    request: ExportRequest,
-    progress: Progress,
-    degraded: bool = False,
-) -> Manifest:
-    """The manifest with the figures of a validation, where it lets the artifact through."""
-    degraded = _gate(validation, request.quantization, progress) or degraded
+def check_gate(validation: Validation, quantization: Quantization | None, progress: Progress) -> bool:
+    """Whether the artifact misses its gate although that is allowed. Raises GateError where it is not allowed."""
+    if validation.passed:
+        return False
+    began = f"; it began at {validation.drift_began}" if validation.drift_began else ""
+    sentence = "; ".join(validation.failures[:SHOWN_FAILURES]) + began
+    if quantization is not None and quantization.allow_degraded:
+        progress.note(f"note: below the gate, and marked so in the manifest: {sentence}")
+        return True
+    hint = "nothing was written" + (f"; {WAYS_OUT}" if quantization is not None else "")
+    raise GateError(f"the artifact differs too much from PyTorch: {sentence}", hint=hint)
+
+
+def complete_manifest(path: Path, manifest: Manifest, validation: Validation, degraded: bool) -> Manifest:
+    """Write the golden file beside ``path``; returns the manifest with the figures and the golden file's facts."""
     manifest = dataclasses.replace(manifest, parity=_parity(validation))
     manifest = dataclasses.replace(manifest, golden=record_golden(path, manifest, validation.backend))
     if manifest.quantization is not None:
@@ -88,24 +97,11 @@ def judged(
 def pictures_of(
     restorer: Restorer, request: ExportRequest
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
-    """What the artifact is held against the model on, and their originals where the gate asks for them."""
+    """Pictures to compare artifact and model on, and their originals; None where the gate has no use for them."""
     if request.calibration is None:
         return {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, None
     trials = gather_trials(request.calibration.facts["task"], request.form.height, request.form.width)
     return trials.degraded, trials.originals if restorer.source is None or restorer.source.trained else None
-
-
-def _gate(validation: Validation, quantization: Quantization | None, progress: Progress) -> bool:
-    """Whether the artifact falls short and was allowed to. Raises GateError where it was not."""
-    if validation.passed:
-        return False
-    began = f"; it began at {validation.drift_began}" if validation.drift_began else ""
-    sentence = "; ".join(validation.failures[:SHOWN_FAILURES]) + began
-    if quantization is not None and quantization.allow_degraded:
-        progress.note(f"note: below the gate, and marked so in the manifest: {sentence}")
-        return True
-    hint = "nothing was written" + (f"; {WAYS_OUT}" if quantization is not None else "")
-    raise GateError(f"the artifact does not keep the picture: {sentence}", hint=hint)
 
 
 def _parity(validation: Validation) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an export is asked for, checked before any work, and what decides its result."""
+"""The options of an export, checked before any work, and the identity of its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MISSING = "not installed"
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is asked for, in full: two equal requests give the same artifact."""
+    """All options of an export: two equal requests give the same artifact."""
 
     target: Target
     precision: str
@@ -35,9 +35,9 @@ class ExportRequest:
     calibration: Calibration | None = None
 
     def identity(self, restorer: Restorer) -> dict[str, Any]:
-        """Everything that decides the result: the model, the request, and the versions of what carries it out.
+        """Everything that decides the result, as plain data: model, options, versions of the packages.
 
-        The spec's default weights are left out: they need not be those used, and may be a path.
+        The spec's default weights are left out: others may be in use, and the default may be a path.
         """
         source = restorer.source or WeightSource("in memory", "memory", "", True)
         digest = tensors_sha256(restorer.state_dict())
@@ -51,9 +51,9 @@ class ExportRequest:
             "layout": self.form.layout,
             "noise": _noise_contract(restorer, self.form.noise),
             "versions": _versions(self.target, self.quantization is not None),
-        } | self._quantized()
+        } | self._quantization_facts()
 
-    def _quantized(self) -> dict[str, Any]:
+    def _quantization_facts(self) -> dict[str, Any]:
         if self.quantization is None or self.calibration is None:
             return {}
         return {"quantization": {"calibration": self.calibration.facts} | self.quantization.facts()}
@@ -68,7 +68,7 @@ def request_of(
     io: str | None,
     quantization: Quantization | None,
 ) -> ExportRequest:
-    """What ``export`` was asked for, with the calibration pictures gathered. Raises as ``export`` says."""
+    """The options of ``export``, checked, with the calibration pictures. Raises what ``export`` documents."""
     chosen = get_target(target)
     if precision not in chosen.precisions:
         raise UsageError(
@@ -82,14 +82,16 @@ def request_of(
     contract = NoiseContract.parse(noise)
     if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
         raise UsageError(
-            f"{target} at {precision} takes bytes and nothing else: noise cannot be an input",
+            f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one",
             hint="use --noise baked:SEED or zero",
         )
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, contract, io, chosen.layouts[io], chosen.latent_layout)
     if precision not in INTEGER_PRECISIONS:
         if quantization is not None:
-            raise UsageError(f"calibration and the like mean nothing at {precision}", hint="--precision int8")
+            raise UsageError(
+                f"calibration and tuning are options of integer precisions, not of {precision}", hint="--precision int8"
+            )
         return ExportRequest(chosen, precision, form)
     quantization = _with_limits(quantization or Quantization(), restorer, precision)
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
@@ -98,7 +100,7 @@ def request_of(
 
 
 def _require_installed(target: Target, precision: str) -> None:
-    """Minutes of calibration come before the converter is first asked for."""
+    """Raise UnavailableError now rather than after minutes of calibration."""
     if precision in INTEGER_PRECISIONS:
         for packages, extra in ((target.packages, target.extra), (target.quantizers, "quantize")):
             for package in packages:
@@ -109,12 +111,14 @@ def _require_installed(target: Target, precision: str) -> None:
 def _with_limits(quantization: Quantization, restorer: Restorer, precision: str) -> Quantization:
     if precision != MIXED:
         if quantization.limits is not None:
-            raise UsageError(f"limits of drop, size and latency mean nothing at {precision}", hint="--precision mixed")
+            raise UsageError(
+                f"limits of drop, size and latency are options of mixed, not of {precision}", hint="--precision mixed"
+            )
         return quantization
     if restorer.source is not None and not restorer.source.trained:
         raise UsageError(
-            "stand-in weights restore nothing, so that mixed precision has nothing to lose",
-            hint="give trained ones with --weights",
+            "stand-in weights restore nothing: mixed precision has no PSNR to compare",
+            hint="give trained weights with --weights",
         )
     return dataclasses.replace(quantization, limits=quantization.limits or DEFAULT_LIMITS)
 
@@ -136,10 +140,10 @@ def _versions(target: Target, quantized: bool) -> dict[str, str]:
 
 
 def version_of(package: str) -> str:
-    """Of an installed package, or "not installed"."""
+    """Version of ``package``, or "not installed"."""
     return installed_version(package) or MISSING
 
 
 def key_of(identity: dict[str, Any]) -> str:
-    """The sha256 of everything that decides a result."""
+    """sha256 of an ``ExportRequest.identity``."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

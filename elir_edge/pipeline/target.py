@@ -1,10 +1,10 @@
-"""Targets: the formats a model can be exported to. One target is one file under ``exporters``, or an entry point."""
+"""Targets: the formats of an export. A target is a file under ``exporters``, or an entry point of another package."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,11 +24,11 @@ INTEGER_PRECISIONS = ("int8", "mixed")
 
 @dataclass(frozen=True)
 class Conversion:
-    """One conversion: write into ``folder`` files whose names begin with ``stem``, at ``precision``.
+    """One conversion: files to write into ``folder``, their names beginning with ``stem``, at ``precision``.
 
-    For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's own layout,
-    batch included; ``float_stages`` are the stages of the manifest, and ``restored``, that stay fp32. ``fine`` asks for
-    what gains quality and costs time.
+    For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout, batch
+    axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
+    ``fine`` prefers accuracy over speed (16-bit sums).
     """
 
     folder: Path
@@ -39,8 +39,12 @@ class Conversion:
     float_stages: frozenset[str] = frozenset()
     fine: bool = False
 
+    def float_names(self, by_stage: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """What computes the float stages, out of the names that ``by_stage`` has for each stage."""
+        return frozenset().union(*(by_stage.get(stage, ()) for stage in self.float_stages))
 
-def _nothing_finer(facts: Mapping[str, Any]) -> bool:
+
+def _no_finer(facts: Mapping[str, Any]) -> bool:
     return False
 
 
@@ -50,19 +54,19 @@ class Target:
 
     Args:
         name: of the target. description: one line for people.
-        suffixes: of the files, the one to open first.
-        precisions: those it offers.
-        layouts: of the graph's images, for io float and uint8. latent_layout: of the noise and of the stages.
-        norm: the form of GroupNorm.
-        backends: what runs it, the default first; none where nothing here does.
-        packages: whose versions belong into the manifest. extra: what to install for them.
-        convert: ``convert(graph, conversion)`` writes the files, with the graph's stages findable by their names, and
-            returns facts about the format (versions of its own, say) for the manifest.
-        embed: ``embed(path, text)`` puts the manifest into the file.
-        try_it: the command that shows an artifact at work.
-        quantizers: the packages that only integer precisions need.
-        bytes_only: the precisions whose graphs take and give bytes and nothing else.
-        has_finer: says of what ``convert`` returned whether a finer form is left for what misses its gate.
+        suffixes: of the files; a session opens the one with the first suffix.
+        precisions: those that it offers.
+        layouts: of the graph's images, by io: float, uint8. latent_layout: of the noise and the stages.
+        norm: form of GroupNorm, see ``NormForm``.
+        backends: runtimes of the format, the default first; empty where no backend exists.
+        packages: those whose versions are in the manifest. extra: name of the pip extra with them.
+        convert: ``convert(graph, conversion)`` writes the files, in which the stages can be found by name, and returns
+            facts about the format for the manifest.
+        embed: ``embed(path, text)`` writes the manifest into the file.
+        try_it: a command that uses the artifact at ``{path}``.
+        quantizers: packages that only integer precisions need.
+        bytes_only: precisions whose graphs have uint8 input and output and no other inputs.
+        has_finer: ``has_finer(facts)``: whether a conversion that returned ``facts`` has a more accurate variant.
     """
 
     name: str
@@ -80,17 +84,17 @@ class Target:
     try_it: str = "elir-edge restore PICTURE -o restored.png --artifact {path}"
     quantizers: tuple[str, ...] = ()
     bytes_only: tuple[str, ...] = ()
-    has_finer: Callable[[Mapping[str, Any]], bool] = _nothing_finer
+    has_finer: Callable[[Mapping[str, Any]], bool] = _no_finer
 
     def ios(self, precision: str) -> tuple[str, ...]:
-        """The kinds of pictures a graph of that precision can take and give, the usual one first."""
+        """The values of ``io`` that the target offers at ``precision``, the default first."""
         return ("uint8",) if precision in self.bytes_only else tuple(self.layouts)
 
 
 def targets() -> dict[str, Target]:
-    """All targets by name: those under ``exporters``, then those that installed packages announce.
+    """All targets by name: those under ``exporters``, then those of entry points of installed packages.
 
-    Raises ElirEdgeError where ``exporters`` is somebody else's package, or a name is taken twice.
+    Raises ElirEdgeError where ``exporters`` is another package, or a name is used twice.
     """
     package = _own_exporters()
     found: dict[str, Target] = {}
@@ -102,7 +106,7 @@ def targets() -> dict[str, Target]:
 
 
 def get_target(name: str) -> Target:
-    """The target called ``name``. Raises UsageError, naming the nearest, where there is none."""
+    """The target called ``name``. Raises UsageError, with the nearest name, where there is none."""
     known = targets()
     if name not in known:
         raise UsageError(f"there is no target '{name}'", hint=did_you_mean(name, known))

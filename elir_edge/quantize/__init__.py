@@ -1,1 +1,1 @@
-"""From fp32 graphs to int8 ones: ranges, biases, and the quantizers of each format."""
+"""int8 and half precision: calibration, rounding, tuning, and a quantizer for each format."""

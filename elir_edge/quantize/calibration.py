@@ -1,4 +1,4 @@
-"""Calibration pictures: what the quantizers see of the world, put through the task's degradation."""
+"""Calibration pictures: cuts of photographs, degraded as the task says."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ BUILTIN = "built-in photographs"
 
 @dataclass(frozen=True)
 class CalibrationRequest:
-    """Where calibration pictures come from: a ``folder``, or None for the photographs inside installed packages.
+    """Source of calibration pictures: a ``folder``; None: the photographs inside installed packages.
 
-    ``task`` names the degradation (see ``elir-edge degrade``), None for the model's own; ``count`` cuts are made;
-    ``seed`` decides every cut and all noise.
+    ``task`` is a degradation (``elir-edge degrade``); None: the model's own. ``count`` is the number of cuts, ``seed``
+    decides all cuts and noise.
     """
 
     folder: Path | None = None
@@ -40,8 +40,8 @@ class CalibrationRequest:
 
 @dataclass(frozen=True)
 class Calibration:
-    """``pictures``: degraded, uint8 H x W x 3 of the graph's size. ``sources``: sha256 of each clean picture's pixels,
-    by name. ``facts`` identify all of it.
+    """``pictures``: degraded cuts, uint8 H x W x 3 of the graph's size. ``sources``: ``digest_of`` each clean picture
+    by name. ``facts``: source, count, task, seed and sha256, for the manifest.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -49,28 +49,28 @@ class Calibration:
     facts: dict[str, Any]
 
     def feeds(self, form: GraphForm, spec: ModelSpec) -> tuple[dict[str, np.ndarray], ...]:
-        """The graph's inputs for each picture: its layout and type, and noise where it takes any."""
+        """Inputs of a graph of ``form`` for each picture, by name; noise is drawn from the picture's number."""
         return tuple(feeds_of(form.inputs(spec), pixels, i) for i, pixels in enumerate(self.pictures))
 
 
 def task_of(spec: ModelSpec) -> str:
-    """The degradation that a spec's model undoes: the one of its name, else the default model's."""
+    """The degradation that the model of ``spec`` removes: the one of its name, else ``restoration``."""
     return spec.name if spec.name in DEGRADATIONS else DEFAULT_TASK
 
 
 def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int, width: int) -> Calibration:
     """Cut, resize and degrade calibration pictures for graphs of ``height`` x ``width`` pixels.
 
-    Raises UsageError for a count below 4 and a seed below 0; MissingInputError, DataError for a folder that is missing,
-    empty, or holds a damaged picture (named), too few of them, or only constant ones; UnavailableError where built-in
-    photographs are asked for and the packages that carry them are not installed; ConfigError for an unknown task.
+    Raises UsageError for a count below 4 or a seed below 0, ConfigError for an unknown task, MissingInputError for a
+    missing folder, DataError for a folder with fewer than 4 pictures, a damaged one, or one of a single colour,
+    UnavailableError where the packages with the built-in photographs are not installed.
     """
     if request.count < LEAST_PICTURES:
         raise UsageError(f"{request.count} calibration pictures are too few", hint=f"at least {LEAST_PICTURES}")
     if request.seed < 0:
         raise UsageError(f"{request.seed}: a seed is 0 or more")
     degradation = find_degradation(request.task or task_of(spec))
-    clean = _clean(request.folder, request.count)
+    clean = _clean_pictures(request.folder, request.count)
     rng = np.random.default_rng(request.seed)
     names = list(clean)
     cuts = [_cut(clean[names[i % len(names)]], height, width, rng) for i in range(request.count)]
@@ -88,11 +88,11 @@ def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int
 
 
 def digest_of(pixels: np.ndarray) -> str:
-    """sha256 of a picture's size and pixels."""
+    """sha256 of the shape and the pixels of a picture."""
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-def _clean(folder: Path | None, count: int) -> dict[str, np.ndarray]:
+def _clean_pictures(folder: Path | None, count: int) -> dict[str, np.ndarray]:
     if folder is None:
         return {photograph.name: load_photograph(photograph) for photograph in TRAINING}
     paths = pictures_in(folder)
@@ -104,7 +104,7 @@ def _clean(folder: Path | None, count: int) -> dict[str, np.ndarray]:
 
 
 def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """A random rectangle of the graph's proportions, as large as the picture allows down to 0.4 of that, resized."""
+    """A random rectangle of the proportions ``height`` : ``width``, at least 0.4 of the largest one, resized."""
     from PIL import Image
 
     largest = min(pixels.shape[0] / height, pixels.shape[1] / width)
@@ -120,5 +120,5 @@ def _refuse_constant(cuts: list[np.ndarray], names: list[str]) -> None:
     flat = sorted({names[i % len(names)] for i, cut in enumerate(cuts) if cut.min() == cut.max()})
     if flat:
         raise DataError(
-            f"calibration pictures of one colour say nothing about ranges: {', '.join(flat)}", hint="take them out"
+            f"calibration pictures of one colour have no range to measure: {', '.join(flat)}", hint="remove them"
         )

@@ -1,8 +1,9 @@
-"""Channel equalization: exact rewrites after which the channels of a tensor have more alike ranges.
+"""Channel equalization: an exact rewrite that makes the ranges of a tensor's channels more equal.
 
-An 8-bit tensor has one step for all channels, so that a channel of a tenth of the largest's range gets a tenth of its
-levels. Between convolutions with nothing but ReLU, sums and copies, a factor for each channel can move from one
-convolution's outputs to the next one's inputs.
+An 8-bit tensor has one step size for all channels: a channel with a tenth of the largest range has a tenth of the
+levels. Where only ReLU, sums and copies are between two convolutions, a factor per channel can move from the outputs of
+the first to the inputs of the second (Nagel et al., "Data-free quantization through weight equalization and bias
+correction", ICCV 2019, section 4.1).
 """
 
 from __future__ import annotations
@@ -22,13 +23,12 @@ LARGEST_FACTOR = 8.0
 
 
 def equalize(graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Rewrite the weights of the parts that know their streams, in place.
+    """Rescale the weights of the parts that have streams, in place.
 
-    ``feeds`` are the graph's inputs, one mapping for each sample.
+    ``feeds`` are the graph's inputs, one mapping for each sample. Each channel is scaled by sqrt(max_range / range), at
+    most 8: full equalization would cost the weights that read it as much precision as it gains.
 
-    Needs collapsed linear blocks. Guarantees the same function; stages keep their values. Of what lies between the
-    largest channel's range and a channel's own, the square root is made up for: the rest would cost the weights that
-    read it as much as it gives.
+    Requires: collapsed linear blocks. Guarantees: the same function, and stages with the same values.
     """
     modules = [graph.get_submodule(stage.module) for stage in graph.stage_list() if stage.module is not None]
     streams = [stream for module in modules if isinstance(module, HasStreams) for stream in module.streams()]

@@ -13,10 +13,10 @@ LARGEST = float(np.finfo(np.float16).max)
 
 
 def halve_weights(model: ModelProto) -> None:
-    """Store every kernel and constant picture of ``model`` as float16, each followed by one Cast to float32.
+    """Store kernels and other constants of two or more axes as float16, each followed by a Cast to float32, in place.
 
-    Runtimes cast once, when they load. Activations are float32, so that no square in a normalisation overflows; vectors
-    (biases, norms) are few numbers and stay float32, and so does a tensor with values beyond float16's range.
+    Runtimes cast once, when they load the model. Activations stay float32, so that no square in a normalization
+    overflows. Vectors (biases, norms) stay float32, as do tensors with values beyond the range of float16.
     """
     from onnx import TensorProto, helper, numpy_helper
 

@@ -1,4 +1,4 @@
-"""Bias correction on an int8 TFLite graph: stage after stage, its mean is put back to the float graph's."""
+"""Bias correction of int8 TFLite graphs: the channel means of every stage become those of the float graph."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from elir_edge.core.progress import Progress
+from elir_edge.formats.tflite.edit import add_constant, set_outputs
 from elir_edge.formats.tflite.flatmodel import (
     FLOAT32,
+    activations,
     constant,
     float_constant,
-    own_constant,
     pack_model,
-    produced_by,
     producer_of,
     quantization_of,
     read_model,
-    set_outputs,
 )
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
@@ -30,26 +29,26 @@ Means = Mapping[str, np.ndarray]
 
 
 def correct_stages(data: bytes, feeds: Feeds, means: Means, progress: Progress) -> bytes:
-    """Shift the bias of the convolution that writes each stage, so that the stage's channels have the float means.
+    """The file with the biases shifted so that each stage has the channel means of the float graph.
 
     Args:
         data: the quantized file.
         feeds: its inputs, one mapping for each calibration sample.
-        means: for each stage's tensor, in the order in which they run, the mean of each channel in the float graph
-            over the same samples.
+        means: mean of each channel in the float graph over the same samples, by stage in the order of execution.
+        progress: advanced once for each stage.
     """
     model = read_model(data, WHERE)
     with progress.stage("correcting biases", len(means)) as advance:
         for stage, expected in means.items():
             op = _writing_convolution(model, stage)
             if op is not None:
-                _shift(model, op, expected - _means(model, stage, feeds))
+                _add_to_bias(model, op, expected - _means(model, stage, feeds))
             advance(1)
     return pack_model(model)
 
 
 def channel_means(samples: Sequence[np.ndarray]) -> np.ndarray:
-    """Of each channel of NHWC tensors, over all samples and places."""
+    """Mean of each channel over ``samples``, N x H x W x C each, and all positions."""
     return np.mean([sample.astype(np.float64).mean((0, 1, 2)) for sample in samples], 0)
 
 
@@ -65,8 +64,8 @@ def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:
 
 
 def _writing_convolution(model: Any, stage: str) -> Any | None:
-    """The convolution whose bias moves the stage's mean one to one: the last one before it, through sums only."""
-    op, name = producer_of(model, produced_by(model)[stage])
+    """The convolution whose bias shifts the mean of ``stage`` by the same amount: only sums are between the two."""
+    op, name = producer_of(model, activations(model)[stage])
     while name in PASSES_MEANS:
         found = [producer_of(model, int(index)) for index in op.inputs]
         direct = [pair for pair in found if pair[1] in CONVOLUTIONS]
@@ -76,7 +75,7 @@ def _writing_convolution(model: Any, stage: str) -> Any | None:
     return op if name in CONVOLUTIONS else None
 
 
-def _shift(model: Any, op: Any, shift: np.ndarray) -> None:
+def _add_to_bias(model: Any, op: Any, shift: np.ndarray) -> None:
     port = len(op.inputs) - 1
     index = int(op.inputs[port])
     if model.subgraphs[0].tensors[index].type == FLOAT32:
@@ -84,4 +83,4 @@ def _shift(model: Any, op: Any, shift: np.ndarray) -> None:
     else:
         values, scales = constant(model, index, np.int32)
         moved = np.rint(values + shift / scales).astype(np.int32)
-    op.inputs = np.array([*op.inputs[:port], own_constant(model, index, moved)], np.int32)
+    op.inputs = np.array([*op.inputs[:port], add_constant(model, index, moved)], np.int32)

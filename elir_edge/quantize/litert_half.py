@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from elir_edge.formats.tflite.flatmodel import (
-    DEQUANTIZE,
-    DEQUANTIZE_VERSION,
-    FLOAT32,
-    add_half_constant,
-    add_op,
-    drop_unused,
-    pack_model,
-    read_model,
-)
+from elir_edge.formats.tflite.edit import DEQUANTIZE, DEQUANTIZE_VERSION, add_half_constant, add_op, drop_unused
+from elir_edge.formats.tflite.flatmodel import FLOAT32, pack_model, read_model
 
 LARGEST = float(np.finfo(np.float16).max)
 WHERE = "the TFLite graph"
 
 
 def halve_weights(data: bytes) -> bytes:
-    """Store every kernel and constant picture as float16, each followed by one DEQUANTIZE, which runtimes fold.
+    """The file with its kernels and other constants of two or more axes as float16, each with a DEQUANTIZE behind it.
 
-    Activations are float32, so that no square in a normalisation overflows; vectors (biases, norms) are few numbers and
-    stay float32, and so does a tensor with values beyond float16's range.
+    Runtimes compute the DEQUANTIZE once, when they load the model. Activations, vectors (biases, norms) and tensors
+    with values beyond the range of float16 stay float32.
     """
     model = read_model(data, WHERE)
     graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""int8 TFLite graphs without a float op: bytes in, bytes out, every step with its own ranges."""
+"""int8 TFLite graphs without float ops: uint8 input and output, ranges of their own for every step."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from elir_edge.artifacts.signature import IMAGE, RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.formats.tflite.flatmodel import (
+from elir_edge.formats.tflite.edit import (
     DEQUANTIZE,
     DEQUANTIZE_VERSION,
-    FLOAT32,
     QUANTIZE,
     QUANTIZE_VERSION,
-    UINT8,
     add_op,
     add_tensor,
     drop_unused,
+)
+from elir_edge.formats.tflite.flatmodel import (
+    FLOAT32,
+    UINT8,
+    activations,
     op_names,
     pack_model,
-    produced_by,
     producer_of,
     read_model,
     tensor_name,
@@ -52,19 +54,19 @@ def quantize_tflite(
     method: str = RANGE_METHOD,
     gflop: float = 0.0,
 ) -> bytes:
-    """The full-integer form of a .tflite file whose image is uint8 0..255 on both sides.
+    """The integer form of a .tflite file with uint8 input and output.
 
     Args:
         data: the fp32 file, as the tflite target writes it for io ``uint8``.
         feeds: the graph's inputs (an image, no noise), one mapping for each calibration sample, at least one.
-        stages: names of the tensors whose means are corrected, in the order in which they run.
-        progress: told of each part.
-        float_tensors: names of tensors whose ops stay fp32. Bytes go in and out all the same.
+        stages: names of the tensors whose means are corrected, in the order of execution.
+        progress: gets the stages of the work.
+        float_tensors: names of tensors whose ops stay fp32. Input and output are uint8 in any case.
         method: of the activation ranges, see ``Ranges.estimate``.
-        gflop: of the graph, by which it is decided whether the sums of the latent stream may have 16 bits.
+        gflop: of the graph: decides whether the sums of the latent stream have 16 bits.
 
-    Weights are symmetric and per channel, activations int8 with a range for each tensor of each step; the final
-    clip is the saturation of the output's own type.
+    Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
+    saturation of the output's type replaces the final clip.
     """
     model = read_model(data, WHERE)
     _strip_edges(model)
@@ -74,32 +76,14 @@ def quantize_tflite(
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
-    _speak_bytes(quantized)
+    _add_byte_ends(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
     drop_unused(quantized)
     return pack_model(quantized)
 
 
-def tensors_by_stage(data: bytes, stages: Sequence[str]) -> dict[str, set[str]]:
-    """Names of the tensors by the first of ``stages``, in the order in which they run, that needs them."""
-    model = read_model(data, WHERE)
-    made = {int(index): op for op in model.subgraphs[0].operators for index in op.outputs}
-    outputs, taken = produced_by(model), set()
-    found: dict[str, set[str]] = {}
-    for stage in stages:
-        found[stage] = set()
-        waiting = [outputs[stage]]
-        while waiting:
-            index = int(waiting.pop())
-            if index in made and index not in taken:
-                taken.add(index)
-                found[stage].add(tensor_name(model, index))
-                waiting += list(made[index].inputs)
-    return found
-
-
 def _strip_edges(model: Any) -> None:
-    """Take off what turns bytes to floats and back: an integer graph starts and ends inside of it."""
+    """Remove the ops at both ends that convert bytes to floats and back."""
     graph = model.subgraphs[0]
     ops = op_names(model)
     first, last = 0, len(ops) - 1
@@ -121,10 +105,10 @@ def _strip_edges(model: Any) -> None:
 def _observe(
     core: bytes, feeds: Feeds, stages: Sequence[str], progress: Progress, method: str
 ) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray]]:
-    """Ranges of every tensor that an op of the float graph writes, and the means of the stages' channels."""
+    """Ranges of all activations of the float graph, and channel means of ``stages``."""
     interpreter = _open(core)
     image = interpreter.get_input_details()[0]["index"]
-    outputs = produced_by(read_model(core, WHERE))
+    outputs = activations(read_model(core, WHERE))
     ranges = Ranges()
     seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
@@ -156,12 +140,12 @@ def _open(core: bytes) -> Any:
 
 
 def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
-    """The sums that make up the latent stream, where 16 bits for them cost no more than a hundredth of the time.
+    """Names of the sums of the latent stream, if 16 bits for them cost less than 1 % of the time; else none.
 
-    An error in the stream passes every step unchanged, so that they gain a third of the loss; but 16-bit kernels take
-    5 ns a number on one core, which a small graph of a large latent feels (nano: 24 % slower), and others do not.
+    An error in the stream passes every step unchanged: with 16 bits a third of the PSNR loss goes away. But 16-bit
+    kernels take 5 ns per value on one core, which costs a small graph with a large latent much (nano: 24 % slower).
     """
-    made = produced_by(model)
+    made = activations(model)
     waiting, found = [made[stage] for stage in stages], []
     while waiting:
         index = waiting.pop()
@@ -183,15 +167,15 @@ def _quantize(
         raise missing_package("ai-edge-quantizer", "quantize") from error
     task = quantizer.Quantizer(core, recipe.static_wi8_ai8())
     for name in wide:
-        task.add_static_config(_exactly(name), "*", WIDE_BITS, WEIGHT_BITS)
+        task.add_static_config(_name_pattern(name), "*", WIDE_BITS, WEIGHT_BITS)
     for name in sorted(float_tensors):
-        task.update_quantization_recipe(_exactly(name), "*", algorithm_key=AlgorithmName.NO_QUANTIZE)
+        task.update_quantization_recipe(_name_pattern(name), "*", algorithm_key=AlgorithmName.NO_QUANTIZE)
     found = {name: {"min": _scalar(low), "max": _scalar(high)} for name, (low, high) in ranges.items()}
     return task.quantize(found).quantized_model
 
 
-def _exactly(name: str) -> str:
-    """The pattern of one tensor, as the quantizer writes its ops' names."""
+def _name_pattern(name: str) -> str:
+    """Pattern that matches the op of one tensor in the quantizer's recipe."""
     return f"^{re.escape(name)};?$"
 
 
@@ -199,8 +183,8 @@ def _scalar(value: float) -> np.ndarray:
     return np.full((1, 1, 1, 1), value, np.float32)
 
 
-def _speak_bytes(model: Any) -> None:
-    """uint8 outside, int8 inside: the same numbers, 128 apart. Where an end is float, it holds the bytes' values."""
+def _add_byte_ends(model: Any) -> None:
+    """Add uint8 input and output: an int8 end has the same values minus 128, a float end the values of the bytes."""
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     inner, leaving = int(graph.inputs[0]), int(graph.outputs[0])
     outer, given = add_tensor(model, inner, IMAGE, UINT8, 0), add_tensor(model, leaving, RESTORED, UINT8, 0)

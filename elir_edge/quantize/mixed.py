@@ -1,4 +1,4 @@
-"""The groups of a network that mixed precision decides about, and what each of them loses in int8 by itself."""
+"""Groups of mixed precision, and the PSNR that each of them costs in int8."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Inputs = Sequence[tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Group:
-    """A part that stays float, or does not, as a whole: its ``name`` for people, its ``module`` in the static graph,
-    and the ``stages`` of ``Conversion.float_stages`` that it computes.
+    """A part that has one precision: ``name`` for people, path of the ``module`` in the static graph, and the names of
+    the ``stages`` that it computes.
     """
 
     name: str
@@ -32,10 +32,7 @@ class Group:
 
 
 def groups_of(graph: StaticRestorer) -> tuple[Group, ...]:
-    """The groups of the family's stages, in the order in which they run.
-
-    The noise is added in the group before the first step, so that a float group there passes it on unrounded.
-    """
+    """The groups of ``graph`` in the order of execution."""
     stages = graph.stage_list()
     found = []
     for name in dict.fromkeys(stage.group for stage in stages):
@@ -46,12 +43,12 @@ def groups_of(graph: StaticRestorer) -> tuple[Group, ...]:
 
 
 def stages_of_groups(graph: StaticRestorer, floats: Collection[str]) -> frozenset[str]:
-    """The stages that the groups named ``floats`` compute."""
+    """Names of the stages that the groups called ``floats`` compute."""
     return frozenset(stage for group in groups_of(graph) if group.name in floats for stage in group.stages)
 
 
-def assembled(rounded: StaticRestorer, plain: StaticRestorer, floats: Collection[str]) -> StaticRestorer:
-    """``rounded`` with the groups named ``floats`` taken from ``plain``: what stays float keeps unrounded weights."""
+def group_mixture(rounded: StaticRestorer, plain: StaticRestorer, floats: Collection[str]) -> StaticRestorer:
+    """A copy of ``rounded`` whose groups called ``floats`` are those of ``plain``, with unrounded weights."""
     graph = copy.deepcopy(rounded)
     for group in groups_of(graph):
         if group.name in floats:
@@ -62,13 +59,13 @@ def assembled(rounded: StaticRestorer, plain: StaticRestorer, floats: Collection
 def losses_by_group(
     rounded: StaticRestorer, plain: StaticRestorer, calibration: Inputs, trials: Inputs, progress: Progress
 ) -> dict[str, float]:
-    """PSNR in dB to the float result where one group alone computes as int8 does, the others in float.
+    """PSNR in dB to the float result with one group in simulated int8 and the others in float, by group.
 
     Args:
-        rounded: the graph with int8 weights. plain: the same graph before its weights were rounded.
-        calibration: inputs by which the ranges of activations are chosen.
-        trials: inputs on which the error is measured, over all of them together.
-        progress: told of the stages.
+        rounded: the graph with int8 weights. plain: the same graph with float weights.
+        calibration: inputs that decide the ranges of activations.
+        trials: inputs that the error is measured on, all together.
+        progress: gets the stages of the work.
     """
     groups = groups_of(plain)
     with progress.stage("simulating int8"):
@@ -79,7 +76,7 @@ def losses_by_group(
     with progress.stage("losses by group", len(groups)) as advance, torch.no_grad():
         expected = torch.cat([_picture(plain, sample) for sample in trials])
         for name in names:
-            graph = assembled(rounded, plain, [other for other in names if other != name])
+            graph = group_mixture(rounded, plain, [other for other in names if other != name])
             actual = []
             for sample in trials:
                 with simulation.active(places[name]):
@@ -90,9 +87,9 @@ def losses_by_group(
 
 
 def _places(graph: StaticRestorer, sample: tuple[Tensor, ...]) -> dict[str, range]:
-    """The operators of each group, by their numbers in the order of execution."""
+    """Numbers of the operators of each group in the order of execution."""
     groups, starts = groups_of(graph), []
-    counter = Operators(_as_it_is)
+    counter = Operators(_run_unchanged)
     modules = [graph.get_submodule(group.module) for group in groups]
     hooks = [module.register_forward_pre_hook(lambda *_: starts.append(counter.count)) for module in modules]
     try:
@@ -105,7 +102,7 @@ def _places(graph: StaticRestorer, sample: tuple[Tensor, ...]) -> dict[str, rang
     return {group.name: range(start, end) for group, start, end in zip(groups, [0, *starts[1:]], ends, strict=True)}
 
 
-def _as_it_is(index: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _run_unchanged(index: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 

@@ -1,9 +1,9 @@
-"""int8 OpenVINO models, through NNCF."""
+"""int8 OpenVINO models, quantized by NNCF."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from elir_edge.quantize.half import LARGEST
 
 NO_TELEMETRY = "NNCF_CI"
 BIAS_SAMPLES = 8
-BIAS_SHARE = 0.2  # of NNCF's subset, fixed inside it
+BIAS_SHARE = 0.2  # of the subset, a constant of NNCF
 
 
 def quantize_ir(
@@ -30,14 +30,14 @@ def quantize_ir(
     Args:
         model: as the openvino target makes it, before it is saved.
         feeds: the graph's inputs by name, one mapping for each calibration sample, at least one.
-        progress: told of the stages.
+        progress: gets the stages of the work.
         float_ops: friendly names of nodes that stay fp32. Nodes keep their names.
-        latents: tensors that are sums to be kept unrounded, however they are quantized for the convolutions that read
-            them: an error in the latent stream passes every step unchanged.
+        latents: tensors of the latent stream. Sums that write one stay unrounded: an error in the stream passes
+            every step unchanged.
 
-    Weights are symmetric, one scale for each output channel; activations have their true extremes over all samples, by
-    tensor and step; biases are corrected one after the other on the quantized graph. Raises UnavailableError where
-    NNCF is not installed.
+    Weights are symmetric, with one scale for each output channel. Activations have the range of their extremes over
+    all samples, for each tensor of each step. Biases are corrected one after the other on the quantized graph. Raises
+    UnavailableError where NNCF is not installed.
     """
     with captured_output():
         nncf = _nncf()
@@ -52,13 +52,13 @@ def quantize_ir(
                 ignored_scope=nncf.IgnoredScope(names=sorted(sums | float_ops), validate=False),
                 advanced_parameters=_parameters(),
             )
-    _halve(quantized)
+    _halve_constants(quantized)
     _tidy(quantized, {node.get_friendly_name() for node in model.get_ops()})
     return quantized
 
 
 def _nncf() -> Any:
-    """The library, without its reports to its vendor: where this variable is set when it is loaded, it has none."""
+    """The library without telemetry, which it leaves out if this variable is set when it is imported."""
     before = os.environ.get(NO_TELEMETRY)
     os.environ[NO_TELEMETRY] = "1"
     try:
@@ -73,8 +73,10 @@ def _nncf() -> Any:
 
 
 def _parameters() -> Any:
-    """Extremes over all samples, of which NNCF's own choice is the mean, which clips; all 255 levels for the first
-    layer's weights, of which it takes half for processors whose 16-bit sums may overflow: that is a colour cast.
+    """Extremes over all samples for activations, and all 255 levels for the weights of the first layer.
+
+    NNCF's defaults are the mean of the samples' extremes, which clips, and half of the levels in the first layer, for
+    processors whose 16-bit sums may overflow; the latter causes a colour cast.
     """
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     from nncf.quantization.range_estimator import (
@@ -95,8 +97,8 @@ def _is_sum(node: Any, latents: frozenset[str]) -> bool:
     return node.get_type_name() == "Add" and bool(node.output(0).get_names() & latents)
 
 
-def _halve(model: Any) -> None:
-    """Store float kernels and constant pictures in half precision."""
+def _halve_constants(model: Any) -> None:
+    """Store float constants of two or more axes in half precision."""
     from openvino import opset13 as ops
 
     for node in model.get_ordered_ops():
@@ -109,7 +111,7 @@ def _halve(model: Any) -> None:
 
 
 def _tidy(model: Any, known: set[str]) -> None:
-    """Quantizers use one constant for what they take and give; new nodes get short names in the order of execution."""
+    """Merge equal input and output limits of quantizers; give new nodes short names in the order of execution."""
     ordered = model.get_ordered_ops()
     for node in ordered:
         if node.get_type_name() == "FakeQuantize":
@@ -119,20 +121,3 @@ def _tidy(model: Any, known: set[str]) -> None:
     for i, node in enumerate(model.get_ordered_ops()):
         if node.get_friendly_name() not in known:
             node.set_friendly_name(f"q{i}")
-
-
-def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
-    """Friendly names of the nodes by the first of ``stages``, in the order in which they run, that needs them."""
-    made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
-    taken: set[str] = set()
-    found: dict[str, set[str]] = {}
-    for stage in stages:
-        found[stage] = set()
-        waiting = [made[stage]]
-        while waiting:
-            node = waiting.pop()
-            if node.get_friendly_name() not in taken:
-                taken.add(node.get_friendly_name())
-                found[stage].add(node.get_friendly_name())
-                waiting += [value.get_node() for value in node.input_values()]
-    return found

@@ -1,7 +1,7 @@
-"""Bias correction: each convolution's mean output, channel by channel, is what it was before quantization.
+"""Bias correction of int8 ONNX graphs: the channel means of every convolution become those of the float graph.
 
-One walk through the graph, convolution after convolution, every sample's tensors kept at the point reached: each
-correction is measured on a graph whose earlier convolutions are corrected already, and the whole costs one run.
+The graph is run once, section by section, for all samples side by side: each correction is measured with all earlier
+convolutions corrected (Nagel et al., ICCV 2019, section 4.2, on data).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from elir_edge.core.progress import Advance
-from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, open_model, producers
+from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, producers
+from elir_edge.formats.onnx.session import open_model
 
 Tensors = dict[str, np.ndarray]
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
@@ -23,16 +24,16 @@ def correct_biases(
 ) -> None:
     """Change the biases of ``model``, a graph with QuantizeLinear and DequantizeLinear nodes, in place.
 
-    ``means`` has the mean of each output channel in the float graph over ``feeds``, by the convolution's name; each
-    convolution has a bias of its own. ``advance`` is told of shares of 1.
+    ``means`` has the mean of each output channel in the float graph over ``feeds``, by the name of the convolution. No
+    two convolutions may share a bias. ``advance`` is called with shares of 1.
     """
     stored, made = initializers(model), producers(model)
     alive: list[Tensors] = [dict(sample) for sample in feeds]
     sections = list(_sections(model))
-    needed = _needed_after(model, sections)
+    needed = _read_later(model, sections)
     for nodes, kept in zip(sections, needed, strict=True):
         last = nodes[-1]
-        alive = _run(model, nodes, kept | set(last.output), alive)
+        alive = _run_section(model, nodes, kept | set(last.output), alive)
         if last.name in means and last.op_type in CONVOLUTIONS:
             shift = means[last.name] - np.mean([tensors[last.output[0]].mean((0, 2, 3)) for tensors in alive], 0)
             applied = _add_to_bias(last, shift, stored, made)
@@ -42,7 +43,7 @@ def correct_biases(
 
 
 def _sections(model: ModelProto) -> Iterator[list[NodeProto]]:
-    """The nodes up to and with the first convolution, those up to the next, and so on to the last."""
+    """The nodes in sections that end with a convolution; nodes after the last convolution are left out."""
     section: list[NodeProto] = []
     for node in model.graph.node:
         section.append(node)
@@ -51,8 +52,8 @@ def _sections(model: ModelProto) -> Iterator[list[NodeProto]]:
             section = []
 
 
-def _needed_after(model: ModelProto, sections: list[list[NodeProto]]) -> list[set[str]]:
-    """For each section, the tensors from it or before that later ones read."""
+def _read_later(model: ModelProto, sections: list[list[NodeProto]]) -> list[set[str]]:
+    """For each section, the tensors that later sections read."""
     read: set[str] = set()
     needed: list[set[str]] = []
     for nodes in reversed(sections):
@@ -62,8 +63,8 @@ def _needed_after(model: ModelProto, sections: list[list[NodeProto]]) -> list[se
     return [names - initializers(model).keys() for names in reversed(needed)]
 
 
-def _run(model: ModelProto, nodes: list[NodeProto], kept: set[str], alive: list[Tensors]) -> list[Tensors]:
-    """What ``nodes`` make of each sample's tensors; of these and the results, those in ``kept`` remain."""
+def _run_section(model: ModelProto, nodes: list[NodeProto], kept: set[str], alive: list[Tensors]) -> list[Tensors]:
+    """Run ``nodes`` on each sample's tensors; returns the tensors in ``kept``, old and new, of each sample."""
     made = {name for node in nodes for name in node.output}
     wanted = sorted(kept & made)
     inputs = sorted({name for node in nodes for name in node.input} & alive[0].keys())
@@ -98,7 +99,7 @@ def _types(nodes: list[NodeProto]) -> dict[str, int]:
 def _add_to_bias(
     node: NodeProto, shift: np.ndarray, stored: Mapping[str, TensorProto], made: Mapping[str, NodeProto]
 ) -> np.ndarray:
-    """Add ``shift`` to the node's bias, int32 or float; gives what was added after rounding."""
+    """Add ``shift`` to the node's bias, int32 or float; returns what was added after rounding."""
     dequantize = made.get(node.input[2])
     if dequantize is None:
         bias = stored[node.input[2]]

@@ -1,4 +1,4 @@
-"""Watching, or replacing, the operators that a static graph runs in PyTorch, in their order."""
+"""Observing or replacing the operators that a static graph runs in PyTorch."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ROUNDED: frozenset[Callable[..., Any]] = frozenset(
 
 
 class Operators(TorchFunctionMode):
-    """While active, ``visit(index, function, args, kwargs)`` runs each operator whose result int8 graphs round.
+    """While active, ``visit(index, function, args, kwargs)`` runs in place of each operator whose result int8 rounds.
 
-    ``index`` counts them from 0: a static graph runs the same ones in the same order each time, so that it names a
-    tensor of one unrolled step. Operators that only move values (padding, upsampling, permutation) are not visited.
+    ``index`` counts from 0. A static graph runs the same operators in the same order each time, so that an index stands
+    for one tensor of one step. Operators that only move values (padding, upsampling, permutation) are not visited.
     """
 
     def __init__(self, visit: Visit) -> None:
@@ -43,7 +43,7 @@ class Operators(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Part of PyTorch's protocol."""
+        """See ``torch.overrides``."""
         if func not in ROUNDED:
             return func(*args, **(kwargs or {}))
         index, self.count = self.count, self.count + 1
@@ -51,7 +51,7 @@ class Operators(TorchFunctionMode):
 
 
 class Convolution:
-    """A call of conv2d or conv_transpose2d, whichever way its arguments were given."""
+    """The arguments of a call of conv2d or conv_transpose2d, positional or named."""
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         names = ("input", "weight", "bias", "stride", "padding")
@@ -66,11 +66,11 @@ class Convolution:
 
     @property
     def output_axis(self) -> int:
-        """The weight's axis of output channels."""
+        """Axis of the output channels in the weight."""
         return CONVOLUTIONS[self.func]
 
     def run(self, weight: Tensor) -> Tensor:
-        """The call with another weight."""
+        """Repeat the call with another weight."""
         positional, named = self.extra
         return self.func(self.input, weight, self.bias, self.stride, self.padding, *positional, **named)
 
@@ -79,5 +79,5 @@ def _single(value: int | tuple[int, ...]) -> int:
     if isinstance(value, int):
         return value
     if len(set(value)) != 1:
-        raise ValueError(f"a convolution of unequal stride or padding {value}")
+        raise ValueError(f"stride or padding {value} differs between the axes")
     return value[0]

@@ -1,4 +1,4 @@
-"""How an integer precision is to be reached."""
+"""Options of integer precisions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from elir_edge.quantize.tune import TuneBudget
 
 @dataclass(frozen=True)
 class Limits:
-    """What a mixed artifact keeps to: ``max_drop_db`` lost on average against the ground truth, ``max_size_mb`` of all
-    its files, ``max_latency_ms`` a picture on the machine that exports. None asks for nothing.
+    """Limits of a mixed artifact; None is no limit.
+
+    ``max_drop_db``: mean PSNR loss against the originals. ``max_size_mb``: of all files, in 10^6 bytes.
+    ``max_latency_ms``: of one picture on the machine that exports.
     """
 
     max_drop_db: float | None = None
@@ -26,10 +28,11 @@ DEFAULT_LIMITS = Limits(max_drop_db=0.1)
 
 @dataclass(frozen=True)
 class Quantization:
-    """``calibration``: on which pictures. ``tune``: fit to the float output for so long; None for not at all.
+    """Options of an integer precision.
 
-    ``allow_degraded``: publish below the gate too, marked in the manifest. ``limits``: what ``mixed`` keeps to, None
-    for 0.1 dB; other precisions have none.
+    ``calibration``: its pictures. ``tune``: budget of tuning to the float output; None: no tuning.
+    ``allow_degraded``: publish an artifact that misses its gate, marked in the manifest. ``limits``: for ``mixed``
+    only; None: a mean drop of 0.1 dB.
     """
 
     calibration: CalibrationRequest = field(default_factory=CalibrationRequest)
@@ -38,7 +41,7 @@ class Quantization:
     limits: Limits | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What identifies the result besides the calibration pictures."""
+        """What decides the result besides the calibration pictures, as plain data."""
         budget = None if self.tune is None else dataclasses.asdict(self.tune)
         limits = None if self.limits is None else dataclasses.asdict(self.limits)
         return {"tune": budget, "allow_degraded": self.allow_degraded, "limits": limits}

@@ -1,4 +1,4 @@
-"""What is done to a static graph before any format's quantizer sees it."""
+"""Preparation of a static graph for int8, the same for all formats: equalization, rounding, tuning."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
 def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress) -> StaticRestorer:
-    """Equalize channels, then round weights to values that int8 holds, in place; gives a copy from in between.
+    """A copy of ``graph`` with int8 weights: values that every format's quantizer stores exactly.
 
-    ``feeds`` are the graph's inputs, one mapping for each calibration sample. The weights afterwards lie on the grid
-    that every format's own quantizer makes of them.
+    Equalizes the channels of ``graph`` first, in place, which keeps its function. ``feeds`` are the graph's inputs, one
+    mapping for each calibration sample.
     """
     with progress.stage("equalizing channels"):
         equalize(graph, feeds)
-    plain = copy.deepcopy(graph)
-    round_weights(graph, [as_tensors(feed) for feed in feeds], progress)
-    return plain
+    rounded = copy.deepcopy(graph)
+    round_weights(rounded, [as_tensors(feed) for feed in feeds], progress)
+    return rounded
 
 
 def prepare_and_tune(
@@ -45,23 +45,22 @@ def prepare_and_tune(
     progress: Progress,
     checkpoint: Path | None = None,
 ) -> tuple[StaticRestorer, TuneReport]:
-    """``prepare``, then ``tune`` on crops, in place. ``checkpoint``: see ``tune``."""
-    teacher = prepare(graph, calibration.feeds(graph.form, graph.spec), progress)
-    pair = [_for_crops(one, restorer) for one in (graph, teacher)]
-    return teacher, tune(
-        pair[0], pair[1], calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint
-    )
+    """``prepare``, then fit the copy to ``graph`` on crops of the calibration pictures (see ``tune``)."""
+    rounded = prepare(graph, calibration.feeds(graph.form, graph.spec), progress)
+    student, teacher = (_for_crops(one, restorer) for one in (rounded, graph))
+    report = tune(student, teacher, calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint)
+    return rounded, report
 
 
 def as_tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
-    """A graph's inputs in their order."""
+    """``feed`` as the arguments of a static graph."""
     return tuple(torch.from_numpy(array) for array in feed.values())
 
 
 def _for_crops(graph: StaticRestorer, restorer: Restorer) -> StaticRestorer:
-    """The same network for crops: it holds the very parameters of ``graph``, so that fitting it fits both.
+    """The same network at the size of crops; it shares the convolutions' parameters with ``graph``.
 
-    Normalisations keep their own, which no one fits: their form, and so what they hold, may be another.
+    Normalization parameters are not shared: the form of the norm may differ, and they are not trained.
     """
     form = graph.form
     size = min(TUNE_SIZE, form.height), min(TUNE_SIZE, form.width)

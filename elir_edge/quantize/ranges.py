@@ -1,6 +1,6 @@
-"""Ranges of activations over all calibration samples: exact extremes, percentiles, or the least squared error.
+"""Ranges of activations over all calibration samples: extremes, percentiles, or the smallest squared error.
 
-One pass over the samples. Imports NumPy only.
+The samples are read once. Imports NumPy only.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ METHODS = ("minmax", "percentile:99.99", "mse")
 
 @dataclass
 class Histogram:
-    """What was seen of one tensor: ``counts`` of values in ``BINS`` equal bins over [-2^exponent, 2^exponent).
+    """Histogram of one tensor: ``counts`` in ``BINS`` equal bins over [-2^exponent, 2^exponent).
 
-    The span doubles, and bins merge in pairs, when a larger value comes: the result does not depend on the order of
-    the samples. ``low`` and ``high`` are the extremes, ``zeros`` how many values were exactly zero.
+    For a larger value the span doubles and bins merge in pairs, so that the order of the samples does not matter.
+    ``low`` and ``high`` are the extremes, ``zeros`` is the number of exact zeros.
     """
 
     exponent: int = SMALLEST_EXPONENT
@@ -35,9 +35,9 @@ class Histogram:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def add(self, values: np.ndarray) -> None:
-        """Count ``values``, of any shape and at least one. Raises ValueError for NaN and infinity.
+        """Count ``values``, an array of any shape that is not empty. Raises ValueError for NaN and infinity.
 
-        The extremes are those of all values; of large arrays, an even selection goes into the bins.
+        The extremes are exact; of arrays above 2^17 values, only every k-th value is counted.
         """
         low, high = float(values.min()), float(values.max())
         if not math.isfinite(high - low):
@@ -45,7 +45,7 @@ class Histogram:
         self._widen(math.frexp(max(-low, high))[1])
         self.low, self.high = min(self.low, low), max(self.high, high)
         some = values.ravel()[:: values.size // ENOUGH | 1]
-        bins = np.floor(some * self._exactly(some, BINS / 2.0 / 2.0**self.exponent)).astype(np.int64)
+        bins = np.floor(some * self._as_type(some, BINS / 2.0 / 2.0**self.exponent)).astype(np.int64)
         self.counts += np.bincount(bins + BINS // 2, minlength=BINS)
         self.zeros += int(some.size - np.count_nonzero(some))
 
@@ -55,8 +55,8 @@ class Histogram:
         return np.linspace(-1.0, 1.0, BINS + 1) * 2.0**self.exponent
 
     @staticmethod
-    def _exactly(values: np.ndarray, factor: float) -> np.floating:
-        """A power of two as the array's own type, in which multiplying by it loses nothing."""
+    def _as_type(values: np.ndarray, factor: float) -> np.floating:
+        """``factor``, a power of two, in the type of ``values``: multiplying by it is exact."""
         return values.dtype.type(factor)
 
     def _widen(self, exponent: int) -> None:
@@ -69,13 +69,13 @@ class Histogram:
 
 
 class Ranges:
-    """Activation ranges, gathered sample by sample, each tensor by itself."""
+    """Collects the values of tensors, sample by sample, and estimates a range for each tensor."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Histogram] = {}
 
     def add(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Count one sample's tensors, floating point of any shape. Raises DataError for NaN and infinity."""
+        """Count the tensors of one sample, float arrays by name. Raises DataError for NaN and infinity."""
         for name, values in tensors.items():
             exact = values.astype(np.float32, copy=False) if values.dtype != np.float64 else values
             try:
@@ -84,12 +84,12 @@ class Ranges:
                 raise DataError(f"tensor '{name}' holds {error} for a calibration sample") from error
 
     def estimate(self, method: str = "minmax", levels: int = 256) -> dict[str, tuple[float, float]]:
-        """(lowest, highest) value to represent, by tensor name, zero always within.
+        """(low, high) by tensor name, with low <= 0 <= high.
 
         Args:
-            method: ``minmax``, the extremes of all samples; ``percentile:P`` (50 < P <= 100), what leaves 100 - P
-                percent of the values beyond each end; ``mse``, what makes clipping and rounding together least.
-            levels: of the quantizer, for ``mse``.
+            method: ``minmax``: the extremes of all samples. ``percentile:P``, 50 < P <= 100: 100 - P percent of the
+                values are beyond each end. ``mse``: the smallest squared error of clipping and rounding together.
+            levels: number of levels of the quantizer, for ``mse``.
 
         Raises UsageError for another method.
         """
@@ -119,7 +119,7 @@ def _extremes(seen: Histogram) -> tuple[float, float]:
 
 
 def _percentile(seen: Histogram, percent: float) -> tuple[float, float]:
-    """Positions inside a bin by linear interpolation, never beyond the extremes."""
+    """Interpolates linearly inside a bin; never beyond the extremes."""
     below = np.concatenate([[0], np.cumsum(seen.counts)]) / seen.counts.sum()
     low, high = _extremes(seen)
     at_low = np.interp(1 - percent / 100, below, seen.edges)
@@ -128,9 +128,9 @@ def _percentile(seen: Histogram, percent: float) -> tuple[float, float]:
 
 
 def _least_squares(seen: Histogram, levels: int) -> tuple[float, float]:
-    """Over a grid of both ends at once: clipped values by how far they are beyond, others by step^2 / 12.
+    """Minimize sum(distance beyond the end, squared) + n_inside * step^2 / 12 over a grid of both ends.
 
-    Exact zeros cost nothing wherever the ends are, since zero is one of the levels.
+    Exact zeros have no error for any ends: zero is one of the levels.
     """
     low, high = _extremes(seen)
     share = np.linspace(1 / CANDIDATES, 1, CANDIDATES)
@@ -146,7 +146,7 @@ def _least_squares(seen: Histogram, levels: int) -> tuple[float, float]:
 
 
 def _beyond(seen: Histogram, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of squared distances of the values above each of ``limits`` (0 or more), and their number."""
+    """For each of ``limits`` >= 0: sum of squared distances of the values above it, and their number."""
     centres = (seen.edges[:-1] + seen.edges[1:]) / 2
     moments = [np.concatenate([np.cumsum((seen.counts * centres**p)[::-1])[::-1], [0.0]]) for p in range(3)]
     count, first, second = (np.interp(limits, seen.edges, moment) for moment in moments)

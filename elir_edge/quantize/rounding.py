@@ -1,9 +1,9 @@
-"""Rounding weights to int8 so that what one rounding spoils, the next ones mend.
+"""Error-compensated rounding of weights to int8, as in GPTQ (Frantar et al., arXiv 2210.17323).
 
-Error-compensated rounding as in GPTQ (Frantar et al., arXiv 2210.17323): with H = E[x x^T] over the inputs of a
-convolution, column after column is rounded, and its error is spread over the columns not rounded yet along the inverse
-of H. What it removes first is the systematic part, which shows as a colour cast. The result lies on the symmetric
-grid of 127 steps a side that every format's quantizer makes of it, so that one rounding serves all formats.
+With H = E[x x^T] over the input patches x of a convolution, the columns of its weight matrix are rounded one after the
+other; the error of each is compensated in the columns not yet rounded, along the inverse of H. This removes the
+systematic part of the error first, which is visible as a colour cast. The result lies on the symmetric grid of 127
+steps per side that the quantizer of every format derives from it, so that one rounding serves all formats.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ SMALLEST = 1e-12
 
 @dataclass
 class Moments:
-    """``second``: the sum of x x^T over ``rows`` input patches x of the convolutions that use ``weight``.
+    """``second`` is the sum of x x^T over ``rows`` input patches x of the convolutions that use ``weight``.
 
-    ``axis`` is the weight's axis of output channels, 1 for transposed convolutions.
+    ``axis`` is the axis of output channels in the weight, 1 for transposed convolutions.
     """
 
     weight: Tensor
@@ -44,12 +44,13 @@ class Moments:
 def round_weights(
     graph: StaticRestorer, feeds: Sequence[tuple[Tensor, ...]], progress: Progress, patches: int = PATCHES
 ) -> None:
-    """Replace, in place, every convolution's weight by its int8 value times its scale.
+    """Replace the weight of every convolution by int8 value times scale, in place.
 
     Args:
         graph: any static graph; modules that shared a weight share its replacement.
-        feeds: the graph's inputs, once for each calibration sample.
-        patches: input patches that are looked at, for each convolution and sample; a fixed seed draws them.
+        feeds: the graph's inputs for each calibration sample.
+        progress: gets the stages of the work.
+        patches: number of input patches, drawn with a fixed seed, for each convolution and sample.
     """
     moments = _gather(graph, feeds, progress, patches)
     with progress.stage("rounding weights", len(moments)) as advance:
@@ -62,16 +63,17 @@ def round_weights(
 
 
 def round_matrix(weight: Tensor, second: Tensor, damping: float = DAMPING) -> Tensor:
-    """``weight`` (outputs x inputs) on the grid of 127 steps a side of each row, float32.
+    """``weight``, outputs x inputs, rounded to the grid of 127 steps per side of each row; float32.
 
-    Each row's largest weight stays as it is, so that the row's scale does too. ``second`` is H, inputs x inputs.
+    The largest weight of each row, and so the scale of the row, does not change. ``second`` is H, inputs x inputs;
+    ``damping`` times the mean of its diagonal is added to the diagonal.
     """
     work, second = weight.double().clone(), second.double()
     scale = work.abs().amax(1, keepdim=True).clamp_min(SMALLEST) / LEVELS
     peak = work.abs() >= work.abs().amax(1, keepdim=True)
     order = torch.argsort(second.diagonal(), descending=True, stable=True)
     work, peak = work[:, order], peak[:, order]
-    spread = _spread(second[order][:, order], damping)
+    spread = _inverse_factor(second[order][:, order], damping)
     limit = torch.where(peak, LEVELS * work.sign(), torch.zeros_like(work))
     rounded = torch.zeros_like(work)
     for start in range(0, work.shape[1], BLOCK):
@@ -88,7 +90,7 @@ def round_matrix(weight: Tensor, second: Tensor, damping: float = DAMPING) -> Te
 
 
 def replace_parameters(graph: nn.Module, replacements: dict[int, Tensor]) -> None:
-    """Give every module that holds a parameter named by its ``id`` the same new one."""
+    """Replace parameters of ``graph`` in place; ``replacements`` has the new values by ``id`` of the old parameter."""
     made = {identity: nn.Parameter(tensor, requires_grad=False) for identity, tensor in replacements.items()}
     for module in graph.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -96,8 +98,8 @@ def replace_parameters(graph: nn.Module, replacements: dict[int, Tensor]) -> Non
                 setattr(module, name, made[id(parameter)])
 
 
-def _spread(second: Tensor, damping: float) -> Tensor:
-    """The upper Cholesky factor of the inverse of H, damped: GPTQ's step 3."""
+def _inverse_factor(second: Tensor, damping: float) -> Tensor:
+    """Upper Cholesky factor of the inverse of the damped H (GPTQ, section 3.3, step 3)."""
     damp = damping * second.diagonal().mean().clamp_min(SMALLEST)
     damped = second + damp * torch.eye(second.shape[0], dtype=second.dtype)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
@@ -117,7 +119,7 @@ def _gather(
                 _add(moments, call, generator, patches)
         return func(*args, **kwargs)
 
-    with torch.no_grad(), progress.stage("looking at what each convolution sees", len(feeds)) as advance:
+    with torch.no_grad(), progress.stage("reading the inputs of convolutions", len(feeds)) as advance:
         for feed in feeds:
             with Operators(visit):
                 graph(*feed)
@@ -126,7 +128,7 @@ def _gather(
 
 
 def _spatial(call: Convolution) -> bool:
-    """Convolutions on one pixel belong to a normalisation, whose matrices are not rounded here."""
+    """Whether the input has more than one pixel: others belong to norms, whose matrices are not rounded."""
     return max(call.input.shape[2:]) > 1
 
 
@@ -142,9 +144,9 @@ def _add(moments: dict[int, Moments], call: Convolution, generator: np.random.Ge
 
 
 def input_patches(call: Convolution, generator: np.random.Generator, patches: int) -> Tensor:
-    """``patches`` x inputs: what the kernel sees at random positions of its output, drawn with replacement.
+    """Input patches of ``call`` at random positions, drawn with replacement; ``patches`` x inputs.
 
-    A transposed convolution is one over its input with zeros in between, its kernel turned round.
+    A transposed convolution is a convolution of its input, zeros between the pixels, with the flipped kernel.
     """
     image, (rows, columns) = call.input.detach(), call.weight.shape[2:]
     stride, pad = call.stride, call.padding

@@ -1,4 +1,4 @@
-"""An int8 graph simulated in PyTorch: every tensor that the real one rounds is rounded, and gradients pass through."""
+"""Simulation of int8 graphs in PyTorch: tensors are rounded as int8 does; gradients pass through the rounding."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ Call = Callable[..., Any]
 
 
 class Simulation:
-    """``ranges`` of every rounded tensor, by its place in the order of execution; ``rectified`` are the places of
-    those that only a ReLU reads, which integer graphs round after it and not before.
+    """``ranges``: (low, high) of each rounded tensor by the index of its operator (see ``Operators``).
+
+    ``rectified``: indices of tensors that a ReLU reads; integer graphs round after the ReLU only.
     """
 
     def __init__(self, ranges: dict[int, tuple[float, float]], rectified: frozenset[int]) -> None:
@@ -34,7 +35,7 @@ class Simulation:
 
     @classmethod
     def observe(cls, graph: StaticRestorer, inputs: Iterable[tuple[Tensor, ...]], method: str = "mse") -> Simulation:
-        """Measure the ranges on a float graph's ``inputs``, one tuple a sample."""
+        """The simulation with ranges measured on ``inputs`` of the float ``graph``, one tuple for each sample."""
         ranges, rectified = Ranges(), set()
 
         def visit(index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -53,9 +54,9 @@ class Simulation:
         return cls({int(name): ends for name, ends in found.items()}, frozenset(rectified))
 
     def active(self, places: Collection[int] | None = None) -> Operators:
-        """While the result is active, a static graph computes as its int8 form would. A new one for each run.
+        """A context in which a static graph computes as its int8 form does, for one run.
 
-        ``places`` are the operators that are rounded, None for all: the others stay float.
+        ``places`` are the indices of the operators in int8, None: all; the others stay float.
         """
         return Operators(self._visit if places is None else partial(self._visit_some, places))
 
@@ -80,13 +81,16 @@ class Simulation:
 
 
 def through(values: Tensor, step: float, low: float, high: float) -> Tensor:
-    """``values`` clipped to [low, high] and rounded to whole steps; the gradient is that of the clipping alone."""
+    """Clip to [low, high] and round to multiples of ``step``; the gradient is that of clipping (straight-through)."""
     clipped = values.clamp(low, high)
     return clipped + (torch.round(clipped / step) * step - clipped).detach()
 
 
 def round_kernel(weight: Tensor, axis: int) -> Tensor:
-    """A kernel on the grid of 127 steps a side, one scale for each output channel, which carries no gradient."""
+    """Round a kernel to 127 steps per side of each output channel's largest magnitude; ``axis`` is that of outputs.
+
+    Straight-through gradient; none through the scale.
+    """
     others = [i for i in range(weight.dim()) if i != axis]
     limit = weight.detach().abs().amax(others, keepdim=True).clamp_min(SMALLEST)
     step = limit / WEIGHT_LEVELS
@@ -94,7 +98,7 @@ def round_kernel(weight: Tensor, axis: int) -> Tensor:
 
 
 def crops(pictures: Iterable[np.ndarray], height: int, width: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` random rectangles, some mirrored, of uint8 H x W x 3: count x height x width x 3."""
+    """Random crops of ``pictures`` (uint8 H x W x 3), half of them mirrored: count x height x width x 3."""
     pool = list(pictures)
     cut = []
     for _ in range(count):

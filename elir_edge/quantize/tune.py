@@ -1,9 +1,9 @@
-"""Fitting an int8 network to its own float output: no ground truth, no training set, any checkpoint.
+"""Tuning: the weights of an int8 network are trained to reproduce its own float output.
 
-Self-distillation with fake quantization and straight-through gradients, on crops of the calibration pictures. Weights
-move; the scales stay, so that the result is still on every format's grid. Biases stay too: they would learn what the
-simulation rounds where, and are corrected on the quantized graph. The mean of each colour counts by itself, as a cast
-is seen before noise is.
+Self-distillation with simulated quantization and straight-through gradients on crops of the calibration pictures; it
+needs neither originals nor a training set. Scales are frozen, so that the weights stay on the grid of every format.
+Biases are frozen: they would overfit to the simulated rounding; they are corrected on the quantized graph. The mean of
+each colour has a loss term of its own: a colour cast is more visible than noise.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ CHECKPOINT_SCHEMA = 2
 
 @dataclass(frozen=True)
 class TuneBudget:
-    """When to stop: after ``minutes``, or after ``steps``, whichever is given; steps give the same bytes each time."""
+    """Stop after ``minutes`` or ``steps``, whichever comes first. A limit in steps gives reproducible bytes."""
 
     minutes: float | None = None
     steps: int | None = None
 
     def share(self, steps: int, seconds: float) -> float:
-        """How much of it is used up, 0 to 1."""
+        """Share of the budget that is used, 0 to 1."""
         used = [steps / self.steps] if self.steps else []
         used += [seconds / (60 * self.minutes)] if self.minutes else []
         return min(1.0, max(used, default=1.0))
@@ -47,7 +47,7 @@ class TuneBudget:
 
 @dataclass(frozen=True)
 class TuneReport:
-    """``steps`` done; dB of the int8 simulation to its float self on the same crops, before and after."""
+    """``steps`` done, and PSNR in dB of the int8 simulation to the float output before and after, on the same crops."""
 
     steps: int
     before_db: float
@@ -63,14 +63,14 @@ def tune(
     seed: int = 0,
     checkpoint: Path | None = None,
 ) -> TuneReport:
-    """Fit ``graph``, in place, to ``teacher``.
+    """Train the kernels of ``graph``, in place, to the output of ``teacher``.
 
     Args:
-        graph: at a size that suits crops; its kernels lie on the int8 grid before (``round_weights``) and after.
-        teacher: the same graph in float, at the same size.
+        graph: at the size of the crops; its kernels lie on the int8 grid before (``round_weights``) and after.
+        teacher: the same graph with float weights, at the same size.
         pictures: degraded, uint8 H x W x 3, at least as large as the graph's size.
-        budget: when to stop. progress: told of the gain. seed: decides every crop.
-        checkpoint: a file to go on from, and to leave a state in every minute; None for neither.
+        budget: when to stop. progress: gets the stages of the work. seed: decides all crops.
+        checkpoint: file that the state is saved to every minute and resumed from; None: neither.
     """
     return _Tuner(graph, teacher, pictures, seed, checkpoint).run(budget, progress)
 
@@ -98,7 +98,7 @@ class _Tuner:
         self._resume(budget)
         if self.before is None:
             self.before = self._decibels()
-        with progress.stage("fitting int8 to its float self", 1.0) as advance:
+        with progress.stage("fitting int8 to the float output", 1.0) as advance:
             saved, shown = time.monotonic(), budget.share(self.step, self.seconds)
             advance(shown)
             while (share := budget.share(self.step, self.seconds)) < 1:
@@ -116,7 +116,7 @@ class _Tuner:
         return TuneReport(self.step, self.before, self._decibels())
 
     def _decibels(self) -> float:
-        """On crops that no step sees."""
+        """PSNR to the float output on crops that no step uses."""
         rng, errors = np.random.default_rng([self.seed, 2]), []
         with torch.no_grad():
             for _ in range(SAMPLES):
@@ -173,7 +173,7 @@ class _Tuner:
 
 
 class _Kernel:
-    """A weight that moves between the levels of its grid; the largest of each output channel, the scale, stays."""
+    """A trained kernel. The largest weight of each output channel, which is its scale, is frozen."""
 
     def __init__(self, parameter: Tensor, axis: int) -> None:
         self.parameter, self.axis = parameter.requires_grad_(True), axis
@@ -185,10 +185,12 @@ class _Kernel:
         self.rate = KERNEL_RATE * float(self.limit.mean()) / 127
 
     def hold(self) -> None:
+        """Restore the frozen weights and clip the others to the channel's range."""
         with torch.no_grad():
             self.parameter.copy_(torch.where(self.peak, self.start, self.parameter.clamp(-self.limit, self.limit)))
 
     def settle(self) -> None:
+        """Round to the int8 grid."""
         with torch.no_grad():
             self.parameter.copy_(round_kernel(self.parameter, self.axis))
 

@@ -1,4 +1,4 @@
-"""int8 for ExecuTorch: convolutions as XNNPACK's own quantizer has them, measured through PyTorch's PT2E flow."""
+"""int8 for ExecuTorch: convolutions, quantized by XNNPACK's quantizer in PyTorch's PT2E flow."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CONVOLUTIONS = ("aten.conv2d", "aten.conv_transpose2d", "aten.relu")
 
 
 def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress) -> ExportedProgram:
-    """The program with int8 convolutions, weights by channel; sums, norms and whatever lies between stay float.
+    """The program with int8 convolutions, weights with a scale per channel; all other operators stay float.
 
-    ``feeds`` are the graph's inputs for each calibration sample. Raises UsageError where there is none.
+    ``feeds`` are the graph's inputs for each calibration sample. Raises UsageError where there are none.
     """
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -33,12 +33,12 @@ def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress)
         raise UsageError("int8 needs calibration pictures")
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
     quantizer.set_module_type(PointwiseGroupNorm, None).set_filter_function(_is_convolution)
-    module: Any = prepare_pt2e(_with_weights_apart(program.module()), quantizer)
+    module: Any = prepare_pt2e(_unshare_weights(program.module()), quantizer)
     with torch.no_grad(), progress.stage("measuring ranges", len(feeds)) as advance:
         for feed in feeds:
             module(*as_tensors(feed))
             advance(1)
-        module = _with_single_uses(convert_pt2e(module))
+        module = _unshare_dequantization(convert_pt2e(module))
         return torch.export.export(module, as_tensors(feeds[0]))
 
 
@@ -46,18 +46,18 @@ def _is_convolution(node: Node) -> bool:
     return node.op != "call_function" or str(node.target).startswith(CONVOLUTIONS)
 
 
-def _with_weights_apart(module: GraphModule) -> GraphModule:
-    """A node of its own for each use of a weight: of the steps that share one, only the first would be quantized."""
+def _unshare_weights(module: GraphModule) -> GraphModule:
+    """Give each use of a weight a node of its own, in place: otherwise only the first of several steps is quantized."""
     for node in [node for node in module.graph.nodes if node.op == "get_attr"]:
         _split(module, node)
     module.recompile()
     return module
 
 
-def _with_single_uses(module: GraphModule) -> GraphModule:
-    """A dequantization of its own for each use, and no result that is one.
+def _unshare_dequantization(module: GraphModule) -> GraphModule:
+    """Give each use of a dequantized tensor a node of its own, in place, and copy those that are outputs.
 
-    Where XNNPACK's lowering changes the layout behind a dequantization, it does so for all that use it.
+    If XNNPACK's lowering changes the layout behind a dequantization, it changes it for all users.
     """
     import torch
 

@@ -1,1 +1,1 @@
-"""What runs an artifact: a session, and one file per runtime. Only the torch backends import torch."""
+"""Running artifacts: sessions, one file per runtime. Only the backends of torch runtimes import torch."""

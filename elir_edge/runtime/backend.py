@@ -1,4 +1,4 @@
-"""Backends: the runtimes that open artifacts. A backend is one module, announced here or by an entry point."""
+"""Backends: the runtimes that open artifacts. A backend is a module, listed here or in an entry point."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ ENTRY_POINTS = "elir_edge.backends"
 
 @dataclass(frozen=True)
 class Backend:
-    """A runtime: what it is called, which files or folders it opens, the package it needs, what brings that.
+    """A runtime.
 
     Args:
         name: of the backend. suffixes: of the files and folders that it opens.
-        package: the importable package that it needs. install: what to give to pip for it.
-        module: the path of the module that implements it, which may import the package. It has ``open_session(path,
-            threads, stages)`` giving a Session, ``read_manifest(path)`` giving the manifest inside or None, and
-            ``devices()`` giving (name, whether it is usable, what it is or why not) of each device; the CPU may be left
+        package: the importable package that it needs. install: the argument of ``pip install`` for it.
+        module: the module that implements it; it may import the package. It has ``open_session(path, threads,
+            stages)``, which returns a Session, ``read_manifest(path)``, which returns the manifest's text or None, and
+            ``devices()``, which returns (name, available, description or reason) for each device; the CPU may be left
             out.
-        platform: the one system that it exists on, as ``sys.platform`` names it, and ``elsewhere`` what to say on
-            others; None for those that exist on all.
-        modes: its ``open_session`` takes ``mode=`` too; without, it runs on the CPU in one way.
-        enters: its ``open_session`` takes ``entry=`` too.
+        platform: the only value of ``sys.platform`` that it exists on; None: all. elsewhere: message for the others.
+        modes: whether its ``open_session`` takes ``mode=``; otherwise it runs on the CPU in one way.
+        enters: whether its ``open_session`` takes ``entry=``.
     """
 
     name: str
@@ -47,22 +46,22 @@ class Backend:
     enters: bool = False
 
     def installed(self) -> bool:
-        """Whether ``load`` would work, found out without importing anything."""
+        """Whether the package is installed; nothing is imported."""
         try:
             return importlib.util.find_spec(self.package) is not None
-        except ValueError:  # a module that was blocked on purpose
+        except ValueError:  # None in sys.modules: the import is blocked
             return False
 
     def release(self) -> str:
-        """The version of its package that is installed."""
+        """Installed version of its package."""
         return installed_version(self.package.replace("_", "-")) or "of unknown version"
 
     def why_not_here(self) -> str | None:
-        """Why no machine of this kind can run it, in words; None where it can."""
+        """Why it does not exist on this platform, as a sentence; None where it does."""
         return None if self.platform in (None, sys.platform) else self.elsewhere
 
     def load(self) -> Any:
-        """This backend's module. Raises UnavailableError, with the pip command, where its library is missing."""
+        """Its module. Raises UnavailableError, with the pip command, where its package is missing."""
         if self.module in sys.modules:
             return sys.modules[self.module]
         try:
@@ -94,9 +93,9 @@ OWN = (
 
 
 def backends() -> dict[str, Backend]:
-    """All backends by name: those of this package, then those that installed packages announce.
+    """All backends by name: those of this package, then those of entry points of installed packages.
 
-    Raises ElirEdgeError where an entry point gives something else, or a name is taken twice.
+    Raises ElirEdgeError where an entry point is not a Backend, or a name is used twice.
     """
     found = {backend.name: backend for backend in OWN}
     for entry in entry_points(group=ENTRY_POINTS):
@@ -110,7 +109,7 @@ def backends() -> dict[str, Backend]:
 
 
 def get_backend(name: str) -> Backend:
-    """The backend called ``name``. Raises UsageError, naming the nearest, where there is none."""
+    """The backend called ``name``. Raises UsageError, with the nearest name, where there is none."""
     known = backends()
     if name not in known:
         raise UsageError(f"there is no backend '{name}'", hint=did_you_mean(name, known))
@@ -118,7 +117,7 @@ def get_backend(name: str) -> Backend:
 
 
 def backends_for(path: Path) -> list[Backend]:
-    """The backends that open files of this kind, the usual one first. Raises UsageError where there is none."""
+    """The backends for the suffix of ``path``, the usual one first. Raises UsageError where there is none."""
     known = backends().values()
     found = [backend for backend in known if path.suffix in backend.suffixes]
     if not found:
@@ -128,7 +127,7 @@ def backends_for(path: Path) -> list[Backend]:
 
 
 def usual_backend(path: Path) -> Backend:
-    """The first backend for files of this kind that is installed, else the first of all."""
+    """The first installed backend for the suffix of ``path``; if none is installed, the first one."""
     found = backends_for(path)
     return next((backend for backend in found if backend.installed()), found[0])
 
@@ -136,12 +135,12 @@ def usual_backend(path: Path) -> Backend:
 def choose_backends(
     paths: Sequence[Path], wanted: Sequence[str] = (), note: Callable[[str], None] = lambda text: None
 ) -> list[tuple[Path, str]]:
-    """Each of ``paths`` with each backend that is to run it: those ``wanted``, else every one that opens it.
+    """(path, backend) for each of ``paths`` and each backend that opens it, limited to ``wanted`` if that is not empty.
 
-    Of backends nobody asked for, those that cannot be loaded are left out, and ``note`` is told.
+    Without ``wanted``, backends that cannot be loaded are left out, and ``note`` gets a line for each.
 
-    Raises UsageError for a wanted backend that opens none of ``paths``; UnavailableError for a wanted one that is not
-    installed, and where none is left.
+    Raises UsageError for a wanted backend that opens none of ``paths``, UnavailableError for a wanted backend that is
+    not installed, or where no backend is left.
     """
     fitting = {path: [backend.name for backend in backends_for(path)] for path in paths}
     for name in wanted:

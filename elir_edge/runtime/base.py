@@ -1,4 +1,4 @@
-"""What every session promises, and the checks that all of them share."""
+"""The interface of sessions, with the checks that all of them share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from elir_edge.errors import DataError, ResourceError, UsageError, is_memory_err
 class Session(ABC):
     """A loaded artifact that runs: ``with open_session(path) as session: session.run({"image": array})``.
 
-    ``inputs`` and ``outputs`` say what it takes and gives; ``backend`` and ``device`` what runs it.
+    ``inputs`` and ``outputs`` describe its tensors; ``backend`` and ``device`` name what runs it.
     """
 
     backend: str
@@ -27,10 +27,10 @@ class Session(ABC):
         self._open = True
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run once. ``feeds`` has exactly the inputs, of their shape and dtype; gives every output by name.
+        """Run once; returns all outputs by name. ``feeds`` has all inputs by name, of their shape and dtype.
 
-        Raises UsageError where the feeds do not fit, or the session is closed; ResourceError where memory runs out;
-        DataError where the runtime fails otherwise.
+        Raises UsageError where ``feeds`` do not fit or the session is closed, ResourceError where memory runs out,
+        DataError where the runtime fails for another reason.
         """
         if not self._open:
             raise UsageError(f"this {self.backend} session is closed")
@@ -43,16 +43,16 @@ class Session(ABC):
             raise DataError(f"{self.backend} failed to run the artifact: {error}") from error
 
     def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
-        """Run ``count`` times for the time it takes; sessions made for throughput do so side by side."""
+        """Run ``count`` times and discard the outputs; sessions for throughput run in parallel."""
         for _ in range(count):
             self.run(feeds)
 
     def placement(self) -> dict[str, int]:
-        """How many ops of the graph run on which device; empty where all run on ``device``, or nobody says."""
+        """Number of ops by device; empty where all run on ``device`` or the runtime does not report it."""
         return {}
 
     def close(self) -> None:
-        """Give the runtime's resources back. Closing twice is allowed."""
+        """Release the runtime's resources. May be called twice."""
         if self._open:
             self._open = False
             self._close()

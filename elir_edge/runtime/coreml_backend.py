@@ -1,4 +1,4 @@
-"""Core ML on the CPU of a Mac."""
+"""Core ML, on the CPU of a Mac."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from elir_edge.artifacts.signature import RESTORED
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.formats.mlpackage import read_spec, set_outputs, write_spec
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import Reported, describe
+from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 BYTES = "uint8"
 
 
 class CoreMLSession(Session):
-    """Runs a .mlpackage. Core ML chooses the number of threads; pictures are uint8 N x H x W x 3 here."""
+    """Runs a .mlpackage. Pictures are uint8 N x H x W x 3. Core ML decides the number of threads."""
 
     backend = "coreml"
 
@@ -34,7 +34,7 @@ class CoreMLSession(Session):
             if stages:
                 path = _with_outputs(path, spec, stages, Path(folder))
             self._model = _load(path)
-        super().__init__(*describe(path, _manifest(spec), *reported(spec)))
+        super().__init__(*tensor_specs(path, _manifest(spec), *runtime_tensors(spec)))
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         given = {name: Image.fromarray(array[0]) if array.dtype == np.uint8 else array for name, array in feeds.items()}
@@ -46,24 +46,24 @@ class CoreMLSession(Session):
 
 
 def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
-    """A session over ``path``. Raises UnavailableError off macOS, DataError where it cannot be loaded."""
+    """A session for ``path``. Raises UnavailableError off macOS, DataError where the file cannot be loaded."""
     if sys.platform != "darwin":
         raise UnavailableError(f"{path}: Core ML runs only on macOS", hint="open it there; --target onnx runs here")
     return CoreMLSession(path, stages)
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """None besides the CPU."""
+    """No devices besides the CPU."""
     return []
 
 
 def read_manifest(path: Path) -> str | None:
-    """The manifest in the model's user-defined metadata, or None."""
+    """Text of the manifest in the user-defined metadata; None where there is none."""
     return _manifest(read_spec(path))
 
 
-def reported(spec: Any) -> tuple[list[Reported], list[Reported]]:
-    """Inputs and outputs as the specification describes them."""
+def runtime_tensors(spec: Any) -> tuple[list[RuntimeTensor], list[RuntimeTensor]]:
+    """Inputs and outputs in the specification."""
     inputs, outputs = spec.description.input, spec.description.output
     return [_feature(item) for item in inputs], [_feature(item) for item in outputs]
 
@@ -72,7 +72,7 @@ def _manifest(spec: Any) -> str | None:
     return spec.description.metadata.userDefined.get(MANIFEST_KEY)
 
 
-def _feature(feature: Any) -> Reported:
+def _feature(feature: Any) -> RuntimeTensor:
     if feature.type.WhichOneof("Type") == "imageType":
         picture = feature.type.imageType
         return feature.name, (1, int(picture.height), int(picture.width), 3), BYTES
@@ -98,5 +98,5 @@ def _with_outputs(path: Path, spec: Any, stages: tuple[str, ...], folder: Path) 
 def _load(path: Path) -> Any:
     try:
         return coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit.CPU_ONLY)
-    except Exception as error:  # coremltools hands on whatever Core ML says
+    except Exception as error:  # coremltools passes on whatever Core ML raises
         raise DataError(f"{path}: Core ML cannot load it: {error}") from error

@@ -1,4 +1,4 @@
-"""ExecuTorch on the CPU, through its Python bindings: these take torch tensors, where a phone needs no torch."""
+"""ExecuTorch on the CPU. Its Python bindings take torch tensors; a device needs no torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import Reported, describe
+from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # torch's ScalarType numbers
 FORWARD, STAGES = "forward", "stages"
 
 
 class ExecuTorchSession(Session):
-    """Runs a .pte file. ``threads`` sets the size of the one pool that all sessions of the process share."""
+    """Runs a .pte file. ``threads`` resizes the thread pool that all sessions of the process share."""
 
     backend = "executorch"
 
@@ -37,12 +37,12 @@ class ExecuTorchSession(Session):
         meta = self._method.metadata
         taken = [tensor.name for tensor in manifest.inputs] if manifest else []
         given = [stage.name for stage in manifest.stages] if manifest and stages else []
-        inputs = _reported(path, meta.num_inputs(), meta.input_tensor_meta, taken or ["image"])
-        outputs = _reported(path, meta.num_outputs(), meta.output_tensor_meta, [*given, RESTORED])
+        inputs = _method_tensors(path, meta.num_inputs(), meta.input_tensor_meta, taken or ["image"])
+        outputs = _method_tensors(path, meta.num_outputs(), meta.output_tensor_meta, [*given, RESTORED])
         missing = set(stages) - {name for name, *_ in outputs}
         if missing:
-            raise DataError(f"{path}: the program gives no stage called {', '.join(sorted(missing))}")
-        super().__init__(*describe(path, text, inputs, outputs))
+            raise DataError(f"{path}: the program has no stage called {', '.join(sorted(missing))}")
+        super().__init__(*tensor_specs(path, text, inputs, outputs))
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         arguments = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.inputs]
@@ -54,17 +54,17 @@ class ExecuTorchSession(Session):
 
 
 def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded."""
+    """A session for ``path``. Raises DataError where the file cannot be loaded."""
     return ExecuTorchSession(path, threads, stages)
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """None besides the CPU."""
+    """No devices besides the CPU."""
     return []
 
 
 def read_manifest(path: Path) -> str | None:
-    """The manifest in the program's named data, or None."""
+    """Text of the manifest in the program's named data; None where there is none."""
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     try:
@@ -86,8 +86,8 @@ def _load(path: Path, method: str) -> Any:
     return found
 
 
-def _reported(path: Path, count: int, meta: Any, names: list[str]) -> list[Reported]:
-    """A program numbers its inputs and outputs; their names are the manifest's, in the same order."""
+def _method_tensors(path: Path, count: int, meta: Any, names: list[str]) -> list[RuntimeTensor]:
+    """Inputs or outputs of a method. A program has no names for them: ``names`` are those of the manifest, in order."""
     if count != len(names):
         raise DataError(f"{path}: the program has {count} tensors where {', '.join(names)} are expected")
     tensors = [meta(index) for index in range(count)]

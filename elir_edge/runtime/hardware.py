@@ -1,4 +1,4 @@
-"""What this machine can run artifacts on: each runtime, and the devices it finds."""
+"""The runtimes of this machine and their devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elir_edge.runtime.mode import CPU
 
 @dataclass(frozen=True)
 class Device:
-    """A device that a backend could use; ``detail`` says what it is, or why it is not usable."""
+    """A device of a backend; ``detail`` describes it, or says why it is not available."""
 
     backend: str
     name: str
@@ -26,12 +26,12 @@ class Device:
 
 
 def find_devices() -> list[Device]:
-    """Every backend with its devices; backends that are not installed are named with the command that brings them."""
+    """The devices of all backends; those of backends that are not installed have the pip command as ``detail``."""
     return [device for backend in backends().values() for device in devices_of(backend)]
 
 
 def devices_of(backend: Backend) -> list[Device]:
-    """The devices of one backend; where it cannot be here or is not installed, its CPU as unavailable, with why."""
+    """The devices of ``backend``; only an unavailable CPU where it is not installed or not for this platform."""
     reason = backend.why_not_here()
     if reason is not None:
         return [Device(backend.name, CPU, False, reason)]
@@ -39,7 +39,7 @@ def devices_of(backend: Backend) -> list[Device]:
         module = backend.load()
     except UnavailableError as error:
         return [Device(backend.name, CPU, False, f"{error}: {error.hint}")]
-    found = [Device(backend.name, *told) for told in module.devices()]
+    found = [Device(backend.name, *facts) for facts in module.devices()]
     return found if any(device.name == CPU for device in found) else [_cpu(backend), *found]
 
 

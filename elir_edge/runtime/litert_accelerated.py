@@ -1,4 +1,4 @@
-"""LiteRT on an accelerator, a GPU or NPU, through its compiled models; what it cannot take runs on the CPU, counted."""
+"""LiteRT on a GPU or NPU through compiled models; ops that the accelerator does not support run on the CPU."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from elir_edge.core.native import captured_output
 from elir_edge.errors import UnavailableError
 from elir_edge.formats.tflite.flatmodel import get_metadata, read_file
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import Reported, describe
 from elir_edge.runtime.mode import CPU, Mode
+from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 ACCELERATORS = {"GPU": HardwareAccelerator.GPU, "NPU": HardwareAccelerator.NPU}
 PLACED = re.compile(r"(\d+) operations will run on the \w+, and the remaining (\d+) operations will run on the CPU")
@@ -37,31 +37,34 @@ class AcceleratedSession(Session):
         self._model, said = _compile(path, mode)
         self._placement = _placement(said, mode.device, self._model.is_fully_accelerated())
         key = next(iter(self._model.get_signature_list()))
-        inputs = _reported(self._model.get_input_tensor_details(key))
-        outputs = _reported(self._model.get_output_tensor_details(key))
-        self._takes, self._gives = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
-        super().__init__(*describe(path, get_metadata(read_file(path), MANIFEST_KEY), inputs, outputs))
+        inputs = _tensors(self._model.get_input_tensor_details(key))
+        outputs = _tensors(self._model.get_output_tensor_details(key))
+        self._input_buffers, self._output_buffers = (
+            self._model.create_input_buffers(0),
+            self._model.create_output_buffers(0),
+        )
+        super().__init__(*tensor_specs(path, get_metadata(read_file(path), MANIFEST_KEY), inputs, outputs))
 
     def placement(self) -> dict[str, int]:
-        """Ops by device, as LiteRT tells while it compiles."""
+        """Number of ops by device, as LiteRT reports at compile time."""
         return dict(self._placement)
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for tensor, buffer in zip(self.inputs, self._takes, strict=True):
+        for tensor, buffer in zip(self.inputs, self._input_buffers, strict=True):
             buffer.write(feeds[tensor.name])
-        self._model.run_by_index(0, self._takes, self._gives)
+        self._model.run_by_index(0, self._input_buffers, self._output_buffers)
         return {
             tensor.name: buffer.read(int(np.prod(tensor.shape)), np.dtype(tensor.dtype)).reshape(tensor.shape)
-            for tensor, buffer in zip(self.outputs, self._gives, strict=True)
+            for tensor, buffer in zip(self.outputs, self._output_buffers, strict=True)
         }
 
     def _close(self) -> None:
         self._model.close()
-        del self._takes, self._gives, self._model
+        del self._input_buffers, self._output_buffers, self._model
 
 
 def _compile(path: Path, mode: Mode) -> tuple[CompiledModel, str]:
-    """The model, and what LiteRT said on the way. Raises UnavailableError where the accelerator does not start."""
+    """(model, LiteRT's output while compiling). Raises UnavailableError where the accelerator does not start."""
     options = Options(
         hardware_accelerators=ACCELERATORS[mode.device] | HardwareAccelerator.CPU,
         gpu_options=GpuOptions(enforce_f32=mode.arithmetic == "fp32"),
@@ -74,12 +77,14 @@ def _compile(path: Path, mode: Mode) -> tuple[CompiledModel, str]:
             raise UnavailableError(f"LiteRT's {mode.device} accelerator does not start here: {reason}") from error
         text = said()
     if not PLACED.search(text) and not model.is_fully_accelerated():
-        raise UnavailableError(f"LiteRT's {mode.device} accelerator took no op: {_reason(text) or 'it says no more'}")
+        raise UnavailableError(
+            f"LiteRT's {mode.device} accelerator runs no op of this graph: {_reason(text) or 'no reason is given'}"
+        )
     return model, text
 
 
 def _placement(said: str, device: str, whole: bool) -> dict[str, int]:
-    """Where LiteRT counts nothing, everything was taken."""
+    """Empty where LiteRT reports no counts: the accelerator runs everything."""
     found = PLACED.search(said)
     if found is None or whole:
         return {}
@@ -90,5 +95,5 @@ def _reason(said: str) -> str | None:
     return next((found[1].strip() for pattern in REASONS if (found := pattern.search(said))), None)
 
 
-def _reported(details: Mapping[str, Any]) -> list[Reported]:
+def _tensors(details: Mapping[str, Any]) -> list[RuntimeTensor]:
     return [(name, tuple(item["shape"]), np.dtype(item["dtype"]).name) for name, item in details.items()]

@@ -21,7 +21,7 @@ def open_session(
     mode: Mode = DEFAULT_MODE,
     entry: str | None = None,
 ) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a device not there."""
+    """A session for ``path``. Raises DataError for a damaged file, UnavailableError for a device that is missing."""
     if mode.device == CPU:
         mode.require_plain("litert")
         return InterpreterSession("litert", Interpreter, path, threads, stages, entry)
@@ -31,6 +31,6 @@ def open_session(
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """The accelerators: LiteRT finds out only with a model in hand."""
-    detail = "only a try with an artifact tells: elir-edge bench ARTIFACT.tflite --device"
+    """The accelerators; LiteRT reports whether they exist only when it compiles a model."""
+    detail = "known only after a run with an artifact: elir-edge bench ARTIFACT.tflite --device"
     return [(name, False, f"{detail} {name}") for name in ("GPU", "NPU")]

@@ -1,4 +1,4 @@
-"""How a session is to run: on which device, for short waits or for many pictures, in which arithmetic."""
+"""Modes of a session: device, latency or throughput, arithmetic."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ARITHMETICS = ("fp32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Mode:
-    """``device`` as the runtime names it; ``hint`` latency or throughput; ``arithmetic`` of what is not int8.
+    """``device``: the runtime's name of it. ``hint``: latency or throughput. ``arithmetic``: of ops that are not int8.
 
-    Raises UsageError for a hint or an arithmetic that is none.
+    Raises UsageError for an unknown hint or arithmetic.
     """
 
     device: str = CPU
@@ -28,9 +28,9 @@ class Mode:
                 raise UsageError(f"'{value}' is not one of {', '.join(known)}")
 
     def require_plain(self, backend: str) -> None:
-        """Raise UnavailableError for a hint or an arithmetic that ``backend`` leaves no choice of."""
+        """Raise UnavailableError unless hint and arithmetic are the defaults, the only ones that ``backend`` has."""
         if self.hint != "latency" or self.arithmetic != "fp32":
-            raise UnavailableError(f"{backend} has no choice of hint or arithmetic: it computes what the graph holds")
+            raise UnavailableError(f"{backend} runs with the hint latency and the arithmetic of the graph only")
 
 
 DEFAULT_MODE = Mode()

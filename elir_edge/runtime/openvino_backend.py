@@ -1,4 +1,4 @@
-"""OpenVINO, for IR and for ONNX files."""
+"""OpenVINO, for IR and ONNX files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import DataError, UnavailableError
+from elir_edge.formats.openvino import node_sources
+from elir_edge.formats.walk import upstream
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import Reported, describe
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
+from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
 QUANTIZER = "FakeQuantize"
@@ -26,7 +28,7 @@ NOT_COMPUTED = ("Const", "Input", "Output")
 
 
 class OpenVinoSession(Session):
-    """Runs a .xml and .bin pair, or a .onnx file; in fp32 arithmetic (what a graph holds) unless told otherwise."""
+    """Runs a .xml and .bin pair or a .onnx file; arithmetic is fp32 unless ``mode`` says otherwise."""
 
     backend = "openvino"
 
@@ -37,24 +39,24 @@ class OpenVinoSession(Session):
             _add_output(model, name, path)
         text = _manifest(model)
         if entry is not None:
-            model = _started_at(model, entry, path)
+            model = _model_from(model, entry, path)
         self.device = _device(core, mode)
         try:
             self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
         except RuntimeError as error:
             raise DataError(f"{path}: OpenVINO cannot compile it for {self.device}: {error}") from error
         self._request = self._compiled.create_infer_request()
-        super().__init__(*describe(path, text, _reported(model.inputs), _reported(model.outputs)))
+        super().__init__(*tensor_specs(path, text, _tensors(model.inputs), _tensors(model.outputs)))
 
     def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
-        """Run ``count`` times, as many side by side as OpenVINO finds best for the hint."""
+        """Run ``count`` times with as many parallel requests as OpenVINO chooses for the hint."""
         queue = openvino.AsyncInferQueue(self._compiled)
         for _ in range(count):
             queue.start_async(dict(feeds))
         queue.wait_all()
 
     def placement(self) -> dict[str, int]:
-        """Ops of the compiled graph, all on the devices that OpenVINO says execute it."""
+        """Number of ops of the compiled graph, under the devices that OpenVINO reports for it."""
         nodes = [op for op in self._compiled.get_runtime_model().get_ops() if _layer_type(op) not in NOT_COMPUTED]
         return {",".join(self._compiled.get_property("EXECUTION_DEVICES")): len(nodes)}
 
@@ -74,12 +76,12 @@ def open_session(
     mode: Mode = DEFAULT_MODE,
     entry: str | None = None,
 ) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded, UnavailableError for a missing device."""
+    """A session for ``path``. Raises DataError for a damaged file, UnavailableError for a missing device."""
     return OpenVinoSession(path, threads, stages, mode, entry)
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """Every device with its full name; the GPU and the NPU are named where they are missing."""
+    """All devices with their full names; a missing GPU or NPU is listed as not available."""
     core = openvino.Core()
     with captured_output():
         names = core.available_devices
@@ -92,7 +94,7 @@ def devices() -> list[tuple[str, bool, str]]:
 
 
 def read_manifest(path: Path) -> str | None:
-    """The manifest inside, or None."""
+    """Text of the manifest in the model's rt_info; None where there is none."""
     return _manifest(_read(openvino.Core(), path))
 
 
@@ -107,7 +109,7 @@ def _device(core: Any, mode: Mode) -> str:
 
 
 def _properties(threads: int | None, mode: Mode) -> dict[str, Any]:
-    """Arithmetic is said wherever it can be: OpenVINO would pick bf16 or f16 by itself where there is hardware."""
+    """The arithmetic is always set: OpenVINO's default is bf16 or f16 where the hardware has it."""
     properties: dict[str, Any] = {"PERFORMANCE_HINT": mode.hint.upper()}
     if mode.device.startswith((CPU, "GPU")):
         properties["INFERENCE_PRECISION_HINT"] = ARITHMETIC[mode.arithmetic]
@@ -122,7 +124,7 @@ def _layer_type(op: Any) -> str:
 
 
 def _read(core: Any, path: Path) -> Any:
-    """OpenVINO goes by content, whatever the ending says; an artifact is what its ending says."""
+    """Read a model whose content must match its suffix; OpenVINO itself looks at the content only."""
     with path.open("rb") as file:
         is_ir = file.read(IR_START_WITHIN).lstrip(BLANKS).startswith(b"<")
     if is_ir != (path.suffix == ".xml"):
@@ -149,16 +151,21 @@ def _add_output(model: Any, name: str, path: Path) -> None:
         raise DataError(f"{path}: the graph has no tensor called {name}") from error
 
 
-def _started_at(model: Any, name: str, path: Path) -> Any:
-    """The part of ``model`` behind the tensor ``name``, or behind what its quantizer reads where it lies after one."""
+def _model_from(model: Any, name: str, path: Path) -> Any:
+    """``model`` from the tensor ``name`` on, which becomes an input.
+
+    If ``name`` is the output of a quantizer, the input takes the place of what the quantizer reads.
+    """
     port = _port(model, name, path)
     while port.get_node().get_type_name() == QUANTIZER:
         port = port.get_node().input_value(0)
     entry = openvino.opset13.parameter(port.get_shape(), port.get_element_type())
     port.replace(entry.output(0))
     entry.output(0).set_names({name})
-    kept = [given for given in model.get_parameters() if _is_read(given, model.get_results())]
-    return openvino.Model(model.get_results(), [entry, *kept], model.get_friendly_name())
+    results = model.get_results()
+    needed = upstream([result.get_friendly_name() for result in results], node_sources(results))
+    kept = [given for given in model.get_parameters() if given.get_friendly_name() in needed]
+    return openvino.Model(results, [entry, *kept], model.get_friendly_name())
 
 
 def _port(model: Any, name: str, path: Path) -> Any:
@@ -169,20 +176,7 @@ def _port(model: Any, name: str, path: Path) -> Any:
     raise DataError(f"{path}: the graph has no tensor called {name}")
 
 
-def _is_read(parameter: Any, results: list[Any]) -> bool:
-    """Whether any of ``results`` depends on ``parameter``."""
-    seen, waiting = set(), [*results]
-    while waiting:
-        node = waiting.pop()
-        if node == parameter:
-            return True
-        if node.get_friendly_name() not in seen:
-            seen.add(node.get_friendly_name())
-            waiting += [value.get_node() for value in node.input_values()]
-    return False
-
-
-def _reported(ports: list[Any]) -> list[Reported]:
+def _tensors(ports: list[Any]) -> list[RuntimeTensor]:
     return [(min(port.get_names(), key=len), _shape(port), _dtype(port)) for port in ports]
 
 

@@ -1,4 +1,4 @@
-"""Pictures through a session, whatever form its graph has. Imports no torch."""
+"""Restoring pictures with a session of any graph form. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from elir_edge.runtime.base import Session
 def restore_picture(
     session: Session, pixels: np.ndarray, seed: int = 0, progress: Progress | None = None
 ) -> np.ndarray:
-    """Restore uint8 H x W x 3 (RGB) of any size -> the same shape and type.
+    """Restore ``pixels``, uint8 H x W x 3 (RGB) of any size -> same shape and type.
 
-    Sizes other than the graph's are reflection-padded and cut into overlapping tiles. ``seed`` draws the noise where
-    the graph takes it as an input. Raises UsageError where the session is not one of a restoration graph.
+    Pictures of another size than the graph's are padded by reflection and cut into overlapping tiles. ``seed`` draws
+    the noise if that is an input. Raises UsageError where the session has no image input.
     """
     image = image_input(session)
     tile = graph_size(image)
@@ -35,16 +35,16 @@ def restore_picture(
 
 
 def run_picture(session: Session, pixels: np.ndarray, seed: int = 0, noise: np.ndarray | None = None) -> np.ndarray:
-    """One picture of the graph's size, H x W x 3, 0..255 -> what the graph gives: uint8, or float32 in [0, 1].
+    """Run one picture of the graph's size, H x W x 3, 0..255 -> uint8 or float32 in [0, 1], as the graph's output.
 
-    ``noise`` in the graph's layout; None draws it from ``seed`` where the graph takes any.
+    ``noise`` is in the graph's layout; None draws it from ``seed``.
     """
     image = image_input(session)
     return picture_of(session.run(feeds_of(session.inputs, pixels, seed, noise))[RESTORED], image)
 
 
 def image_input(session: Session) -> TensorSpec:
-    """The session's image input. Raises UsageError where there is none of a known layout."""
+    """The image input of ``session``. Raises UsageError where there is none with a known layout."""
     for tensor in session.inputs:
         if tensor.name == IMAGE and tensor.layout in ("NCHW", "NHWC"):
             return tensor
@@ -55,8 +55,8 @@ def image_input(session: Session) -> TensorSpec:
 
 
 def noise_feeds(session: Session, seed: int) -> Feeds:
-    """Standard normal noise for graphs that take it as an input; nothing for others.
+    """The noise input by name, standard normal; empty for graphs without one.
 
-    Values are drawn in N, C, H, W order whatever the layout, so that all targets see the same noise.
+    Values are drawn in N, C, H, W order, so that all layouts have the same noise.
     """
     return {tensor.name: noise_for(tensor, seed) for tensor in session.inputs if tensor.name == NOISE}

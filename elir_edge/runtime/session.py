@@ -1,4 +1,4 @@
-"""Opening an artifact: the backend that fits it, in the mode that is asked for."""
+"""Opening artifacts: the choice of backend and mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elir_edge.artifacts.artifact import is_there
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError
-from elir_edge.runtime.backend import TORCH, backends, get_backend, usual_backend
+from elir_edge.runtime.backend import TORCH, Backend, backends, get_backend, usual_backend
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 
@@ -23,39 +23,51 @@ def open_session(
     mode: Mode = DEFAULT_MODE,
     entry: str | None = None,
 ) -> Session:
-    """Load an artifact, or a lowered model (``elir_edge.lower``) with the torch backend.
+    """A session for an artifact, or for a lowered model (``elir_edge.lower``) in PyTorch.
 
-    ``threads`` None leaves their number to the runtime; LiteRT then takes all cores. ``stages`` are names of
-    stages to give as outputs too. ``mode`` says where and how it is to run; the default is the CPU, in fp32.
-    ``entry`` is the stage to start at: its latent, float32, is an input in place of the image, and what lies before it
-    is not run; ``stages`` are then later ones.
+    Args:
+        model: path of the artifact, or the lowered model. backend: None: the first installed one for the suffix.
+        threads: None: the runtime's default; LiteRT: all cores.
+        stages: names of stages that become outputs too.
+        mode: device, hint and arithmetic; the default is the CPU in fp32.
+        entry: the stage to start at. Its value, float32, is an input in place of the image; earlier stages are not
+            computed and cannot be among ``stages``.
 
-    Raises MissingInputError, UsageError (a backend that does not open this), UnavailableError (it is not installed,
-    has no such mode here, or cannot start at a stage), DataError (the file is damaged, or has no such stage).
+    Raises MissingInputError, UsageError (the backend does not open such files), UnavailableError (the backend is not
+    installed, has no such mode or cannot start at a stage), DataError (the file is damaged or has no such stage).
     """
     if not isinstance(model, str | Path):
         if entry is not None:
             raise _cannot_enter(TORCH)
         return get_backend(TORCH).load().open_session(model, threads, stages)
     path = Path(model)
-    if backend is not None:
-        chosen = get_backend(backend)
-        if path.suffix not in chosen.suffixes:
-            raise UsageError(f"{path}: the backend '{backend}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
-    else:
-        chosen = usual_backend(path)
+    chosen = _backend_for(path, backend)
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file")
+    return chosen.load().open_session(path, threads, stages, **_options(chosen, mode, entry))
+
+
+def _backend_for(path: Path, name: str | None) -> Backend:
+    if name is None:
+        return usual_backend(path)
+    chosen = get_backend(name)
+    if path.suffix not in chosen.suffixes:
+        raise UsageError(f"{path}: the backend '{name}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
+    return chosen
+
+
+def _options(backend: Backend, mode: Mode, entry: str | None) -> dict[str, Any]:
+    """Arguments that not every backend takes, without those that have their default."""
     options: dict[str, Any] = {}
     if mode != DEFAULT_MODE:
-        if not chosen.modes:
-            raise UnavailableError(f"{chosen.name} runs on the {CPU} only, and in one way")
+        if not backend.modes:
+            raise UnavailableError(f"{backend.name} runs on the {CPU} only, without hint or arithmetic")
         options["mode"] = mode
     if entry is not None:
-        if not chosen.enters:
-            raise _cannot_enter(chosen.name)
+        if not backend.enters:
+            raise _cannot_enter(backend.name)
         options["entry"] = entry
-    return chosen.load().open_session(path, threads, stages, **options)
+    return options
 
 
 def _cannot_enter(name: str) -> UnavailableError:

@@ -1,4 +1,4 @@
-"""TensorFlow's own interpreter: an independent second opinion on a .tflite file."""
+"""TensorFlow's interpreter, an independent check of .tflite files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["open_session", "read_manifest"]
 
 
 def open_session(path: Path, threads: int | None, stages: tuple[str, ...], *, entry: str | None = None) -> Session:
-    """A session over ``path``. Raises DataError where it cannot be loaded."""
+    """A session for ``path``. Raises DataError where the file cannot be loaded."""
     return InterpreterSession("tensorflow", Interpreter, path, threads, stages, entry)
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """None besides the CPU."""
+    """No devices besides the CPU."""
     return []

@@ -1,4 +1,4 @@
-"""What LiteRT and TensorFlow share: both run .tflite files through an interpreter of the same interface."""
+"""Sessions of .tflite files: LiteRT and TensorFlow have interpreters with the same interface."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
-from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file, set_outputs, show_as_float, start_at
+from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
+from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import Reported, describe
+from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 
 class InterpreterSession(Session):
-    """Runs the first signature of a .tflite file. ``threads`` None means all cores, where the interpreter's is one."""
+    """Runs the first signature of a .tflite file. ``threads`` None: all cores (the interpreter's default is one)."""
 
     def __init__(
         self,
@@ -47,8 +48,8 @@ class InterpreterSession(Session):
                 self._runner = self._interpreter.get_signature_runner()
         except (RuntimeError, ValueError) as error:
             raise DataError(f"{path}: {backend} cannot load it: {error}") from error
-        inputs, outputs = (_reported(details) for details in self._details())
-        super().__init__(*describe(path, get_metadata(model, MANIFEST_KEY), inputs, outputs))
+        inputs, outputs = (_tensors(details) for details in self._details())
+        super().__init__(*tensor_specs(path, get_metadata(model, MANIFEST_KEY), inputs, outputs))
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return self._runner.get_input_details(), self._runner.get_output_details()
@@ -61,7 +62,7 @@ class InterpreterSession(Session):
 
 
 def read_manifest(path: Path) -> str | None:
-    """The manifest inside a .tflite file, or None."""
+    """Text of the manifest in the metadata of a .tflite file; None where there is none."""
     return get_metadata(read_file(path), MANIFEST_KEY)
 
 
@@ -69,7 +70,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _reported(details: dict[str, Any]) -> list[Reported]:
+def _tensors(details: dict[str, Any]) -> list[RuntimeTensor]:
     return [
         (name, tuple(int(side) for side in item["shape"]), np.dtype(item["dtype"]).name)
         for name, item in details.items()

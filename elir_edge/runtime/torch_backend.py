@@ -1,4 +1,4 @@
-"""PyTorch itself, running a lowered model: the only backend that imports torch."""
+"""PyTorch, for lowered models."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class TorchSession(Session):
 
 
 def open_session(model: object, threads: int | None, stages: tuple[str, ...]) -> Session:
-    """A session over a lowered model. Raises UsageError for any other object."""
+    """A session for a lowered model. Raises UsageError for any other object."""
     if not isinstance(model, StaticRestorer):
-        raise UsageError(f"the torch backend runs what elir_edge.lower gives, not {type(model).__name__}")
+        raise UsageError(f"the torch backend runs the result of elir_edge.lower, not {type(model).__name__}")
     return TorchSession(model, threads, tuple(name for name in stages if name != RESTORED))
 
 
 def devices() -> list[tuple[str, bool, str]]:
-    """CUDA, which only ``bench`` uses."""
+    """CUDA, for ``bench`` only."""
     if torch.cuda.is_available():
         return [("CUDA", True, f"{torch.cuda.get_device_name()}, in elir-edge bench")]
     return [("CUDA", False, "no CUDA device, or a CPU build of torch")]

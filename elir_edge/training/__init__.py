@@ -1,1 +1,1 @@
-"""Training: objective, degradations, data, and the loop that makes weights for a model specification."""
+"""Training: objective, data, and the loop that makes weights for a model specification."""

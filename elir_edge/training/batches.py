@@ -1,4 +1,4 @@
-"""Batches that depend on the seed, the step and the rank alone, so that a resumed run sees what it would have seen."""
+"""Batches that depend on seed, step and rank only: a resumed run gets the same batches."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Degrade = Callable[[np.ndarray, Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class BatchSource:
-    """Crops of ``crop`` pixels from the tile ``store``; ``degrade`` None gives the clean crop twice.
+    """Source of batches: ``size`` crops of ``crop`` pixels from the tiles of ``store``, uint8 N x S x S x 3.
 
-    ``saturation``: see ``tiles.saturate``.
+    ``degrade`` None: the clean crop is also the degraded one. ``saturation``: see ``tiles.saturate``.
     """
 
     store: np.ndarray
@@ -45,7 +45,7 @@ class BatchSource:
 
 
 class StepBatches(IterableDataset[tuple[Tensor, Tensor]]):
-    """Batches ``first``, ``first + 1``, ... without end; several loader workers take turns."""
+    """Batches ``first``, ``first + 1``, ... without end, distributed over the loader's workers in turn."""
 
     def __init__(self, source: BatchSource, first: int = 0, rank: int = 0) -> None:
         self.source, self.first, self.rank = source, first, rank

@@ -1,9 +1,9 @@
-"""Dead leaves: pictures of occluding shapes, drawn from nothing, whose statistics come close to those of photographs.
+"""Dead leaves: synthetic pictures of occluding shapes whose statistics are close to those of photographs.
 
-The model is Matheron's; that natural images follow it, with sizes that fall off as a power of about 3, is shown by Lee,
-Mumford and Huang, "Occlusion models for natural images" (IJCV 41, 2001). That networks trained on it carry over to
-photographs: Achddou, Gousseau and Ladjal, "Synthetic images as a regularity prior for image restoration neural
-networks" (SSVM 2021). Textures, shading and fills cut from photographs are additions of this project.
+The model is Matheron's. Lee, Mumford and Huang, "Occlusion models for natural images" (IJCV 41, 2001): natural images
+follow it, with a density of sizes that falls with a power of about 3. Achddou, Gousseau and Ladjal, "Synthetic images
+as a regularity prior for image restoration neural networks" (SSVM 2021): networks trained on it work on photographs.
+Textures, shading and fills from photographs are additions of this project.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEXTURE_SIDE = 256
 
 @dataclass(frozen=True)
 class LeafSpec:
-    """How many shapes, and their radii in pixels: density proportional to radius to the power ``-exponent``."""
+    """Number of shapes, and range of their radii in pixels; the density is proportional to radius^-exponent."""
 
     count: int = 500
     smallest: float = 1.5
@@ -29,14 +29,14 @@ class LeafSpec:
 
 @dataclass(frozen=True)
 class Fills:
-    """What shapes may be filled with: ``textures`` H x W of mean 0 and variance 1, ``photographs`` uint8 H x W x 3."""
+    """Fills of shapes: ``textures`` H x W of mean 0 and variance 1, ``photographs`` uint8 H x W x 3."""
 
     textures: tuple[np.ndarray, ...]
     photographs: tuple[np.ndarray, ...] = ()
 
 
 def power_noise(rng: Generator, side: int, exponent: float) -> np.ndarray:
-    """Noise side x side, float32, mean 0, standard deviation 1, amplitude falling as frequency^-exponent."""
+    """Noise with amplitude proportional to frequency^-exponent: side x side, float32, mean 0, deviation 1."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((side, side))) * frequency**-exponent
@@ -45,19 +45,19 @@ def power_noise(rng: Generator, side: int, exponent: float) -> np.ndarray:
 
 
 def texture_bank(rng: Generator, count: int = 48) -> tuple[np.ndarray, ...]:
-    """``count`` noise textures, from grainy to cloudy."""
+    """``count`` textures of ``power_noise`` with exponents between 0.7 and 2.2."""
     return tuple(power_noise(rng, TEXTURE_SIDE, rng.uniform(0.7, 2.2)) for _ in range(count))
 
 
 def draw_radius(rng: Generator, spec: LeafSpec) -> float:
-    """A radius in pixels from the power law of ``spec``, by inverting its distribution function."""
+    """A radius in pixels from the power law of ``spec``, by inversion of its distribution function."""
     power = 1.0 - spec.exponent
     low, high = spec.smallest**power, spec.largest**power
     return float((low + rng.uniform() * (high - low)) ** (1.0 / power))
 
 
 def dead_leaves(rng: Generator, side: int, fills: Fills, spec: LeafSpec | None = None) -> np.ndarray:
-    """One picture, side x side x 3, uint8: shapes over shapes, each with its own colour, texture and shading."""
+    """One picture, uint8 side x side x 3: shapes on top of each other, each with colour, texture and shading."""
     spec = spec or draw_spec(rng, side)
     palette = draw_palette(rng)
     everywhere = np.zeros(2, np.float32)
@@ -69,7 +69,7 @@ def dead_leaves(rng: Generator, side: int, fills: Fills, spec: LeafSpec | None =
 
 
 def draw_spec(rng: Generator, side: int) -> LeafSpec:
-    """Sparse and large to dense and small, so that flat regions and fine detail both occur."""
+    """A random LeafSpec: from few large shapes to many small ones."""
     return LeafSpec(
         count=int(np.exp(rng.uniform(np.log(100), np.log(1500)))),
         smallest=rng.uniform(1.0, 8.0),
@@ -79,7 +79,7 @@ def draw_spec(rng: Generator, side: int) -> LeafSpec:
 
 
 def draw_palette(rng: Generator) -> np.ndarray:
-    """Colours 24 x 3 in [0, 1] that belong together: a grey level each, and less chroma than the whole cube has."""
+    """24 x 3 colours in [0, 1]: a random grey level for each, and chroma of one random strength for all."""
     level = rng.beta(1.1, 1.3, (24, 1)) * rng.uniform(0.6, 1.0) + rng.uniform(0.0, 0.1)
     chroma = rng.normal(0.0, rng.choice([0.02, 0.06, 0.1, 0.2]), (24, 3)) + rng.normal(0.0, 0.06, (1, 3))
     return np.clip(level * (1.0 + chroma) + 0.5 * level * chroma, 0.0, 1.0).astype(np.float32)
@@ -88,7 +88,7 @@ def draw_palette(rng: Generator) -> np.ndarray:
 def fill_patch(
     rng: Generator, fills: Fills, palette: np.ndarray, y: np.ndarray, x: np.ndarray, radius: float
 ) -> np.ndarray:
-    """The inside of one shape, h x w x 3: colour, perhaps a gradient, a texture, stripes or a photograph's patch."""
+    """Fill of one shape, h x w x 3: a colour with gradient, texture or stripes, or a patch of a photograph."""
     height, width = y.shape[0], x.shape[1]
     kind = rng.uniform()
     if fills.photographs and kind < 0.2:
@@ -133,7 +133,7 @@ def _grid(top: int, bottom: int, left: int, right: int, centre: np.ndarray) -> t
 
 
 def _alpha(rng: Generator, y: np.ndarray, x: np.ndarray, radius: float) -> np.ndarray:
-    """Coverage in [0, 1] of a shape at the origin; its edge is one pixel wide, now and then out of focus."""
+    """Coverage in [0, 1] of a shape at the origin; the edge is about one pixel wide, in 15 % of the shapes wider."""
     angle = rng.uniform(0.0, 2.0 * np.pi)
     squeeze = np.float32(np.exp(rng.uniform(np.log(0.08), 0.0))) if rng.uniform() < 0.6 else np.float32(1.0)
     u = np.cos(angle) * x + np.sin(angle) * y
@@ -144,7 +144,7 @@ def _alpha(rng: Generator, y: np.ndarray, x: np.ndarray, radius: float) -> np.nd
 
 
 def _distance(rng: Generator, u: np.ndarray, v: np.ndarray, radius: float) -> np.ndarray:
-    """About the signed distance in pixels to the border of a disc, box, polygon or wavy blob; negative inside."""
+    """Approximate signed distance in pixels to the border of a disc, box, polygon or blob; negative inside."""
     kind = rng.integers(4)
     if kind == 0:
         return np.hypot(u, v) - np.float32(radius)
@@ -164,17 +164,18 @@ def _distance(rng: Generator, u: np.ndarray, v: np.ndarray, radius: float) -> np
 
 def _texture(rng: Generator, textures: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
     texture = textures[int(rng.integers(len(textures)))]
-    return _wrapped(rng, texture, height, width)
+    return _wrap_patch(rng, texture, height, width)
 
 
 def _photograph_patch(rng: Generator, photographs: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
     picture = photographs[int(rng.integers(len(photographs)))]
-    patch = _wrapped(rng, picture, height, width).astype(np.float32) / 255.0
+    patch = _wrap_patch(rng, picture, height, width).astype(np.float32) / 255.0
     gain = rng.uniform(0.6, 1.3) * (1.0 + rng.normal(0.0, 0.1, 3))
     return patch[:, :, rng.permutation(3)] * gain.astype(np.float32)
 
 
-def _wrapped(rng: Generator, source: np.ndarray, height: int, width: int) -> np.ndarray:
+def _wrap_patch(rng: Generator, source: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A random patch of ``source``, continued periodically."""
     rows = (np.arange(height) + rng.integers(source.shape[0])) % source.shape[0]
     columns = (np.arange(width) + rng.integers(source.shape[1])) % source.shape[1]
     return source[rows[:, None], columns[None, :]]
@@ -188,7 +189,7 @@ def _stripes(rng: Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _light(rng: Generator, side: int) -> np.ndarray:
-    """A slow change of brightness over the whole picture, side x side, around 1."""
+    """A linear change of brightness over the picture, side x side, around 1."""
     angle, strength = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, 0.3)
     ramp = np.linspace(-1.0, 1.0, side, dtype=np.float32)
     return 1.0 + np.float32(strength) * (np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None])

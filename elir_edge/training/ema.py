@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is what gets used."""
+"""Exponential moving average of the weights: the weights that are published."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ WARM_UP_STEPS = 2000.0
 
 
 def decay_at(step: int, decay: float = DECAY, warm_up: float = WARM_UP_STEPS) -> float:
-    """d = decay (1 - exp(-step / warm_up)): 0 at step 0, so that the first average is the first weights."""
+    """d = decay (1 - exp(-step / warm_up)); 0 at step 0, so that the average starts as the first weights."""
     return decay * (1.0 - math.exp(-step / warm_up))
 
 
 class MovingAverage:
-    """Averages of a module's parameters, by name."""
+    """Averages of the parameters of a module, by name."""
 
     def __init__(self, module: nn.Module) -> None:
         self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
@@ -34,7 +34,7 @@ class MovingAverage:
         return {name: value.clone() for name, value in self.values.items()}
 
     def load_state_dict(self, values: dict[str, Tensor]) -> None:
-        """Take over averages that ``state_dict`` gave. Raises KeyError where names differ."""
+        """Set the averages from the result of ``state_dict``. Raises KeyError where names differ."""
         if values.keys() != self.values.keys():
             raise KeyError(f"averages of other parameters: {sorted(values.keys() ^ self.values.keys())[:3]}")
         self.values = {name: value.clone() for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""How good restored pictures are: PSNR, SSIM, LPIPS where it is installed, and a contact sheet to look at."""
+"""Quality of restored pictures: PSNR, SSIM, and LPIPS where it is installed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.random import Generator
 
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.families.restorer import Restorer
+from elir_edge.imaging.comparison import picture_psnr
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
 
@@ -21,7 +22,7 @@ Degrade = Callable[[np.ndarray, Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Quality:
-    """``psnr`` in dB and ``ssim`` of 8-bit pictures; ``lpips`` (AlexNet), None where it is not installed."""
+    """``psnr`` in dB (200 for equal pictures), ``ssim``, and ``lpips`` (AlexNet) or None where it is not installed."""
 
     psnr: float
     ssim: float
@@ -30,7 +31,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Score:
-    """One picture: its name, what went in and what came out, each against the original."""
+    """Quality of one picture against its original, before and after restoration."""
 
     name: str
     degraded: Quality
@@ -39,7 +40,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``scores``, and the pictures behind them as (degraded, restored, original), in the same order."""
+    """``scores``, and the pictures in the same order as (degraded, restored, original), uint8 H x W x 3."""
 
     scores: tuple[Score, ...]
     pictures: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
@@ -52,12 +53,15 @@ class Evaluation:
 
 
 def held_out() -> dict[str, np.ndarray]:
-    """The photographs kept from training, at their own size, uint8 H x W x 3."""
+    """The photographs that training does not use, uint8 H x W x 3 by name."""
     return {photograph.name: load_photograph(photograph) for photograph in EVALUATION}
 
 
 def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndarray:
-    """The centre of a picture, each side the largest multiple of ``multiple`` (up to ``side``). Raises DataError."""
+    """The centre of ``image``; sides are the largest multiples of ``multiple``, at most ``side`` pixels.
+
+    Raises DataError where a side would be 0.
+    """
     height, width = (min(length, side or length) // multiple * multiple for length in image.shape[:2])
     if not height or not width:
         raise DataError(f"a picture of {image.shape[1]} x {image.shape[0]} is smaller than {multiple} pixels")
@@ -72,9 +76,10 @@ def evaluate(
     seed: int = 0,
     done: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Degrade each picture (its own generator, from ``seed`` and its place), restore it, compare with the original.
+    """Degrade each of ``pictures``, restore it, and compare with the original.
 
-    ``done`` is called after each picture.
+    ``degrade(image, generator)`` and ``restore(image)`` map uint8 H x W x 3 to the same shape; the generator is seeded
+    by ``seed`` and the index of the picture. ``done`` is called after each picture.
     """
     scores, shown = [], []
     for index, (name, original) in enumerate(pictures.items()):
@@ -87,20 +92,14 @@ def evaluate(
 
 
 def quality(image: np.ndarray, original: np.ndarray) -> Quality:
-    """Compare two uint8 H x W x 3 pictures. Raises DataError where they cannot be compared."""
+    """Quality of ``image`` against ``original``, uint8 H x W x 3. Raises DataError for unequal shapes or types."""
     if image.shape != original.shape or image.dtype != np.uint8 or original.dtype != np.uint8:
         raise DataError(f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}")
-    return Quality(psnr(image, original), ssim(image, original), lpips(image, original))
-
-
-def psnr(image: np.ndarray, original: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels, peak 255; infinite for equal pictures."""
-    error = np.mean(np.square(image.astype(np.float64) - original.astype(np.float64)))
-    return float("inf") if error == 0.0 else float(10.0 * np.log10(255.0**2 / error))
+    return Quality(picture_psnr(image, original), ssim(image, original), lpips(image, original))
 
 
 def ssim(image: np.ndarray, original: np.ndarray) -> float:
-    """Structural similarity, Wang et al. 2004: Gaussian window of 1.5 pixels, mean over pixels and channels."""
+    """SSIM (Wang et al., IEEE TIP 13, 2004) with a Gaussian window of 1.5 pixels, mean over pixels and channels."""
     from skimage.metrics import structural_similarity
 
     value = structural_similarity(
@@ -110,7 +109,7 @@ def ssim(image: np.ndarray, original: np.ndarray) -> float:
 
 
 def lpips(image: np.ndarray, original: np.ndarray) -> float | None:
-    """Learned perceptual distance, or None where the package or its weights are not there; nothing is downloaded."""
+    """LPIPS (Zhang et al., CVPR 2018), or None where the package or its weights are missing; nothing is downloaded."""
     try:
         network = _lpips_network()
     except UnavailableError:
@@ -121,7 +120,7 @@ def lpips(image: np.ndarray, original: np.ndarray) -> float | None:
 
 
 def restorer_function(model: Restorer, seed: int = 0) -> Restore:
-    """``model`` as a function of uint8 pictures of a size it takes; ``seed`` draws the flow's noise, anew for each."""
+    """``model`` as a function of uint8 H x W x 3 pictures; ``seed`` draws the noise, the same for each picture."""
 
     def restore(image: np.ndarray) -> np.ndarray:
         noise = torch.from_numpy(draw_noise(seed, model.spec.latent_shape(*image.shape[:2])))

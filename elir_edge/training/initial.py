@@ -1,4 +1,4 @@
-"""First weights of an autoencoder that is trained from nothing."""
+"""Initial weights for training from scratch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUIET = 0.1
 
 
 def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
-    """A Restorer with collapsible linear blocks and the first weights of ``seed``; torch's own state is left alone."""
+    """A Restorer with collapsible linear blocks and initial weights of ``seed``; torch's random state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         restorer = Restorer(spec, expanded=True)
@@ -40,8 +40,8 @@ def quieten(network: ResidualNetwork) -> None:
 def condition(part: ConvStack) -> None:
     """Let the signal through: orthogonal convolutions between the residual blocks, and quiet residual branches.
 
-    There is no normalisation in the autoencoder, and with PyTorch's own first weights each plain convolution takes
-    away most of the signal; learning to put it back is slow.
+    The autoencoder has no normalization: with PyTorch's default weights each plain convolution removes most of the
+    signal's variance, and training recovers it slowly.
     """
     for module in part.layers:
         if isinstance(module, nn.Conv2d):

@@ -1,9 +1,9 @@
-"""Training collapsible linear blocks at the price of what they collapse to.
+"""Training of collapsible linear blocks at the cost of the collapsed convolution.
 
-A 3x3 convolution to four times the channels and the 1x1 convolution after it are one 3x3 convolution whose weight is a
-product of theirs. Forming that product, differentiably, at every step gives the same function and the same gradients
-as running the two, for a fraction of the arithmetic (Bhardwaj et al., "Collapsible linear blocks for super-efficient
-super resolution", MLSys 2022, section 3.3). Biases: b = P b3 + b1.
+A 3x3 convolution to four times the channels and the 1x1 convolution after it equal one 3x3 convolution, whose weight is
+the product of theirs and whose bias is b = P b3 + b1. Forming the product differentiably in every step has the same
+function and gradients as running both, for a fraction of the arithmetic (Bhardwaj et al., "Collapsible linear blocks
+for super-efficient super resolution", MLSys 2022, section 3.3).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 
 def collapsed_parameters(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """The parameters of ``module`` with every such pair merged, named as in the module built without the pairs."""
+    """The parameters of ``module`` with every pair merged, under the names of the module built without pairs."""
     found: dict[str, Tensor] = {f"{prefix}{name}": value for name, value in module.named_parameters(recurse=False)}
     if isinstance(module, nn.Sequential):
         return found | _sequence_parameters(module, prefix)
@@ -24,7 +24,7 @@ def collapsed_parameters(module: nn.Module, prefix: str = "") -> dict[str, Tenso
 
 
 def merge_pair(first: nn.Conv2d, pointwise: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution equal to ``pointwise(first(x))``. Both must have a bias."""
+    """Weight and bias of the convolution equal to ``pointwise(first(x))``. Raises ValueError without two biases."""
     projection = pointwise.weight[:, :, 0, 0]
     if first.bias is None or pointwise.bias is None:
         raise ValueError("a collapsible linear block has two biases")
@@ -33,14 +33,14 @@ def merge_pair(first: nn.Conv2d, pointwise: nn.Conv2d) -> tuple[Tensor, Tensor]:
 
 
 class Collapsed:
-    """``expanded``, run through ``plain``, the same module built without the pairs, which lends its structure only."""
+    """Runs ``expanded`` as ``plain``, the same module built without pairs; parameters of ``plain`` are not used."""
 
     def __init__(self, expanded: nn.Module, plain: nn.Module) -> None:
         self.expanded = expanded
         self.plain = plain
 
     def parameters(self) -> dict[str, Tensor]:
-        """What ``plain`` runs with; form it once a step, in full precision, and hand it to every call of that step."""
+        """Parameters for ``plain``, in full precision: compute them once per step and pass them to every call."""
         device = next(self.expanded.parameters()).device.type
         with torch.autocast(device, enabled=False):
             return collapsed_parameters(self.expanded)

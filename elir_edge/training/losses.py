@@ -1,4 +1,4 @@
-"""The training objective: equations 3 to 5 of the ELIR paper (arXiv 2502.03500) and its published code.
+"""Training objective: equations 3 to 5 of the ELIR paper (arXiv 2502.03500), as in its published code.
 
 Latents are N x C x h x w, images N x 3 x H x W in [0, 1], times N in [0, 1]; every term is a scalar.
 """
@@ -20,7 +20,7 @@ Decoder = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """``segments`` K of the multi-segment loss, time step ``dt``, ``alpha`` of the velocity term, ``sigma_min``."""
+    """``segments``: K of the multi-segment loss. ``dt``: time step. ``alpha``: weight of the velocity term."""
 
     segments: int = 5
     dt: float = 0.05
@@ -29,25 +29,25 @@ class FlowSettings:
 
 
 class FlowTerms(NamedTuple):
-    """``consistency`` and ``velocity`` (not yet weighted), and what the distortion term goes on from: f(t) and s."""
+    """Unweighted ``consistency`` and ``velocity``; ``segment_state`` f(t) and ``segment_end`` s for ``distortion``."""
 
     consistency: Tensor
     velocity: Tensor
     segment_state: Tensor
     segment_end: Tensor
 
-    def weighted(self, alpha: float) -> Tensor:
-        """L_lcfm."""
+    def loss(self, alpha: float) -> Tensor:
+        """L_lcfm = consistency + alpha velocity."""
         return self.consistency + alpha * self.velocity
 
 
 def mmse(coarse: Tensor, target: Tensor) -> Tensor:
-    """L_mmse: mean squared error between the coarse latent and the teacher's latent of the clean image."""
+    """L_mmse: mean squared error of the coarse latent to the teacher's latent of the clean image."""
     return (target - coarse).square().mean()
 
 
 def segment_end(t: Tensor, segments: int) -> Tensor:
-    """The smallest i / ``segments`` that is not below ``t``, i at least 1; a time on a segment end is its own end."""
+    """The smallest i / ``segments`` >= t with i >= 1."""
     nearest = torch.round(t * segments)
     index = torch.where(nearest / segments >= t, nearest, nearest + 1.0)
     return index.clamp(min=1.0) / segments
@@ -60,15 +60,15 @@ def path_point(start: Tensor, end: Tensor, t: Tensor, sigma_min: float) -> Tenso
 
 
 def jump(state: Tensor, velocity: Tensor, t: Tensor, to: Tensor) -> Tensor:
-    """One straight step from time ``t`` to time ``to``."""
+    """state + (to - t) velocity: an Euler step from time ``t`` to time ``to``."""
     return state + _per_sample(to - t) * velocity
 
 
 def flow_terms(field: VectorField, start: Tensor, end: Tensor, t: Tensor, settings: FlowSettings) -> FlowTerms:
-    """The consistency of the jumps to the segment end from ``t`` and from ``t + dt``.
+    """Consistency of the jumps to the segment end s from ``t`` and from r = ``t + dt``, and of the velocities.
 
-    ``start`` is the noised coarse latent, ``end`` the teacher's. Gradients reach the field through time ``t`` alone:
-    everything at ``t + dt`` is a target. Where ``t + dt`` is not before the segment end, the target is the path there.
+    ``start`` is the noisy coarse latent, ``end`` the teacher's. Gradients reach the field at time ``t`` only: the jump
+    from r is the target. Where r >= s, the target is the point of the path at s.
     """
     s, r = segment_end(t, settings.segments), t + settings.dt
     state = path_point(start, end, t, settings.sigma_min)
@@ -84,9 +84,9 @@ def flow_terms(field: VectorField, start: Tensor, end: Tensor, t: Tensor, settin
 
 
 def distortion(field: VectorField, decoder: Decoder, image: Tensor, terms: FlowTerms) -> Tensor:
-    """L_mse: from f(t) straight to t = 1, decoded, against the clean image.
+    """L_mse: mean squared error of the decoded X_hat to the clean image.
 
-    X_hat = stopgrad(f(t)) + (1 - s) v(f(t), s): the velocity's own argument is not held fixed.
+    X_hat = stopgrad(f(t)) + (1 - s) v(f(t), s); the argument of v has gradients.
     """
     state, s = terms.segment_state, terms.segment_end
     final = jump(state.detach(), field(state, s), s, torch.ones_like(s))
@@ -106,7 +106,7 @@ def pixel_error(image: Tensor, decoded: Tensor, measure: str) -> Tensor:
 
 
 def reconstruction(image: Tensor, decoded: Tensor) -> Tensor:
-    """The autoencoder's loss: mean absolute plus mean squared error of pixels."""
+    """Loss of the autoencoder: mean absolute plus mean squared error of pixels."""
     difference = image - decoded
     return difference.abs().mean() + difference.square().mean()
 

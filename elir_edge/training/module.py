@@ -1,4 +1,4 @@
-"""The two kinds of stage as Lightning modules: what is trained, on which loss, with which averages."""
+"""The kinds of training stages as Lightning modules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from elir_edge.families.networks.euler import euler_step
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 from elir_edge.training import losses
@@ -26,10 +27,10 @@ Terms = dict[str, tuple[float, Tensor]]
 
 
 class StageModule(lightning.LightningModule):
-    """What both kinds share: optimizer, schedule, moving average, checkpoint entries.
+    """Optimizer, schedule, moving average and checkpoint entries of all kinds.
 
-    A checkpoint also holds ``state_dict_enc``, ``_mmse``, ``_fmir``, ``_dec``: the averages, uncollapsed, without their
-    prefixes, as the published training checkpoints do.
+    A checkpoint also has ``state_dict_enc``, ``_mmse``, ``_fmir``, ``_dec``: the averages, not collapsed, without their
+    prefixes, as the published training checkpoints have.
     """
 
     def __init__(self, restorer: Restorer, stage: Stage, seed: int) -> None:
@@ -39,14 +40,14 @@ class StageModule(lightning.LightningModule):
         self.seed = seed
         self.average = MovingAverage(self.restorer)
 
-    def trained(self) -> list[nn.Module]:
-        """The parts that this stage trains; the others get no gradient."""
+    def trained_parts(self) -> list[nn.Module]:
+        """The parts that this stage trains; the others have no gradients."""
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:
-        """Freeze what is not trained, before a strategy wraps the module: it would wait for those gradients."""
+        """Freeze the other parts before a strategy wraps the module: DDP would wait for their gradients."""
         self.restorer.requires_grad_(False)
-        for part in self.trained():
+        for part in self.trained_parts():
             part.requires_grad_(True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -56,7 +57,7 @@ class StageModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_zero_grad(self, optimizer: Optimizer) -> None:
-        """Lightning calls this before each step's gradients: the weights are those after ``global_step`` steps."""
+        """Update the average; Lightning calls this before each step, with the weights of ``global_step`` steps."""
         if self.global_step > 0:
             self.average.update(self.restorer, self.global_step)
 
@@ -76,15 +77,15 @@ class StageModule(lightning.LightningModule):
         self.average.load_state_dict(checkpoint[AVERAGE_KEY])
 
     def generator(self) -> torch.Generator:
-        """The chance of this step and this device: the same after a resume."""
+        """A generator seeded by seed, step and rank: the same after a resume."""
         seed = (self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
         return torch.Generator().manual_seed(seed)
 
 
 class AutoencoderModule(StageModule):
-    """Encoder and decoder on clean crops, with a little noise on the latent so that near latents decode alike."""
+    """Encoder and decoder on clean crops; noise on the latent makes the decoder smooth."""
 
-    def trained(self) -> list[nn.Module]:
+    def trained_parts(self) -> list[nn.Module]:
         return [self.restorer.enc, self.restorer.dec]
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -100,9 +101,9 @@ class AutoencoderModule(StageModule):
 
 
 class FlowModule(StageModule):
-    """Encoder, estimator and field (and decoder, if the stage says so) against a frozen autoencoder.
+    """Encoder, estimator and field, and the decoder with ``train_decoder``.
 
-    ``teacher``: a Restorer whose ``enc`` gives the target latents; its other parts are not used.
+    ``teacher``: the frozen encoder whose latents of clean images are the targets.
     """
 
     def __init__(self, restorer: Restorer, teacher: nn.Module, stage: Stage, seed: int) -> None:
@@ -110,14 +111,14 @@ class FlowModule(StageModule):
         self.teacher = copy.deepcopy(teacher).requires_grad_(False)
         with torch.device("meta"):
             plain = Restorer(restorer.spec)
-        self._estimator = _collapsed(restorer.mmse, plain.mmse)
-        self._field = _collapsed(restorer.fmir, plain.fmir)
+        self._estimator = _collapse(restorer.mmse, plain.mmse)
+        self._field = _collapse(restorer.fmir, plain.fmir)
 
     @property
     def spec(self) -> ModelSpec:
         return self.restorer.spec
 
-    def trained(self) -> list[nn.Module]:
+    def trained_parts(self) -> list[nn.Module]:
         parts = [self.restorer.enc, self.restorer.mmse, self.restorer.fmir]
         if self.stage.train_decoder:
             parts.append(self.restorer.dec)
@@ -133,7 +134,7 @@ class FlowModule(StageModule):
         return total
 
     def terms(self, degraded: Tensor, clean: Tensor) -> Terms:
-        """Every term of the objective that has a weight: name -> (weight, value)."""
+        """The terms of the objective whose weight is not 0: (weight, value) by name."""
         objective, generator = self.stage.objective, self.generator()
         coarse = self._coarse(degraded)
         terms: Terms = {}
@@ -142,7 +143,7 @@ class FlowModule(StageModule):
         if objective.coarse:
             terms["coarse"] = (objective.coarse, self._error(coarse, clean))
         if objective.path and self._field is not None:
-            terms["path"] = (objective.path, self._error(self._walk(coarse, generator), clean))
+            terms["path"] = (objective.path, self._error(self._integrate(coarse, generator), clean))
         return terms
 
     def _error(self, latent: Tensor, clean: Tensor) -> Tensor:
@@ -160,7 +161,7 @@ class FlowModule(StageModule):
         field = self._field_function()
         start = coarse.detach() + self.spec.sigma_s * _noise_like(coarse, generator)
         flow = losses.flow_terms(field, start, target, times, settings)
-        terms["flow"] = (objective.latent * (1.0 - objective.beta), flow.weighted(objective.alpha))
+        terms["flow"] = (objective.latent * (1.0 - objective.beta), flow.loss(objective.alpha))
         if objective.beta:
             value = losses.distortion(field, self._decode, clean, flow)
             terms["distortion"] = (objective.latent * objective.beta, value)
@@ -179,18 +180,18 @@ class FlowModule(StageModule):
         parameters = field.parameters()
         return lambda state, t: field(parameters, state, t).float()
 
-    def _walk(self, coarse: Tensor, generator: torch.Generator) -> Tensor:
+    def _integrate(self, coarse: Tensor, generator: torch.Generator) -> Tensor:
         field, steps = self._field_function(), self.spec.steps
         state = coarse + self.spec.sigma_s * _noise_like(coarse, generator)
         for k in range(steps):
-            state = state + field(state, torch.full((len(state),), k / steps, device=state.device)) / steps
+            state = euler_step(field, state, k / steps, steps)
         return state
 
     def _decode(self, latent: Tensor) -> Tensor:
         return self.restorer.dec(latent).float()
 
 
-def _collapsed(expanded: nn.Module | None, plain: nn.Module | None) -> Collapsed | None:
+def _collapse(expanded: nn.Module | None, plain: nn.Module | None) -> Collapsed | None:
     return None if expanded is None or plain is None else Collapsed(expanded, plain)
 
 

@@ -1,4 +1,4 @@
-"""What a training run is: frozen dataclasses, read from YAML. Imports no torch."""
+"""Recipes of training runs: frozen dataclasses, read from YAML. Imports no torch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class Objective:
-    """Weights of the terms: ``latent`` (L_mmse + (1 - beta) L_lcfm + beta L_mse) + ``coarse`` C + ``path`` P.
+    """Loss = ``latent`` (L_mmse + (1 - beta) L_lcfm + beta L_mse) + ``coarse`` C + ``path`` P.
 
     The paper's objective is ``latent`` 1, the rest 0. C and P are additions: errors of the decoded coarse latent, and
     of the picture that all ``steps`` Euler steps end in, both with gradients to every part and as ``measure`` says
@@ -66,11 +66,12 @@ class Objective:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: AdamW, its rate warmed up, then constant, then falling to 0 over the last ``decay`` of the steps.
+    """One stage of AdamW. The rate grows for ``warm_up`` steps and falls to 0 over the last ``decay`` of the steps.
 
-    ``kind`` autoencoder: encoder and decoder on clean crops. flow: encoder, estimator, field (and the decoder if
-    ``train_decoder``) on degraded ones. ``batch`` is per device, ``crop`` in pixels. ``latent_noise``: its standard
-    deviation in an autoencoder stage. ``saturation``: colours are made up to that many times stronger or weaker.
+    ``kind`` autoencoder: encoder and decoder on clean crops. ``kind`` flow: encoder, estimator, field, and the decoder
+    with ``train_decoder``, on degraded crops. ``batch`` is per device, ``crop`` in pixels. ``latent_noise``: standard
+    deviation of the noise on the latent of an autoencoder stage. ``saturation``: see ``tiles.saturate``. Raises
+    ConfigError for values out of range.
     """
 
     name: str
@@ -95,14 +96,17 @@ class Stage:
             raise ConfigError(f"stage {self.name}: steps, batch, crop at least 1, warm_up at least 0, decay in 0 to 1")
 
     def rate_at(self, step: int) -> float:
-        """The factor on ``rate`` at optimizer step ``step``, counted from 0."""
+        """Factor of ``rate`` in optimizer step ``step``, counted from 0."""
         left = (self.steps - step) / max(1.0, self.decay * self.steps)
         return max(0.0, min(1.0, (step + 1) / max(1, self.warm_up), left))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run: the model by its preset, the degradation by its name, the data, and the stages in their order."""
+    """A run: preset of the model, name of the degradation, data, and the stages in order.
+
+    Raises ConfigError for repeated names of stages and for crops that the model or the tiles do not allow.
+    """
 
     preset: str
     task: str
@@ -113,7 +117,7 @@ class Recipe:
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
-            raise ConfigError(f"recipe: stages need names of their own, got {names}")
+            raise ConfigError(f"recipe: stages need different names, got {names}")
         multiple = self.spec.size_multiple
         for stage in self.stages:
             if stage.crop % multiple or stage.crop > self.data.side:
@@ -123,20 +127,20 @@ class Recipe:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model that is trained."""
+        """The specification of the model."""
         return load_spec(self.preset)
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Names of the recipes of the package, sorted."""
     folder = resources.files("elir_edge.training") / "recipes"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load_recipe(recipe: str) -> Recipe:
-    """The name of a packaged recipe, or the path of a YAML file -> the recipe.
+    """The recipe for the name of a packaged recipe or the path of a YAML file.
 
-    Raises ConfigError for what describes no run, MissingInputError for a missing file.
+    Raises ConfigError for an unknown name or an invalid file, MissingInputError for a missing file.
     """
     if recipe in recipe_names():
         resource = resources.files("elir_edge.training") / "recipes" / f"{recipe}.yaml"
@@ -150,7 +154,7 @@ def load_recipe(recipe: str) -> Recipe:
 
 
 def parse_recipe(text: str, where: str = "recipe") -> Recipe:
-    """Parse a YAML document. Raises ConfigError naming the key that is unknown, missing or of the wrong type."""
+    """Parse a YAML document. Raises ConfigError, with the key, for an unknown, missing or mistyped one."""
     data = parse_yaml(text, where)
     try:
         return build_dataclass(Recipe, data, where)

@@ -1,4 +1,4 @@
-"""A memory-mapped store of square training tiles, drawn once, so that no step waits for its data."""
+"""A memory-mapped store of square training tiles, drawn once before the first step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAVES_SIDE = 256
 
 @dataclass(frozen=True)
 class TileSpec:
-    """``count`` tiles of ``side`` pixels, the share ``procedural`` of them drawn, the rest cut from photographs.
+    """``count`` tiles of ``side`` pixels; the share ``procedural`` is synthetic, the rest is cut from photographs.
 
     ``folder``, ``pictures``, ``packaged``: see ``DataRecipe``.
     """
@@ -73,7 +73,7 @@ def _checked(path: Path, digest: str) -> Path:
 
 
 def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """A tile of a random picture at a random scale, turned, mirrored, recoloured; uint8 side x side x 3."""
+    """A tile of a random picture at a random scale, then ``turn`` and ``recolour``; uint8 side x side x 3."""
     from PIL import Image
 
     areas = np.array([picture.shape[0] * picture.shape[1] for picture in pictures], np.float64)
@@ -89,13 +89,13 @@ def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -
 
 
 def turn(rng: Generator, tile: np.ndarray) -> np.ndarray:
-    """One of the eight symmetries of the square."""
+    """Apply a random one of the eight symmetries of the square."""
     tile = np.rot90(tile, int(rng.integers(4)))
     return tile[:, ::-1] if rng.integers(2) else tile
 
 
 def recolour(rng: Generator, tile: np.ndarray) -> np.ndarray:
-    """Channels permuted half of the time; contrast, brightness and colour balance changed a little."""
+    """Permute the channels with probability 1/2; change contrast, brightness and colour balance a little."""
     if rng.integers(2):
         tile = tile[:, :, rng.permutation(3)]
     gain = rng.uniform(0.7, 1.1) * (1.0 + rng.normal(0.0, 0.06, 3))
@@ -104,7 +104,7 @@ def recolour(rng: Generator, tile: np.ndarray) -> np.ndarray:
 
 
 def saturate(rng: Generator, tile: np.ndarray, most: float) -> np.ndarray:
-    """Distance from grey multiplied by a factor between 1 / ``most`` and ``most``, log-uniform; 1 changes nothing."""
+    """Multiply the distance from grey by a log-uniform factor between 1 / ``most`` and ``most``; 1: no change."""
     if most == 1.0:
         return tile
     factor = np.float32(np.exp(rng.uniform(-np.log(most), np.log(most))))
@@ -114,7 +114,7 @@ def saturate(rng: Generator, tile: np.ndarray, most: float) -> np.ndarray:
 
 
 def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
-    """One tile of the store."""
+    """One tile, uint8 side x side x 3, synthetic with probability ``spec.procedural``."""
     if fills.photographs and rng.uniform() >= spec.procedural:
         return photograph_tile(rng, fills.photographs, spec.side)
     picture = dead_leaves(rng, max(LEAVES_SIDE, spec.side), fills)
@@ -123,9 +123,10 @@ def draw_tile(rng: Generator, spec: TileSpec, fills: Fills) -> np.ndarray:
 
 
 def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] = lambda: None) -> np.ndarray:
-    """The store at ``path`` (.npy, uint8 count x side x side x 3), memory-mapped; drawn first where it is not there.
+    """The store at ``path``, memory-mapped uint8 count x side x side x 3; it is drawn if the file does not exist.
 
-    The same ``spec`` and ``seed`` give the same bytes. ``drawn`` is called after each tile.
+    ``spec`` and ``seed`` decide every byte. ``drawn`` is called after each tile. Raises DataError for a store of
+    another shape.
     """
     shape = (spec.count, spec.side, spec.side, 3)
     if not path.is_file():

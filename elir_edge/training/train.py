@@ -1,8 +1,8 @@
-"""A whole training run: every stage of a recipe in turn, each resumed where it stopped, then the collapsed weights.
+"""Training runs: the stages of a recipe in order, each resumable, then the collapsed weights.
 
-A run's folder holds ``tiles.npy``; for each stage a folder with its logs and its checkpoint ``last.ckpt``; for each
-finished stage ``<stage>.safetensors``, its averaged weights, uncollapsed, float32; and at the end
-``weights.safetensors``, collapsed, float16.
+The folder of a run has ``tiles.npy``; for each stage a folder with logs and the checkpoint ``last.ckpt``; for each
+finished stage ``<stage>.safetensors``, averaged weights, not collapsed, float32; at the end ``weights.safetensors``,
+collapsed, float16.
 """
 
 from __future__ import annotations
@@ -39,12 +39,11 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and on what a recipe runs. Beyond rounding, only the number of devices changes what comes out: a recipe's
-    batch is that of one device.
+    """Folder and hardware of a run. The batch of a recipe is per device: the number of devices changes the result.
 
     ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``.
-    ``save_minutes`` is how much work a kill can cost. ``workers``: processes that draw batches. ``tensorboard``: log
-    for it too.
+    ``save_minutes``: time between checkpoints. ``workers``: processes that draw batches. ``tensorboard``: write its
+    logs too.
     """
 
     folder: Path
@@ -61,11 +60,11 @@ class RunOptions:
 
 
 def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None) -> Path:
-    """Run what is left of ``recipe`` in ``options.folder`` and return the path of the collapsed weights.
+    """Run the stages of ``recipe`` that are not finished in ``options.folder``; returns the path of the weights.
 
-    Finished stages are taken as they are; an interrupted one goes on from its checkpoint, with the same batches and the
-    same chance it would have had. Raises ConfigError for a recipe that cannot be run, UsageError for devices that are
-    not there, OutputError for a folder that cannot be written, and what ``tile_store`` raises.
+    An interrupted stage resumes from its checkpoint with the batches and random numbers of an uninterrupted run.
+    Raises ConfigError for a flow stage without an autoencoder stage before it, UsageError for missing devices,
+    OutputError for a folder that cannot be written, and what ``tile_store`` raises.
     """
     _make_folder(options.folder)
     return _train(recipe, options, progress or Silent())
@@ -92,7 +91,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
 
 
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
-    """The shipped form: every linear block one convolution, float16, named as ``Restorer(spec)`` has them."""
+    """Weights for publication: linear blocks collapsed, float16, names as in ``Restorer(spec)``."""
     plain = Restorer(restorer.spec, expanded=True)
     plain.load_state_dict(restorer.state_dict())
     collapse(plain)
@@ -100,7 +99,7 @@ def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file in one step. Raises OutputError or StorageError where it cannot be written."""
+    """Write a safetensors file, completely or not at all. Raises OutputError or StorageError where that fails."""
     write_file(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
 
@@ -115,7 +114,7 @@ def _run_stage(
     try:
         trainer = _trainer(stage, folder, options)
     except (MisconfigurationException, ValueError) as error:
-        raise UsageError(f"this machine cannot train so: {error}") from error
+        raise UsageError(f"this machine cannot train with these options: {error}") from error
     degrade = None if stage.kind == "autoencoder" else find_degradation(recipe.task).apply
     source = BatchSource(store, degrade, stage.batch, stage.crop, seed, stage.saturation)
     batches = StepBatches(source, steps_done(resume), trainer.global_rank)
@@ -129,7 +128,7 @@ def _run_stage(
 
 
 def steps_done(checkpoint: Path | None) -> int:
-    """Optimizer steps behind a checkpoint; 0 where there is none."""
+    """Number of optimizer steps of ``checkpoint``; 0 for None."""
     if checkpoint is None:
         return 0
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
@@ -169,7 +168,7 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
 
 
 def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
-    """A fresh version at every start, so that a resumed run keeps what the first one logged."""
+    """Loggers with a new version at every start: a resumed run keeps the earlier logs."""
     loggers: list[Logger] = [CSVLogger(folder, name="logs")]
     if tensorboard:
         loggers.append(TensorBoardLogger(folder, name="tensorboard"))

@@ -1,4 +1,4 @@
-"""What an artifact of each precision must keep to count as the model."""
+"""Gates: how much an artifact of each precision may differ from the PyTorch model."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from elir_edge.imaging.comparison import Comparison
 
+EXACT = "fp32"
 FP32_MAX_ABS = 1e-4
-ONE_LEVEL = 1.0 / 255 + 1e-9  # of bytes that were rounded
+ONE_LEVEL = 1.0 / 255 + 1e-9  # one step of rounded bytes
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What an artifact must keep to count as the model.
+    """Conditions of equality with PyTorch fp32; None is no condition. Values on the scale of 0..1.
 
-    For each picture: ``max_abs`` on the scale of 0..1, or a PSNR of ``psnr_db`` to PyTorch fp32, and a mean of each
-    colour channel within ``mean_shift``. Over all: what may be lost against the ground truth, ``mean_drop_db`` on
-    average and ``worst_drop_db`` on one picture.
+    For each picture: absolute difference <= ``max_abs``, PSNR >= ``psnr_db``, mean difference of each colour channel
+    <= ``mean_shift``. Over all pictures: PSNR loss against the originals <= ``mean_drop_db`` on average and
+    <= ``worst_drop_db`` on each.
     """
 
     max_abs: float | None = None
@@ -26,15 +27,15 @@ class Gate:
     worst_drop_db: float | None = None
 
     def passes(self, comparison: Comparison) -> bool:
-        """Whether a comparison with PyTorch fp32 keeps to it; one with a problem never does."""
+        """Whether the conditions for one picture are met; never where the pictures cannot be compared."""
         return self.complaint(comparison) is None
 
     def complaint(self, comparison: Comparison) -> str | None:
-        """What is wrong with a picture, in words; None where nothing is."""
+        """The first condition that one picture does not meet, as a sentence; None where all are met."""
         if comparison.problem is not None:
             return comparison.problem
         if self.psnr_db is not None and comparison.psnr_db < self.psnr_db:
-            return f"{comparison.psnr_db:.1f} dB to PyTorch fp32, at least {self.psnr_db:g} are asked for"
+            return f"{comparison.psnr_db:.1f} dB to PyTorch fp32, the gate is at least {self.psnr_db:g}"
         if self.max_abs is not None and comparison.max_abs > self.max_abs:
             return f"differs from PyTorch by {comparison.max_abs:.3g}, allowed is {self.max_abs:.3g}"
         shift = max(abs(channel) for channel in comparison.mean_shift)
@@ -47,11 +48,11 @@ class Gate:
 
 
 def gate_for(precision: str, io: str = "float") -> Gate:
-    """The gate of a precision: fp32 within 1e-4 (one level where bytes are rounded), the others by PSNR to fp32.
+    """The gate of ``precision``. fp32: 1e-4, or one level for io ``uint8``; others: a PSNR to fp32.
 
-    Raises KeyError for a precision that has none.
+    Raises KeyError for an unknown precision.
     """
-    if precision == "fp32":
+    if precision == EXACT:
         return Gate(max_abs=ONE_LEVEL if io == "uint8" else FP32_MAX_ABS)
     return GATES[precision]
 

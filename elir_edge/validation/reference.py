@@ -1,4 +1,4 @@
-"""What the PyTorch model gives for pictures, in the same terms as an artifact's session."""
+"""Results of the PyTorch model in the form in which sessions of artifacts give them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elir_edge.imaging.noise import NoiseContract, draw_noise
 
 
 def reference_trajectory(restorer: Restorer, pixels: np.ndarray, noise: NoiseContract, seed: int = 0) -> Trajectory:
-    """Every stage for uint8 H x W x 3, under an artifact's noise contract; ``seed`` where the noise is an input."""
+    """All stages for ``pixels``, uint8 H x W x 3. ``seed`` draws the noise where ``noise`` says it is an input."""
     image = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))
     shape = restorer.spec.latent_shape(*pixels.shape[:2])
     if noise.mode == "zero":
@@ -23,11 +23,11 @@ def reference_trajectory(restorer: Restorer, pixels: np.ndarray, noise: NoiseCon
 
 
 def picture_of(restored: torch.Tensor, io: str) -> np.ndarray:
-    """The restored tensor as H x W x 3: float32 in [0, 1], or uint8 as a graph that gives bytes rounds it."""
+    """``restored``, 1 x 3 x H x W, as H x W x 3: float32 in [0, 1], or uint8, rounded as graphs of io uint8 do."""
     values = restored[0].permute(1, 2, 0)
     return (values * 255).round().to(torch.uint8).numpy() if io == "uint8" else values.float().numpy()
 
 
 def stages_of(trajectory: Trajectory) -> dict[str, np.ndarray]:
-    """The stages before the restored image by the names that artifacts keep them under, each 1 x C x h x w."""
+    """The stages before the restored image by name, each 1 x C x h x w."""
     return {name: tensor.numpy() for name, tensor in trajectory.values.items() if name != RESTORED}

@@ -1,8 +1,8 @@
-"""Where a quantized graph loses what it loses: the error of each stage, inherited and its own.
+"""Error of each stage of a quantized graph: with the errors of earlier stages, and on its own.
 
-A stage's own error is what it adds when the stage before is replaced by the float reference. It counts the rounding of
-what the stage is fed, since that is how the graph reads it. What a stage costs the picture is the part of the picture's
-squared error that goes away once the stage, too, is replaced by the float reference.
+The own error of a stage is its error if the stage before is replaced by the float reference; it includes the rounding
+of that input. The share of a stage is the part of the picture's squared error that disappears if the stage is replaced
+by the float reference as well.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from elir_edge.runtime.session import open_session
 
 @dataclass(frozen=True)
 class StageError:
-    """Signal to error of one stage in dB, 10 log10(sum reference^2 / sum error^2): larger is better.
+    """Signal-to-error ratio of one stage in dB, 10 log10(sum reference^2 / sum error^2); larger is better.
 
-    ``free_db`` with all that came before as the artifact computes it, ``own_db`` with the stage before as the float
-    model has it. ``share`` of the picture's squared error is this stage's doing; over all stages it sums to 1, and is
-    below 0 where a stage happens to mend another's error. Both are None where the runtime cannot start at a stage.
+    ``free_db``: with all earlier stages as the artifact computes them. ``own_db``: with the stage before from the float
+    model. ``share``: of the picture's squared error; the shares sum to 1, and one is negative where a stage happens to
+    compensate an earlier error. ``own_db`` and ``share`` are None where the runtime cannot start at a stage.
     """
 
     stage: str
@@ -48,27 +48,28 @@ def measure_stages(
     run: Callable[[Session], dict[str, np.ndarray]],
     progress: Progress,
 ) -> tuple[StageError, ...]:
-    """The errors of every stage and of the picture, in the order in which they run.
+    """The errors of all stages and of the picture in the order of execution.
 
     Args:
-        stages: as the manifest states them, at least one.
-        parts: what computes each stage, and the picture, in words.
-        expected: what the float model has for each as 1 x C x h x w, and the restored picture as the artifact gives
-            it, batch and layout included.
-        run: gives the outputs of a session that starts at the image.
+        path, backend: of the artifact.
+        stages: from the manifest, at least one.
+        parts: name of the part that computes each stage and the picture.
+        expected: values of the float model: stages 1 x C x h x w, the picture in the artifact's layout with batch axis.
+        run: computes the outputs of a session that starts at the image.
+        progress: gets the stages of the work.
     """
     names = (*(stage.name for stage in stages), RESTORED)
-    with progress.stage("stages, free-running"), open_session(path, backend, stages=names[:-1]) as session:
+    with progress.stage("stages of the artifact"), open_session(path, backend, stages=names[:-1]) as session:
         results = [run(session)]
         backend = session.backend
     try:
-        results += _fed(path, backend, stages, expected, progress)
+        results += _run_from_reference(path, backend, stages, expected, progress)
     except UnavailableError as error:
-        progress.note(f"note: a stage's own error is not known here: {error}")
+        progress.note(f"note: the own errors of stages cannot be measured here: {error}")
     by_name: dict[str, StageSpec | None] = {stage.name: stage for stage in stages} | {RESTORED: None}
 
     def db(result: Mapping[str, np.ndarray], name: str) -> float:
-        return snr_db(_latent(result[name], by_name[name]), expected[name])
+        return snr_db(latent_of(result[name], by_name[name]), expected[name])
 
     free = [StageError(name, parts[name], db(results[0], name)) for name in names]
     if len(results) == 1:
@@ -79,18 +80,26 @@ def measure_stages(
 
 
 def weakest(errors: tuple[StageError, ...]) -> StageError | None:
-    """The stage that costs the picture most; None where that is not known."""
+    """The stage with the largest share of the picture's error; None where the shares are not known."""
     known = [error for error in errors if error.share is not None]
     return max(known, key=lambda error: error.share or 0.0, default=None)
 
 
 def snr_db(actual: np.ndarray, expected: np.ndarray) -> float:
-    """10 log10(sum expected^2 / sum error^2), at most 200; minus infinity for another shape, NaN or infinity."""
+    """10 log10(sum expected^2 / sum error^2) in dB, at most 200; -inf for unequal shapes, NaN or infinity."""
     error = _squared_error(actual, expected)
     signal = float(np.square(expected.astype(np.float64)).sum())
     if error == 0:
         return IDENTICAL_DB
     return min(IDENTICAL_DB, 10 * math.log10(signal / error)) if signal and error < math.inf else -math.inf
+
+
+def latent_of(values: np.ndarray, stage: StageSpec | None) -> np.ndarray:
+    """Output of a graph as the model has it: latents 1 x C x h x w without the gain; None: a picture, unchanged."""
+    if stage is None:
+        return values
+    latent = values.transpose(0, 3, 1, 2) if stage.layout == "NHWC" else values
+    return latent / stage.gain
 
 
 def _squared_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -99,12 +108,12 @@ def _squared_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.square(actual.astype(np.float64) - expected.astype(np.float64)).sum())
 
 
-def _fed(
+def _run_from_reference(
     path: Path, backend: str, stages: tuple[StageSpec, ...], expected: Mapping[str, np.ndarray], progress: Progress
 ) -> list[dict[str, np.ndarray]]:
-    """For each stage: the next one, and the picture, when the graph starts at this one as the float model has it."""
+    """For each stage: the next stage and the picture of the graph started at the float model's value of the stage."""
     found = []
-    with progress.stage("stages, fed the float reference", len(stages)) as advance:
+    with progress.stage("stages from the float reference", len(stages)) as advance:
         for i, stage in enumerate(stages):
             following = tuple(later.name for later in stages[i + 1 : i + 2])
             with open_session(path, backend, stages=following, entry=stage.name) as session:
@@ -115,19 +124,11 @@ def _fed(
 
 
 def _shares(squared: list[float]) -> list[float | None]:
-    """From the picture's squared error with none, one, two ... of the first stages as the float model has them."""
+    """From the picture's squared errors with the first 0, 1, 2 .. stages replaced by the float reference."""
     total = squared[0]
     if not 0 < total < math.inf:
         return [None for _ in squared]
     return [(error - left) / total for error, left in zip(squared, [*squared[1:], 0.0], strict=True)]
-
-
-def _latent(values: np.ndarray, stage: StageSpec | None) -> np.ndarray:
-    """A graph's stage as the model has it: 1 x C x h x w, without the gain; pictures (None) as they are."""
-    if stage is None:
-        return values
-    latent = values.transpose(0, 3, 1, 2) if stage.layout == "NHWC" else values
-    return latent / stage.gain
 
 
 def _as_in_graph(latent: np.ndarray, stage: StageSpec) -> np.ndarray:

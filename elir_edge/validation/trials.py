@@ -1,16 +1,19 @@
-"""What a quantized artifact is judged on: photographs that no calibration saw, degraded as the task says."""
+"""Pictures that artifacts are validated on: photographs that no calibration uses, degraded as the task says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from elir_edge.artifacts.artifact import Manifest
 from elir_edge.errors import UsageError
 from elir_edge.imaging.degradations import find_degradation
-from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture
-from elir_edge.quantize.calibration import digest_of
+from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture, pictures_in, read_picture
+from elir_edge.quantize.calibration import digest_of, task_of
+from elir_edge.validation.gates import EXACT
 
 DRAWS = 2
 SEED = 1000
@@ -18,7 +21,7 @@ SEED = 1000
 
 @dataclass(frozen=True)
 class Trials:
-    """``degraded`` and ``originals`` under the same names: uint8 H x W x 3 of the graph's size."""
+    """``degraded`` and ``originals`` by the same names, uint8 H x W x 3 of the graph's size."""
 
     degraded: dict[str, np.ndarray]
     originals: dict[str, np.ndarray]
@@ -27,7 +30,7 @@ class Trials:
 def gather_trials(
     task: str, height: int, width: int, pictures: Mapping[str, np.ndarray] | None = None, seed: int = SEED
 ) -> Trials:
-    """Each picture (None: the photographs that come with the package) degraded twice, with different chance.
+    """Each of ``pictures`` degraded twice with different random draws; None: the photographs of the package.
 
     Raises ConfigError for an unknown task.
     """
@@ -43,12 +46,40 @@ def gather_trials(
     return Trials(degraded, originals)
 
 
+def gather_pictures(source: Path | None, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+    """The pictures at ``source``, a folder or a file, uint8 H x W x 3 by name, cut and scaled to ``size``.
+
+    ``source`` None: the photographs that come with the package, at their own size. Raises what ``read_picture`` and
+    ``pictures_in`` raise.
+    """
+    if source is None:
+        return {name: builtin_photograph(name) for name in PHOTOGRAPHS}
+    paths = pictures_in(source) if source.is_dir() else [source]
+    return {path.name: fit_picture(read_picture(path), *size) if size else read_picture(path) for path in paths}
+
+
+def gather_judges(
+    manifest: Manifest, source: Path | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
+    """The pictures that an artifact is validated on, and their originals; None where no loss is to be measured.
+
+    fp32 artifacts are compared on the pictures at ``source`` themselves. Other precisions are compared on pictures
+    degraded by the task of their calibration, or else of their spec; originals count where the weights are trained.
+    """
+    if manifest.precision == EXACT:
+        return gather_pictures(source, manifest.size), None
+    calibration = (manifest.quantization or {}).get("calibration", {})
+    task = calibration.get("task") or task_of(manifest.model_spec())
+    trials = gather_trials(task, *manifest.size, gather_pictures(source, manifest.size))
+    return trials.degraded, trials.originals if manifest.trained else None
+
+
 def check_disjoint(sources: Mapping[str, str]) -> None:
-    """Raise UsageError where a calibration picture (name: digest) is one of those that judge the result."""
+    """Raise UsageError where a calibration picture is one that validates the result. ``sources``: digest by name."""
     judges = {digest_of(builtin_photograph(name)): name for name in PHOTOGRAPHS}
     for name, digest in sources.items():
         if digest in judges:
             raise UsageError(
-                f"the calibration picture '{name}' is the photograph '{judges[digest]}' that judges the result",
-                hint="take it out of the calibration folder",
+                f"the calibration picture '{name}' is the photograph '{judges[digest]}', which validates the result",
+                hint="remove it from the calibration folder",
             )

@@ -1,4 +1,4 @@
-"""Whether an artifact still does what it did when it was exported. Imports no torch."""
+"""The self-test of an artifact: its output now against the one recorded at export. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ OWN_ROUNDING_DB = 3.0
 
 @dataclass(frozen=True)
 class Tolerance:
-    """``max_abs`` on the scale of 0..1 binds every backend, or only the recording one where ``elsewhere_db`` is given:
-    kernels of others round differently, and are held to that PSNR instead.
+    """Allowed difference from the recorded output, values on the scale of 0..1.
+
+    ``max_abs`` holds for every backend. With ``elsewhere_db`` it holds for the backend that recorded; others, whose
+    kernels round differently, need a PSNR of at least ``elsewhere_db``.
     """
 
     max_abs: float
     elsewhere_db: float | None = None
 
     def accepts(self, item: Comparison, same_backend: bool) -> bool:
-        """Whether the difference is within. What cannot be compared never is."""
+        """Whether the difference is allowed; never where the pictures cannot be compared."""
         if item.problem is not None:
             return False
         if same_backend or self.elsewhere_db is None:
@@ -44,7 +46,7 @@ class Tolerance:
         return item.psnr_db >= self.elsewhere_db
 
     def describe(self, same_backend: bool) -> str:
-        """In words, for the backend that is meant."""
+        """The condition in words, for the backend that recorded or for another one."""
         if same_backend or self.elsewhere_db is None:
             return f"at most {self.max_abs:.1e}"
         return f"at least {self.elsewhere_db:.0f} dB"
@@ -52,7 +54,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Verification:
-    """An artifact run on its golden input. ``recorded_by`` and ``backend`` name runtime and version."""
+    """Result of a self-test; ``recorded_by`` and ``backend`` are runtimes with their versions."""
 
     passed: bool
     max_abs: float
@@ -64,7 +66,7 @@ class Verification:
 
 
 def record_golden(path: Path, manifest: Manifest, backend: str) -> dict[str, Any]:
-    """Run the artifact on a photograph and write its golden file beside it; gives the facts for the manifest."""
+    """Run the artifact at ``path`` on a photograph and write its golden file; returns the facts for the manifest."""
     pixels = fit_picture(builtin_photograph(PICTURE), *manifest.size)
     with open_session(path, backend) as session:
         noise = noise_feeds(session, NOISE_SEED).get(NOISE)
@@ -84,10 +86,10 @@ def record_golden(path: Path, manifest: Manifest, backend: str) -> dict[str, Any
 
 
 def verify(artifact: Artifact, backend: str | None = None) -> Verification:
-    """Run the artifact on its golden input, offline and without torch, and compare with the golden output.
+    """Run the artifact on its golden input and compare with the golden output, without network and torch.
 
-    ``backend`` None takes the usual one for the file. Raises MissingInputError or DataError as ``load_golden`` does,
-    UsageError and UnavailableError as ``open_session`` does.
+    ``backend`` None: the first installed one for the file. Raises MissingInputError and DataError as ``load_golden``,
+    UsageError and UnavailableError as ``open_session``.
     """
     golden = load_golden(artifact)
     facts = artifact.manifest.golden or {}
@@ -109,14 +111,15 @@ def verify(artifact: Artifact, backend: str | None = None) -> Verification:
 
 
 def tolerance_for(manifest: Manifest) -> Tolerance:
-    """What an artifact is held to on later runs: fp32 to its gate, others to one level where they were recorded."""
+    """Tolerance of later runs: for fp32 its gate, for other precisions one level in the backend that recorded."""
     gate = gate_for(manifest.precision, manifest.io)
     return Tolerance(ONE_LEVEL, own_rounding_db(manifest)) if gate.max_abs is None else Tolerance(gate.max_abs)
 
 
 def own_rounding_db(manifest: Manifest) -> float:
-    """How near two runtimes' pictures of a graph must be: each rounds in its own way, and each may be as far from
-    PyTorch as the artifact was found to be; more than its precision's gate is not asked.
+    """Minimum PSNR in dB between two runtimes' outputs: min(gate of the precision, PSNR at export - 3 dB).
+
+    Each runtime may be as far from PyTorch as the artifact was at export; fp32 has 40 dB in place of the gate.
     """
     asked = gate_for(manifest.precision).psnr_db or ENOUGH_DB
     parity = (manifest.parity or {}).get("psnr_db", asked + OWN_ROUNDING_DB)
@@ -124,7 +127,7 @@ def own_rounding_db(manifest: Manifest) -> float:
 
 
 def golden_feeds(manifest: Manifest, golden: Golden) -> dict[str, np.ndarray]:
-    """A golden input as the graph takes it, for those who run the artifact elsewhere; noise it lacks is zero."""
+    """The golden input as tensors of the graph by name, for other tools; inputs that it does not have are zero."""
     (image,) = (tensor for tensor in manifest.inputs if tensor.name == IMAGE)
     others = {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in manifest.inputs if tensor is not image}
     drawn = {} if golden.noise is None else {NOISE: golden.noise}

@@ -10,7 +10,8 @@ from PIL import Image
 from elir_edge.cli.evaluate import command
 from elir_edge.errors import DataError, MissingInputError, OutputError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
-from elir_edge.training.evaluate import psnr, ssim
+from elir_edge.imaging.comparison import picture_psnr
+from elir_edge.training.evaluate import ssim
 
 SPEC = ElirSpec(
     size=32,
@@ -48,8 +49,8 @@ def test_the_figures_are_those_of_the_sheet(folder):
     for row, score in enumerate(scores[:2]):
         top = row * (height + 4)
         cells = [sheet[top : top + height, j * (width + 4) : j * (width + 4) + width] for j in range(3)]
-        assert score["degraded"]["psnr"] == pytest.approx(psnr(cells[0], cells[2]))
-        assert score["restored"]["psnr"] == pytest.approx(psnr(cells[1], cells[2]))
+        assert score["degraded"]["psnr"] == pytest.approx(picture_psnr(cells[0], cells[2]))
+        assert score["restored"]["psnr"] == pytest.approx(picture_psnr(cells[1], cells[2]))
         assert score["restored"]["ssim"] == pytest.approx(ssim(cells[1], cells[2]))
         with Image.open(folder / "pictures" / score["name"]) as original:
             assert np.array_equal(cells[2], np.asarray(original)[1:37, 0:40])

@@ -265,12 +265,13 @@ def test_force_replaces_a_link_and_not_what_it_points_to(place, run, identity):
     assert (place / "b.png").read_bytes() == before
 
 
-def test_downloads_show_inside_the_loading_of_a_model(place, run, tiny_restorer):
+def test_downloads_show_inside_the_loading_of_a_model(place, run):
     import torch
 
+    from elir_edge import load_restorer
     from tests.core.test_download import serving
 
-    torch.save(tiny_restorer.state_dict(), place / "tiny.pth")
+    torch.save(load_restorer("tiny.yaml").state_dict(), place / "tiny.pth")
     with serving() as server:
         server.files["/tiny.pth"] = (place / "tiny.pth").read_bytes()
         outcome = run("restore", "-p", "tiny.yaml", "-w", f"{server.url}/tiny.pth", "a.png", "-o", "new.png")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elir_edge import export, load_restorer, open_session
+from elir_edge import open_session
 from elir_edge.core.files import files_of
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.formats.mlpackage import read_spec, set_outputs, write_spec
@@ -14,20 +14,14 @@ from elir_edge.runtime.backend import get_backend
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
 from tests.exporters.mil import evaluate
 from tests.helpers import refused
-from tests.tiny import SPEC
 
 pytestmark = pytest.mark.slow
 elsewhere = pytest.mark.skipif(get_backend("coreml").why_not_here() is None, reason="Core ML runs here")
 
 
 @pytest.fixture(scope="module")
-def restorer():
-    return load_restorer(SPEC)
-
-
-@pytest.fixture(scope="module")
-def package(restorer, tmp_path_factory):
-    return export(restorer, "coreml", out=tmp_path_factory.mktemp("coreml"))
+def package(tiny_artifact):
+    return tiny_artifact("coreml")
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +30,8 @@ def pixels():
 
 
 @pytest.fixture(scope="module")
-def expected(restorer, pixels):
-    return reference_trajectory(restorer, pixels, NoiseContract("baked", 0))
+def expected(tiny_restorer, pixels):
+    return reference_trajectory(tiny_restorer, pixels, NoiseContract("baked", 3))
 
 
 def planes(pixels):
@@ -53,16 +47,16 @@ def test_the_program_computes_every_stage_as_pytorch_does(package, pixels, expec
     assert np.abs(restored - picture_of(expected.restored, "float")).max() < 1e-4
 
 
-def test_half_precision_stays_near(restorer, pixels, expected, tmp_path):
-    half = export(restorer, "coreml", "fp16", out=tmp_path)
+def test_half_precision_stays_near(tiny_artifact, pixels, expected):
+    half = tiny_artifact("coreml", "fp16")
     values = evaluate(half.path, {"image": planes(pixels) / 255})
     restored = values["restored"][0].transpose(1, 2, 0)
     assert psnr_of(restored - picture_of(expected.restored, "float")) > 50
     assert half.manifest.parity == {"not_compared": "Core ML runs only on macOS"}
 
 
-def test_pictures_go_in_and_come_out_as_bytes(restorer, pixels, expected, tmp_path):
-    bytes_in = export(restorer, "coreml", io="uint8", out=tmp_path)
+def test_pictures_go_in_and_come_out_as_bytes(tiny_artifact, pixels, expected):
+    bytes_in = tiny_artifact("coreml", io="uint8")
     description = read_spec(bytes_in.path).description
     kinds = [feature.type.WhichOneof("Type") for feature in (*description.input, *description.output)]
     assert kinds == ["imageType", "imageType"]
@@ -90,14 +84,14 @@ def test_running_it_elsewhere_says_where_it_runs(package):
 
 
 def test_inputs_outputs_and_stages_are_described(package, tmp_path):
-    from elir_edge.runtime.coreml_backend import reported
+    from elir_edge.runtime.coreml_backend import runtime_tensors
 
     manifest, spec = package.manifest, read_spec(package.path)
     stated = [[(tensor.name, tensor.shape, tensor.dtype)] for tensor in (*manifest.inputs, *manifest.outputs)]
-    assert list(reported(spec)) == stated
+    assert list(runtime_tensors(spec)) == stated
     names = [stage.name for stage in manifest.stages]
     set_outputs(spec, [*names, "restored"], package.path)
-    outputs = reported(spec)[1]
+    outputs = runtime_tensors(spec)[1]
     assert outputs[:-1] == [(stage.name, stage.shape, "float32") for stage in manifest.stages]
     assert outputs[-1:] == stated[1]
     (tmp_path / "Data" / "com.apple.CoreML").mkdir(parents=True)

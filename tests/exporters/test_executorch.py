@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elir_edge import export, load_restorer, open_session
+from elir_edge import open_session
 from elir_edge.core.progress import Silent
 from elir_edge.errors import DataError
 from elir_edge.imaging.comparison import psnr_of
@@ -20,13 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def restorer():
-    return load_restorer(SPEC)
-
-
-@pytest.fixture(scope="module")
-def artifact(restorer, tmp_path_factory):
-    return export(restorer, "executorch", out=tmp_path_factory.mktemp("executorch"))
+def artifact(tiny_artifact):
+    return tiny_artifact("executorch")
 
 
 def test_xnnpack_runs_the_whole_graph(artifact):
@@ -56,9 +51,9 @@ def test_a_file_cut_short_is_refused(artifact, share, tmp_path):
     refused(DataError, lambda: probe(cut), "cut.pte")
 
 
-def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(restorer, tmp_path):
+def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(tiny_restorer, tmp_path):
     """The conversion alone: what int8 costs in quality is measured on trained weights."""
-    graph = lower(restorer, norm="pointwise")
+    graph = lower(tiny_restorer, norm="pointwise")
     feeds = tuple({"image": image_of(name)} for name in ("coffee", "rocket", "chelsea"))
     facts = TARGET.convert(graph, Conversion(tmp_path, "small", "int8", Silent(), feeds))
     assert (facts["delegated_parts"], facts["other_ops"]) == (1, {})

@@ -7,7 +7,8 @@ import pytest
 from elir_edge import export, load_restorer
 from elir_edge.formats.tflite.flatmodel import op_names, read_file
 from elir_edge.runtime.backend import backends_for
-from elir_edge.validation.validate import gather_pictures, validate
+from elir_edge.validation.trials import gather_pictures
+from elir_edge.validation.validate import validate
 from tests.stand_in_weights import stand_in_state
 
 pytestmark = pytest.mark.slow

@@ -11,12 +11,15 @@ from elir_edge.errors import ConfigError
 from elir_edge.families.registry import family_names, get_family
 from elir_edge.families.spec import ModelSpec, load_spec
 from elir_edge.imaging.pictures import builtin_photograph
+from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.mixed import groups_of
 from elir_edge.quantize.plan import Quantization
-from elir_edge.validation.validate import gather_pictures, validate
+from elir_edge.validation.trials import gather_pictures
+from elir_edge.validation.validate import validate
 from tests.families.toy import FAMILY, ToySpec
 from tests.helpers import refused
 
+QUICK = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 STAGES = ["posterior_mean", "encoded", "state_0", "state_1", "state_2", "restored"]
 PARTS = ["posterior mean", "encoder", "noise", "step 1", "step 2", "decoder"]
 
@@ -63,7 +66,7 @@ def test_the_skeleton_is_read_from_its_stages(restorer):
 def test_it_is_exported_validated_and_restores(restorer, target, tmp_path):
     picture = builtin_photograph("chelsea")[:90, :100]
     for precision, io in (("fp32", "float"), ("fp32", "uint8"), ("int8", "uint8")):
-        options = {"quantization": Quantization(allow_degraded=True)} if precision == "int8" else {}
+        options = {"quantization": QUICK} if precision == "int8" else {}
         folder = tmp_path / f"{precision}-{io}"
         folder.mkdir()
         artifact = export(restorer, target, precision, io=io, out=folder, **options)

@@ -93,9 +93,7 @@ class Toy(Family):
         last = f"state_{spec.steps}"
         return (
             Stage("posterior_mean", "posterior mean", "estimate", "guess", mean, Space.PIXELS),
-            Stage(
-                "encoded", "encoder", "encoder", "shrink", lambda run: run.model.shrink(run.values["posterior_mean"])
-            ),
+            Stage("encoded", "encoder", "encoder", "shrink", encode),
             Stage("state_0", "noise", "encoder", None, noise),
             *(self._step(k) for k in range(spec.steps)),
             Stage(RESTORED, "decoder", "decoder", "grow", lambda run: run.model.grow(run.values[last])),

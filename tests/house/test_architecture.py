@@ -30,6 +30,16 @@ WITHOUT_CODE = {"web"}  # what the page target copies
 TORCH_FREE = ("errors", "core", "imaging", "artifacts", "formats", "runtime", "packaging")
 NEEDS_TORCH = {"runtime/executorch_backend.py", "runtime/torch_backend.py", "runtime/hardware.py"}
 MAX_ROOT_MODULES = 8
+MAX_LINES, MAX_FUNCTION_LINES, MAX_LONG_FILES = 250, 40, 3
+LONG_FILES = {"tests/cli/test_failures.py", "tests/core/test_publish.py", "tests/packaging/test_package.py"}
+# To be split in the rooms bench and cli, whose work is on its way in another branch; then this set goes.
+AWAITED = {
+    "elir_edge/bench/charts.py",
+    "elir_edge/cli/bench.py:command",
+    "elir_edge/cli/export.py:command",
+    "elir_edge/cli/export.py:quantization_options",
+    "elir_edge/cli/train.py:command",
+}
 
 
 def imports_of(path):
@@ -63,6 +73,30 @@ def test_every_room_has_its_place_in_the_order():
 
 def test_few_modules_stand_at_the_root():
     assert len(list(PACKAGE.glob("*.py"))) <= MAX_ROOT_MODULES
+
+
+def sources():
+    """Every Python file of the project with its path from the root."""
+    for folder in ("elir_edge", "exporters", "benchmarks", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path.read_text()
+
+
+def test_files_are_of_one_subject_and_few_are_long():
+    found = {name for name, text in sources() if len(text.splitlines()) > MAX_LINES}
+    assert found - AWAITED <= LONG_FILES
+    assert len(LONG_FILES) <= MAX_LONG_FILES
+
+
+def test_functions_are_short():
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = {
+        f"{name}:{node.name}"
+        for name, text in sources()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, functions) and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
+    }
+    assert found <= AWAITED
 
 
 @pytest.mark.parametrize("room", ORDER)

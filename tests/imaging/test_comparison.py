@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from elir_edge.imaging.comparison import IDENTICAL_DB, Comparison, compare, psnr_of
+from elir_edge.imaging.comparison import IDENTICAL_DB, Comparison, compare, picture_psnr, psnr_of
 from elir_edge.validation.gates import Gate, gate_for
-from elir_edge.validation.validate import Truth, Validation
+from elir_edge.validation.result import Truth, Validation
 
 GREY = np.full((8, 8, 3), 0.5, np.float32)
 
@@ -85,6 +85,15 @@ def test_a_colour_cast_fails_whatever_the_psnr():
     cast = GREY + np.float32([0.6 / 255, 0, 0])
     assert gate_for("int8").complaint(compare(cast, GREY)).startswith("colour shift of 0.60/255")
     assert gate_for("int8").complaint(compare(GREY + np.float32([0.4 / 255, 0, 0]), GREY)) is None
+
+
+def test_psnr_of_pictures_by_hand():
+    picture, original = np.full((4, 5, 3), 110, np.uint8), np.full((4, 5, 3), 100, np.uint8)
+    ten_levels = pytest.approx(10 * np.log10(255**2 / 10**2))
+    assert picture_psnr(picture, original) == ten_levels
+    assert picture_psnr(picture / 255, original) == ten_levels
+    assert picture_psnr(original * 0, original * 0 + 255) == pytest.approx(0.0)
+    assert picture_psnr(original, original) == IDENTICAL_DB
 
 
 def test_nan_is_not_identical():

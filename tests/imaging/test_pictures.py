@@ -18,7 +18,7 @@ from tests.helpers import refused
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
-def saved(image: Image.Image, path, **options):
+def save(image: Image.Image, path, **options):
     image.save(path, **options)
     return path
 
@@ -66,13 +66,13 @@ CONVERSIONS = {
 @pytest.mark.parametrize("case", CONVERSIONS)
 def test_stated_conversions(case, tmp_path):
     name, image, options, expected = CONVERSIONS[case]
-    pixels = read_picture(saved(image, tmp_path / name, **options))
+    pixels = read_picture(save(image, tmp_path / name, **options))
     assert (pixels.dtype, pixels.shape) == (np.uint8, (2, 3, 3))
     assert pixels.reshape(-1, 3).tolist() == [list(expected)] * 6
 
 
 def test_cmyk_jpeg(tmp_path):
-    path = saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=100)
+    path = save(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=100)
     assert np.abs(read_picture(path).astype(int) - RED).max() <= 3
 
 
@@ -85,7 +85,7 @@ def test_exif_rotation_is_applied(orientation, tmp_path):
     image = Image.fromarray(np.repeat(letters[..., None], 3, 2))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels = read_picture(saved(image, tmp_path / "a.png", exif=exif))
+    pixels = read_picture(save(image, tmp_path / "a.png", exif=exif))
     assert pixels.shape[:2] == ((2, 3) if orientation < 5 else (3, 2))
     assert bytes(pixels[..., 0].tobytes()).decode() == ROTATIONS[orientation]
 
@@ -108,7 +108,7 @@ def test_odd_and_prime_sizes(height, width, ending, tmp_path):
 def test_a_phones_jpeg_with_a_second_picture_inside_gives_the_first(tmp_path):
     """Cameras store previews and gain maps behind the picture, in the multi-picture form of JPEG."""
     first, second = Image.new("RGB", (16, 16), WHITE), Image.new("RGB", (8, 8), RED)
-    path = saved(first, tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second])
+    path = save(first, tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second])
     with Image.open(path) as image:
         assert (image.format, image.n_frames) == ("MPO", 2)
     assert read_picture(path).tolist() == np.full((16, 16, 3), 255).tolist()
@@ -125,7 +125,7 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
     )
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
@@ -133,7 +133,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def frames(kind: str) -> bytes:
     pictures = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
-    return encoded(pictures[0], kind, save_all=True, append_images=pictures[1:])
+    return encode(pictures[0], kind, save_all=True, append_images=pictures[1:])
 
 
 FITS = "".join(
@@ -146,8 +146,8 @@ NO_PICTURE = {
     "HTML": (b"<!DOCTYPE html><html></html>", "not a picture"),
     "an EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n", "not a picture"),
     "a FITS": (FITS.encode().ljust(2880) + bytes(2880), "not a picture"),
-    "a PDF": (encoded(single("RGB", RED), "PDF"), "not a picture"),
-    "a GIF": (encoded(single("RGB", RED), "GIF"), "not a picture"),
+    "a PDF": (encode(single("RGB", RED), "PDF"), "not a picture"),
+    "a GIF": (encode(single("RGB", RED), "GIF"), "not a picture"),
     "a PNG without data": (png(8, 8), "or damaged"),
     "a PNG with wrong data": (png(8, 8, (b"IDAT", b"nothing"), (b"IEND", b"")), "damaged or cut short"),
     "a PNG of 10^9 pixels": (png(100_000, 10_000, (b"IDAT", b"")), "more than 178000000 pixels"),
@@ -156,8 +156,8 @@ NO_PICTURE = {
     "an animated PNG": (frames("PNG"), "3 pages or frames"),
     "an animated WebP": (frames("WEBP"), "3 pages or frames"),
     "a TIFF of three pages": (frames("TIFF"), "3 pages or frames"),
-    "a TIFF of floating point": (encoded(single("F", 0.5), "TIFF"), "floating point"),
-    "a TIFF of 32 bits": (encoded(Image.fromarray(np.full((2, 2), 1 << 20, np.int32)), "TIFF"), "32 bits"),
+    "a TIFF of floating point": (encode(single("F", 0.5), "TIFF"), "floating point"),
+    "a TIFF of 32 bits": (encode(Image.fromarray(np.full((2, 2), 1 << 20, np.int32)), "TIFF"), "32 bits"),
 }  # fmt: skip
 
 
@@ -177,14 +177,14 @@ def photograph() -> Image.Image:
 
 
 WHOLE = {
-    "JPEG": encoded(photograph(), "JPEG"),
-    "progressive JPEG": encoded(photograph(), "JPEG", progressive=True),
-    "PNG": encoded(photograph(), "PNG"),
-    "WebP": encoded(photograph(), "WEBP"),
-    "TIFF": encoded(photograph(), "TIFF"),
-    "deflated TIFF": encoded(photograph(), "TIFF", compression="tiff_adobe_deflate"),
-    "BMP": encoded(photograph(), "BMP"),
-    "PPM": encoded(photograph(), "PPM"),
+    "JPEG": encode(photograph(), "JPEG"),
+    "progressive JPEG": encode(photograph(), "JPEG", progressive=True),
+    "PNG": encode(photograph(), "PNG"),
+    "WebP": encode(photograph(), "WEBP"),
+    "TIFF": encode(photograph(), "TIFF"),
+    "deflated TIFF": encode(photograph(), "TIFF", compression="tiff_adobe_deflate"),
+    "BMP": encode(photograph(), "BMP"),
+    "PPM": encode(photograph(), "PPM"),
 }
 
 

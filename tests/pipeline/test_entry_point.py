@@ -88,7 +88,7 @@ from elir_edge.lowering.trace import trace
 from elir_edge.pipeline.target import Target
 from elir_edge.runtime.backend import Backend
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.described import describe
+from elir_edge.runtime.tensor_specs import tensor_specs
 
 class ProgramSession(Session):
     backend = "program"
@@ -99,7 +99,7 @@ class ProgramSession(Session):
         self._module, self._names = program.module(), [str(out) for out in program.call_spec.out_spec.context]
         given = [(name, self._shape(program, name), "float32") for name in self._names if name in (*stages, RESTORED)]
         inputs = [("image", tuple(program.example_inputs[0][0].shape), "float32")]
-        super().__init__(*describe(path, kept[MANIFEST_KEY], inputs, given))
+        super().__init__(*tensor_specs(path, kept[MANIFEST_KEY], inputs, given))
 
     def _shape(self, program, name):
         values = [node for node in program.graph.nodes if node.op == "output"][0].args[0]

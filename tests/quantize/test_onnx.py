@@ -7,10 +7,11 @@ from onnx import TensorProto, numpy_helper
 
 from elir_edge import load_restorer
 from elir_edge.core.progress import Silent
-from elir_edge.formats.onnx.graph import convolutions, nodes_by_stage, open_model, with_outputs
+from elir_edge.formats.onnx.graph import convolutions, nodes_by_stage, with_outputs
+from elir_edge.formats.onnx.session import open_model
 from elir_edge.quantize.equalize import equalize
-from elir_edge.quantize.ort_static import float_convolutions, quantize_onnx
-from tests.quantized import converted, lowered, noisy_feeds, psnr_db
+from elir_edge.quantize.ort_static import quantize_onnx
+from tests.quantized import convert, float_convolutions, lower_for, noisy_feeds, psnr_db
 
 pytestmark = pytest.mark.slow
 
@@ -21,13 +22,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(tiny_restorer, folder):
-    return onnx.load(converted(lowered(tiny_restorer, "onnx"), "onnx", folder, "fp32"))
+def plain(tiny_artifact):
+    return onnx.load(tiny_artifact("onnx").path)
 
 
 @pytest.fixture(scope="module")
 def integer(tiny_restorer, folder):
-    return onnx.load(converted(lowered(tiny_restorer, "onnx"), "onnx", folder, "int8", calibration=noisy_feeds(64)))
+    return onnx.load(convert(lower_for(tiny_restorer, "onnx"), "onnx", folder, "int8", calibration=noisy_feeds(64)))
 
 
 def results(model, feeds):
@@ -93,8 +94,8 @@ def test_weights_on_the_grid_stay_there(plain, integer):
 
 
 def test_stages_stay_float_on_demand(plain, tiny_restorer, folder):
-    path = converted(
-        lowered(tiny_restorer, "onnx"),
+    path = convert(
+        lower_for(tiny_restorer, "onnx"),
         "onnx",
         folder,
         "int8",
@@ -121,16 +122,16 @@ def test_same_inputs_give_the_same_bytes(plain):
 
 def test_bytes_in_bytes_out(tiny_restorer, folder):
     feeds = noisy_feeds(64, "uint8")
-    graph = lowered(tiny_restorer, "onnx", "uint8")
-    expected = results(onnx.load(converted(graph, "onnx", folder, "fp32")), feeds)
-    model = onnx.load(converted(graph, "onnx", folder, "int8", calibration=feeds))
+    graph = lower_for(tiny_restorer, "onnx", "uint8")
+    expected = results(onnx.load(convert(graph, "onnx", folder, "fp32")), feeds)
+    model = onnx.load(convert(graph, "onnx", folder, "int8", calibration=feeds))
     for actual, picture in zip(results(model, feeds), expected, strict=True):
         assert (actual.dtype, actual.shape) == (np.uint8, picture.shape)
         assert psnr_db(actual / 255, picture / 255) > 35
 
 
 def test_half_weights(plain, tiny_restorer, folder):
-    path = converted(lowered(tiny_restorer, "onnx"), "onnx", folder, "fp16")
+    path = convert(lower_for(tiny_restorer, "onnx"), "onnx", folder, "fp16")
     model = onnx.load(path)
     assert {tensor.data_type for tensor in kernels(model)} == {TensorProto.FLOAT16}
     onnx.checker.check_model(model, full_check=True)
@@ -140,11 +141,11 @@ def test_half_weights(plain, tiny_restorer, folder):
 
 
 def test_the_trained_model_keeps_its_picture(folder):
-    graph = lowered(load_restorer("nano"), "onnx")
+    graph = lower_for(load_restorer("nano"), "onnx")
     calibration, feeds = noisy_feeds(256), noisy_feeds(256, first=2)
-    expected = results(onnx.load(converted(graph, "onnx", folder, "fp32")), feeds)
+    expected = results(onnx.load(convert(graph, "onnx", folder, "fp32")), feeds)
     equalize(graph, calibration)
-    path = converted(graph, "onnx", folder, "int8", calibration=calibration)
+    path = convert(graph, "onnx", folder, "int8", calibration=calibration)
     for actual, picture in zip(results(onnx.load(path), feeds), expected, strict=True):
         assert psnr_db(actual, picture) > 42
         assert np.abs((actual - picture).mean((0, 2, 3))).max() < 1 / 255

@@ -6,8 +6,8 @@ import numpy as np
 import openvino
 import pytest
 
-from elir_edge.quantize.nncf_ir import nodes_by_stage
-from tests.quantized import converted, lowered, noisy_feeds, psnr_db
+from elir_edge.formats.openvino import nodes_by_stage
+from tests.quantized import convert, lower_for, noisy_feeds, psnr_db
 
 pytestmark = pytest.mark.slow
 STAGES = ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
@@ -19,18 +19,18 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(tiny_restorer, folder):
-    return openvino.Core().read_model(converted(lowered(tiny_restorer, "openvino"), "openvino", folder, "fp32"))
+def plain(tiny_artifact):
+    return openvino.Core().read_model(tiny_artifact("openvino").path)
 
 
-def quantized(restorer, folder, **more):
-    graph = lowered(restorer, "openvino")
-    return converted(graph, "openvino", folder, "int8", calibration=noisy_feeds(64), **more)
+def quantize_tiny(restorer, folder, **more):
+    graph = lower_for(restorer, "openvino")
+    return convert(graph, "openvino", folder, "int8", calibration=noisy_feeds(64), **more)
 
 
 @pytest.fixture(scope="module")
 def integer_path(tiny_restorer, folder):
-    return quantized(tiny_restorer, folder)
+    return quantize_tiny(tiny_restorer, folder)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_graph_keeps_its_names_and_types(plain, integer):
 
 
 def test_stages_stay_float_on_demand(plain, tiny_restorer, folder):
-    path = quantized(tiny_restorer, folder / "mixed", float_stages=frozenset({"encoded", "restored"}))
+    path = quantize_tiny(tiny_restorer, folder / "mixed", float_stages=frozenset({"encoded", "restored"}))
     model = openvino.Core().read_model(path)
     by_stage = nodes_by_stage(model, STAGES)
     kinds = Counter(
@@ -88,14 +88,14 @@ def test_stages_stay_float_on_demand(plain, tiny_restorer, folder):
 
 
 def test_same_inputs_give_the_same_bytes_and_nothing_is_said(tiny_restorer, folder, integer_path, capfd):
-    again = quantized(tiny_restorer, folder / "again")
+    again = quantize_tiny(tiny_restorer, folder / "again")
     assert capfd.readouterr() == ("", "")
     for suffix in (".xml", ".bin"):
         assert again.with_suffix(suffix).read_bytes() == integer_path.with_suffix(suffix).read_bytes()
 
 
 def test_half_weights(plain, tiny_restorer, folder):
-    model = openvino.Core().read_model(converted(lowered(tiny_restorer, "openvino"), "openvino", folder, "fp16"))
+    model = openvino.Core().read_model(convert(lower_for(tiny_restorer, "openvino"), "openvino", folder, "fp16"))
     assert constants(model, "f16")
     feeds = noisy_feeds(64)
     for actual, expected in zip(results(model, feeds), results(plain, feeds), strict=True):

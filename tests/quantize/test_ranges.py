@@ -14,14 +14,14 @@ FLOATS = st.floats(-1e6, 1e6, width=32)
 SAMPLES = st.lists(arrays(np.float32, st.integers(1, 40), elements=FLOATS), min_size=1, max_size=5)
 
 
-def gathered(samples):
+def gather(samples):
     ranges = Ranges()
     for sample in samples:
         ranges.add({"x": sample})
     return ranges
 
 
-def quantized(values, low, high, levels=256):
+def quantize(values, low, high, levels=256):
     """What an 8-bit quantizer with a zero point makes of ``values``."""
     scale = (high - low) / (levels - 1)
     if scale == 0:
@@ -34,38 +34,38 @@ def quantized(values, low, high, levels=256):
 def test_the_order_of_the_samples_does_not_matter(samples, random, method):
     shuffled = list(samples)
     random.shuffle(shuffled)
-    assert gathered(samples).estimate(method) == gathered(shuffled).estimate(method)
+    assert gather(samples).estimate(method) == gather(shuffled).estimate(method)
 
 
 @given(SAMPLES, st.sampled_from(METHODS))
 def test_samples_together_are_the_samples_one_by_one(samples, method):
-    assert gathered(samples).estimate(method) == gathered([np.concatenate(samples)]).estimate(method)
+    assert gather(samples).estimate(method) == gather([np.concatenate(samples)]).estimate(method)
 
 
 @given(SAMPLES)
 def test_minmax_is_exact_and_holds_zero(samples):
     together = np.concatenate(samples)
     expected = (min(float(together.min()), 0.0), max(float(together.max()), 0.0))
-    assert gathered(samples).estimate("minmax")["x"] == expected
+    assert gather(samples).estimate("minmax")["x"] == expected
 
 
 @given(SAMPLES, st.sampled_from(METHODS))
 def test_no_method_goes_beyond_the_extremes(samples, method):
-    (low, high), (least, most) = (gathered(samples).estimate(m)["x"] for m in (method, "minmax"))
+    (low, high), (least, most) = (gather(samples).estimate(m)["x"] for m in (method, "minmax"))
     assert least <= low <= 0 <= high <= most
 
 
 @given(SAMPLES, st.sampled_from(METHODS), st.integers(-20, 20))
 def test_scaling_by_a_power_of_two_scales_the_range(samples, method, power):
     factor = np.float32(2.0**power)
-    scaled = gathered([sample * factor for sample in samples]).estimate(method)["x"]
-    assert np.allclose(scaled, np.multiply(gathered(samples).estimate(method)["x"], factor), rtol=1e-5, atol=1e-30)
+    scaled = gather([sample * factor for sample in samples]).estimate(method)["x"]
+    assert np.allclose(scaled, np.multiply(gather(samples).estimate(method)["x"], factor), rtol=1e-5, atol=1e-30)
 
 
 @given(SAMPLES, st.sampled_from(METHODS))
 def test_the_opposite_values_have_the_opposite_range(samples, method):
-    low, high = gathered(samples).estimate(method)["x"]
-    mirrored = gathered([-sample for sample in samples]).estimate(method)["x"]
+    low, high = gather(samples).estimate(method)["x"]
+    mirrored = gather([-sample for sample in samples]).estimate(method)["x"]
     width = high - low
     assert np.allclose(mirrored, (-high, -low), atol=0.02 * width + 1e-30)
 
@@ -79,14 +79,14 @@ def test_least_squares_is_no_worse_than_either_of_the_others(kind):
         "outlier": np.append(rng.standard_normal(200_000), 60.0),
         "rectified": np.maximum(rng.laplace(size=200_000), 0),
     }[kind]
-    ranges = gathered([values.astype(np.float32)])
-    error = {m: np.mean((quantized(values, *ranges.estimate(m)["x"]) - values) ** 2) for m in METHODS}
+    ranges = gather([values.astype(np.float32)])
+    error = {m: np.mean((quantize(values, *ranges.estimate(m)["x"]) - values) ** 2) for m in METHODS}
     assert error["mse"] <= 1.02 * min(error.values()), error
 
 
 def test_percentile_leaves_the_stated_share_beyond_each_end():
     values = np.random.default_rng(1).standard_normal(100_000).astype(np.float32)
-    low, high = gathered([values]).estimate("percentile:99")["x"]
+    low, high = gather([values]).estimate("percentile:99")["x"]
     assert np.isclose(np.mean(values > high), 0.01, atol=5e-4)
     assert np.isclose(np.mean(values < low), 0.01, atol=5e-4)
 

@@ -119,11 +119,8 @@ def test_weights_outside_the_file_are_refused(kind, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_restorer, tmp_path_factory):
-    from elir_edge.pipeline.export import export
-
-    folder = tmp_path_factory.mktemp("exported")
-    return {kind: export(tiny_restorer, kind, out=folder / f"tiny.{kind}").path for kind in ("onnx", "tflite")}
+def exported(tiny_artifact):
+    return {kind: tiny_artifact(kind).path for kind in ("onnx", "tflite")}
 
 
 def flipped(whole: bytes, number: int) -> bytes:

@@ -5,9 +5,7 @@ import sys
 
 import pytest
 
-from elir_edge import export, load_restorer
 from elir_edge.runtime.backend import backends
-from tests.tiny import SPEC
 
 BLOCKED = (
     "torch",
@@ -34,10 +32,10 @@ HEAVY = ("torch", "tensorflow", "onnx", "onnxruntime", "openvino", "ai_edge_lite
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "only"), [("onnx", "onnxruntime"), ("onnx", "openvino"), ("tflite", "litert")])
-def test_an_artifact_restores_where_only_one_runtime_is(target, only, tmp_path):
+def test_an_artifact_restores_where_only_one_runtime_is(target, only, tiny_artifact, tmp_path):
     from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 
-    artifact = export(load_restorer(SPEC), target, out=tmp_path)
+    artifact = tiny_artifact(target)
     write_picture(tmp_path / "in.png", builtin_photograph("chelsea")[:80, :100])
     arguments = [str(artifact.path), str(tmp_path / "in.png"), str(tmp_path / "out.png")]
     others = [backend.package for backend in backends().values() if backend.package != backends()[only].package]

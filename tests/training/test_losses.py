@@ -76,7 +76,7 @@ def test_consistency_within_a_segment_compares_both_jumps():
     assert torch.allclose(terms.segment_state, latent(0.54))
     assert terms.consistency.item() == pytest.approx(0.02**2)
     assert terms.velocity.item() == pytest.approx(0.2**2)
-    assert terms.weighted(0.5).item() == pytest.approx(0.02**2 + 0.5 * 0.2**2)
+    assert terms.loss(0.5).item() == pytest.approx(0.02**2 + 0.5 * 0.2**2)
 
 
 @pytest.mark.parametrize("t", [0.3, 0.4])  # r on the segment end, r beyond it

@@ -54,8 +54,8 @@ def test_mistakes_are_named(change, message):
         parse_recipe(MINIMAL.replace(*change))
 
 
-def test_stages_need_names_of_their_own():
-    with pytest.raises(ConfigError, match="names of their own"):
+def test_stages_need_different_names():
+    with pytest.raises(ConfigError, match="different names"):
         parse_recipe(MINIMAL + "- {name: a, steps: 2, crop: 32}\n")
 
 

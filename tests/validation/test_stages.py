@@ -6,35 +6,30 @@ import json
 import numpy as np
 import pytest
 
-from elir_edge import export, load_restorer, open_session
+from elir_edge import load_restorer, open_session
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture, write_picture
-from elir_edge.quantize.calibration import CalibrationRequest
-from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import backends_for
 from elir_edge.runtime.restore import noise_feeds
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
+from elir_edge.validation.result import Validation
 from elir_edge.validation.stages import StageError, snr_db, weakest
-from elir_edge.validation.validate import Validation, gather_judges, gather_pictures, validate
+from elir_edge.validation.trials import gather_judges, gather_pictures
+from elir_edge.validation.validate import validate
 
 slow = pytest.mark.slow
 PARTS = ["encoder", "coarse estimator", "noise", "step 1", "step 2", "decoder"]
-FEW = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino", "tflite"])
-def artifact(request, tiny_restorer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    return export(tiny_restorer, request.param, out=folder, noise="input")
+def artifact(request, tiny_artifact):
+    return tiny_artifact(request.param, noise="input")
 
 
 @pytest.fixture(scope="module")
-def integer(tiny_restorer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("int8")
-    return {
-        target: export(tiny_restorer, target, "int8", out=folder, quantization=FEW) for target in ("tflite", "onnx")
-    }
+def integer(tiny_artifact):
+    return {target: tiny_artifact(target, "int8") for target in ("tflite", "onnx")}
 
 
 def in_graph(latent, stage):

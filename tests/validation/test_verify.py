@@ -21,7 +21,7 @@ from elir_edge.validation.verify import Tolerance, tolerance_for, verify
 from tests.helpers import child_environment, manifest_without_files, refused
 from tests.tiny import SPEC
 
-FORMS = {"onnx": {"io": "float", "noise": "input"}, "tflite": {"io": "uint8", "noise": "baked:3"}}
+FORMS = {"onnx": {"noise": "input"}, "tflite": {"io": "uint8"}}
 WITHOUT_TORCH = """
 import sys
 for name in ("torch", "tensorflow", "litert_torch", "onnx", "exporters"):
@@ -32,14 +32,13 @@ sys.exit(run(["verify", sys.argv[1], "--json"]))
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def artifact(request, tmp_path_factory) -> Artifact:
-    folder = tmp_path_factory.mktemp(request.param)
-    return export(load_restorer(SPEC), request.param, out=folder, **FORMS[request.param])
+def artifact(request, tiny_artifact) -> Artifact:
+    return tiny_artifact(request.param, **FORMS[request.param])
 
 
 @pytest.fixture(scope="module")
-def onnx_artifact(tmp_path_factory) -> Artifact:
-    return export(load_restorer(SPEC), "onnx", out=tmp_path_factory.mktemp("one"))
+def onnx_artifact(tiny_artifact) -> Artifact:
+    return tiny_artifact("onnx")
 
 
 def copy_of(artifact: Artifact, folder) -> Artifact:
@@ -86,7 +85,7 @@ def test_another_models_result_is_noticed(onnx_artifact, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_named_and_export_brings_it_back(onnx_artifact, tmp_path):
+def test_what_is_missing_is_named_and_export_brings_it_back(onnx_artifact, tiny_restorer, tmp_path):
     alone = copy_of(onnx_artifact, tmp_path)
     golden = golden_path(alone.path)
     golden.write_bytes(golden.read_bytes()[:-9])
@@ -96,7 +95,7 @@ def test_what_is_missing_is_named_and_export_brings_it_back(onnx_artifact, tmp_p
     sidecar(alone.path).unlink()
     assert run(["verify", str(alone.path)]) == MissingInputError.exit_code
     shutil.copy(sidecar(onnx_artifact.path), tmp_path)
-    export(load_restorer(SPEC), "onnx", out=tmp_path, force=True)
+    export(tiny_restorer, "onnx", noise="baked:3", out=tmp_path, force=True)
     assert golden.read_bytes() == golden_path(onnx_artifact.path).read_bytes()
 
 
@@ -108,7 +107,6 @@ def test_only_the_model_file_with_its_golden_is_enough(artifact, tmp_path):
 
 
 def test_an_artifact_of_before_says_so(tmp_path):
-
     artifact = Artifact(tmp_path / "old.onnx", manifest_without_files())
     refused(MissingInputError, lambda: load_golden(artifact), "old.onnx", "export it again")
 

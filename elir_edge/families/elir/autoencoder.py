@@ -18,7 +18,10 @@ LATENT_BOUND = 3.0
 
 
 class ResidualBlock(nn.Module):
-    """N x C x H x W -> the same: three convolutions with ReLU between, plus identity, ReLU."""
+    """N x C x H x W -> same shape: ReLU(convolutions(x) + x), three convolutions with ReLU between.
+
+    ``pooled`` adds the normalized 1x1 bottleneck to x first.
+    """
 
     def __init__(self, width: int, *, pooled: bool = False) -> None:
         super().__init__()
@@ -34,12 +37,12 @@ class ResidualBlock(nn.Module):
         return self.fuse(self.conv(x) + x)
 
     def streams(self) -> Iterator[Stream]:
-        """What lies between its convolutions."""
+        """The streams between its convolutions."""
         for first in (0, 2):
             yield Stream([conv_at(self.conv, first)], [conv_at(self.conv, first + 2)], [self.conv[first + 1]])
 
     def pass_through(self, stream: Stream) -> None:
-        """Add what it reads of the stream that runs through it, and what it adds to that."""
+        """Add its first convolutions to the readers of ``stream`` and its last ones to the writers."""
         for branch in (self.conv, self.pool):
             if branch is not None:
                 stream.readers.append(conv_at(branch, 0))
@@ -55,16 +58,16 @@ class ConvStack(nn.Module):
 
     @property
     def first_conv(self) -> nn.Conv2d:
-        """What reads the input."""
+        """The convolution that reads the input."""
         return conv_at(self.layers, 0)
 
     @property
     def last_conv(self) -> nn.Conv2d:
-        """What writes the output."""
+        """The convolution that writes the output."""
         return conv_at(self.layers, -1)
 
     def streams(self) -> Iterator[Stream]:
-        """Of the stack itself between its convolutions, and of each residual block inside."""
+        """The streams between its own convolutions and inside its residual blocks."""
         current = Stream()
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
@@ -88,7 +91,7 @@ class Encoder(ConvStack):
         for level in range(spec.levels):
             layers.append(conv3x3(spec.width, spec.width, stride=2, bias=False))
             deepest = level == spec.levels - 1
-            layers += [ResidualBlock(spec.width, pooled=deepest and p) for p in _pooled(spec)]
+            layers += [ResidualBlock(spec.width, pooled=deepest and p) for p in _pooling(spec)]
         layers.append(conv3x3(spec.width, spec.latent_channels))
         self.layers = nn.Sequential(*layers)
 
@@ -97,7 +100,7 @@ class Encoder(ConvStack):
 
 
 class SoftClamp(nn.Module):
-    """``gain * tanh(x / gain)``: the latent's soft bound, 3 in the published models."""
+    """``gain * tanh(x / gain)``, the soft bound of the latent; ``gain`` is 3 in the published models."""
 
     def __init__(self, gain: float = LATENT_BOUND) -> None:
         super().__init__()
@@ -110,13 +113,13 @@ class SoftClamp(nn.Module):
 
 
 class Decoder(ConvStack):
-    """Latent N x C x h x w -> image N x 3 x H x W, about [0, 1], not yet clipped."""
+    """Latent N x C x h x w -> image N x 3 x H x W, not clipped to [0, 1]."""
 
     def __init__(self, spec: AutoencoderSpec) -> None:
         super().__init__()
         layers: list[nn.Module] = [conv3x3(spec.latent_channels, spec.width), nn.ReLU()]
         for level in range(spec.levels):
-            layers += [ResidualBlock(spec.width, pooled=level == 0 and p) for p in reversed(_pooled(spec))]
+            layers += [ResidualBlock(spec.width, pooled=level == 0 and p) for p in reversed(_pooling(spec))]
             layers += [nn.Upsample(scale_factor=2, mode="nearest"), conv3x3(spec.width, spec.width, bias=False)]
         layers += [ResidualBlock(spec.width), conv3x3(spec.width, 3)]
         self.bound = SoftClamp()
@@ -126,8 +129,8 @@ class Decoder(ConvStack):
         return self.layers(self.bound(latent))
 
 
-def _pooled(spec: AutoencoderSpec) -> list[bool]:
-    """Which of a deepest level's encoder blocks are pooled: the last three, those next to the latent."""
+def _pooling(spec: AutoencoderSpec) -> list[bool]:
+    """For each encoder block of the deepest level, whether it is pooled: the last three are."""
     return [spec.midblock_pooling and spec.blocks - i <= POOLED_BLOCKS for i in range(spec.blocks)]
 
 

@@ -1,7 +1,7 @@
-"""The namings in which ELIR's weights are published -> the names of the reference model.
+"""Tensor names of published ELIR weights -> names of the reference model.
 
-ELIR state dicts, Lightning checkpoints (their four EMA dicts), Tiny AutoEncoder files in diffusers' and in the original
-naming.
+Known are ELIR state dicts, Lightning checkpoints (their four EMA dicts), and Tiny AutoEncoder files in the naming of
+diffusers and in the original naming.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Tensors = dict[str, Tensor]
 
 
 def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
-    """Bring any published naming to the reference model's. Raises DataError for a naming that is none of them."""
+    """``tensors`` under the names of the reference model. Raises DataError for a naming that is not known."""
     if any(key in tensors for key in LIGHTNING_PARTS):
         return _from_lightning(tensors, where)
     flat = only_tensors(tensors, where)
@@ -46,7 +46,7 @@ def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
 
 
 def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:
-    """The encoder file begins with a convolution of the image; the decoder file counts its clamp as layer 0."""
+    """Layer 0 is a convolution in the encoder file and the clamp, without weights, in the decoder file."""
     if "0.weight" in tensors:
         return {f"enc.layers.{name}": tensor for name, tensor in tensors.items()}
     if "1.weight" in tensors:

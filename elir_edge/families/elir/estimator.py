@@ -1,4 +1,4 @@
-"""The coarse estimator: residual-in-residual dense blocks over the latent, minimum-MSE trained."""
+"""The coarse estimator: residual-in-residual dense blocks over the latent, trained for minimum MSE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESIDUAL_SCALE = 0.2
 
 
 class DenseLayer(nn.Module):
-    """3x3 convolution over everything so far, SiLU unless it is the last of its block."""
+    """3x3 convolution over the concatenation so far; SiLU unless it is the last of its block."""
 
     def __init__(self, cin: int, cout: int, *, activated: bool, expanded: bool) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class DenseLayer(nn.Module):
 
     @property
     def conv(self) -> nn.Conv2d:
-        """The convolution, of a collapsed layer."""
+        """The convolution of a collapsed layer."""
         return conv_at(self.block, 0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Five dense layers over a growing concatenation; ``skip_scale * x + scale * last``."""
+    """Five layers over a growing concatenation: ``skip_scale * x + scale * last_layer``."""
 
     def __init__(self, channels: int, hidden: int, *, expanded: bool) -> None:
         super().__init__()
@@ -53,11 +53,11 @@ class DenseBlock(nn.Module):
         for layer in inner:
             features.append(layer(torch.cat(features, 1)))
         out = last(torch.cat(features, 1))
-        return _scaled(out, self.scale) + _scaled(x, self.skip_scale)
+        return _scale(out, self.scale) + _scale(x, self.skip_scale)
 
 
 class RRDB(nn.Module):
-    """Three dense blocks; ``x + scale * out``."""
+    """Residual-in-residual dense block: ``x + scale * blocks(x)``, three dense blocks."""
 
     def __init__(self, channels: int, hidden: int, *, expanded: bool) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class RRDB(nn.Module):
         return [self.RDB1, self.RDB2, self.RDB3]
 
     def forward(self, x: Tensor) -> Tensor:
-        return _scaled(self.RDB3(self.RDB2(self.RDB1(x))), self.scale) + x
+        return _scale(self.RDB3(self.RDB2(self.RDB1(x))), self.scale) + x
 
 
 class Estimator(nn.Module):
@@ -108,5 +108,5 @@ def _scale_inputs(weight: Tensor, channels: int, gain: float) -> Tensor:
     return scaled
 
 
-def _scaled(x: Tensor, scale: float) -> Tensor:
+def _scale(x: Tensor, scale: float) -> Tensor:
     return x if scale == 1.0 else x * scale

@@ -17,7 +17,7 @@ TASKS = ("bfr", "bsr", "denoising", "inpainting", "sr")
 
 
 class Elir(Family):
-    """Encoder, coarse estimator in the latent, U-Net field, decoder."""
+    """Encoder, coarse estimator over the latent, U-Net field, decoder."""
 
     name = "elir"
     package = "elir_edge.families.elir"
@@ -26,7 +26,7 @@ class Elir(Family):
 
     @property
     def spec(self) -> type[ElirSpec]:
-        """The dataclass of its specifications."""
+        """``ElirSpec``."""
         return ElirSpec
 
     def parts(self, spec: ElirSpec, *, expanded: bool) -> dict[str, nn.Module | None]:
@@ -40,7 +40,7 @@ class Elir(Family):
         return stages(spec, noisy)
 
     def rewrites(self) -> tuple[Rewrite, ...]:
-        """Time, projection and residual factors go into neighbours; the latent carries z / 3; bytes at the ends."""
+        """Time, projection, residual factors, latent bound, noise scale and pixel range go into weights."""
         from elir_edge.families.elir.rewrites.fold_latent_bound import fold_latent_bound
         from elir_edge.families.elir.rewrites.fold_pixel_range import fold_pixel_range
         from elir_edge.families.elir.rewrites.fold_residual_scale import fold_residual_scale
@@ -55,13 +55,13 @@ class Elir(Family):
         )
 
     def canonical_names(self, tensors: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-        """From any published naming; see ``elir_edge.families.elir.checkpoint_names``."""
+        """See ``elir_edge.families.elir.checkpoint_names``."""
         from elir_edge.families.elir.checkpoint_names import canonical_names
 
         return canonical_names(tensors, where)
 
     def has_linear_blocks(self, names: Mapping[str, Any]) -> bool:
-        """Uncollapsed layers are told by the 1x1 convolution after the 3x3 one."""
+        """Whether a 1x1 convolution follows a 3x3 one, as in layers that are not collapsed."""
         return any(name.endswith((".conv1.block.1.weight", ".final_block.block.3.weight")) for name in names)
 
 

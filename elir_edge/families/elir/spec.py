@@ -1,4 +1,4 @@
-"""What an ELIR model is made of: frozen dataclasses. Imports no torch."""
+"""Specification of an ELIR model: frozen dataclasses. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AutoencoderSpec", "ElirSpec", "EstimatorSpec", "FieldSpec", "Residua
 class AutoencoderSpec:
     """The tiny autoencoder: ``levels`` halvings of the image, ``blocks`` residual blocks at each level.
 
-    ``midblock_pooling`` adds the normalised bottleneck of the FLUX.2 tiny autoencoder to the blocks next to the latent.
+    ``midblock_pooling`` adds the normalized bottleneck of the FLUX.2 tiny autoencoder to the blocks next to the latent.
     """
 
     kind: str = "convolutional"
@@ -53,7 +53,7 @@ class ShuffleSpec:
 
 @dataclass(frozen=True)
 class EstimatorSpec:
-    """The coarse estimator: ``blocks`` RRDB over the latent, dense blocks of ``hidden`` channels."""
+    """The coarse estimator: ``blocks`` RRDBs over the latent, whose dense layers have ``hidden`` channels."""
 
     kind: str = "rrdb"
     hidden: int = 96
@@ -66,7 +66,7 @@ class EstimatorSpec:
 
 @dataclass(frozen=True)
 class ElirSpec(ModelSpec):
-    """An ELIR model: encoder, estimator (or none), field walked ``steps`` Euler steps (or none), decoder."""
+    """An ELIR model: encoder, estimator or none, field with ``steps`` Euler steps or none, decoder."""
 
     autoencoder: AutoencoderSpec | ShuffleSpec = dataclasses.field(default_factory=AutoencoderSpec)
     estimator: EstimatorSpec | ResidualSpec | None = dataclasses.field(default_factory=EstimatorSpec)
@@ -79,7 +79,7 @@ class ElirSpec(ModelSpec):
 
     @property
     def has_flow(self) -> bool:
-        """Whether there is a field to walk."""
+        """Whether the model has a field."""
         return self.field is not None
 
     @property
@@ -89,7 +89,7 @@ class ElirSpec(ModelSpec):
 
     @property
     def latent_stride(self) -> int:
-        """Image pixels per latent pixel along each side."""
+        """Image pixels per latent pixel along each axis."""
         return int(2**self.autoencoder.levels)
 
     @property

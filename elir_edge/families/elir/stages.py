@@ -1,4 +1,4 @@
-"""The skeleton of ELIR as data: encoded, coarse, state_0 .. state_K, restored. Imports no torch."""
+"""The stages of ELIR as data: encoded, coarse, state_0 .. state_K, restored. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from elir_edge.families.elir.spec import ElirSpec
 
 
 def stages(spec: ElirSpec, noisy: bool = True) -> tuple[Stage, ...]:
-    """All stages of a model of ``spec``; those that it computes nothing for are the one before under another name.
+    """All stages of a model of ``spec``. A stage whose part the model lacks equals the stage before it.
 
     z_0 = coarse + sigma_s * eps; z_{k+1} = z_k + field(z_k, k/K) / K; restored = decoder(z_K)
     (ELIR, arXiv 2502.03500, equations 1 and 2).

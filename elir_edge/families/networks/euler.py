@@ -1,4 +1,4 @@
-"""The solver, kept apart from the field that it walks."""
+"""The solver, independent of the field."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VectorField = Callable[..., Tensor]
 
 
 def euler_step(field: VectorField, z: Tensor, t: float | None, divisor: float) -> Tensor:
-    """Forward Euler: ``z + field(z, t) / divisor``, N x C x h x w; the divisor is 1 / dt, t lies in [0, 1].
+    """A forward Euler step, ``z + field(z, t) / divisor``, of z N x C x h x w; ``divisor`` is 1 / dt, t in [0, 1].
 
-    ``t`` None is for a field whose time is folded into its weights.
+    ``t`` None: the time is folded into the field's weights.
     """
     times = () if t is None else (torch.full((z.shape[0],), t, dtype=z.dtype, device=z.device),)
     velocity = field(z, *times)

@@ -1,4 +1,4 @@
-"""The few layers that all parts share."""
+"""Layers that several parts use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def conv3x3(cin: int, cout: int, *, stride: int = 1, bias: bool = True) -> nn.Co
 
 
 def conv_at(layers: nn.Sequential, index: int) -> nn.Conv2d:
-    """The convolution at ``index``. Raises TypeError where another layer is there."""
+    """The convolution at ``index``. Raises TypeError where that layer is not a convolution."""
     layer = layers[index]
     if not isinstance(layer, nn.Conv2d):
         raise TypeError(f"layer {index} is a {type(layer).__name__}, not a convolution")
@@ -21,7 +21,7 @@ def conv_at(layers: nn.Sequential, index: int) -> nn.Conv2d:
 
 
 def linear_block(cin: int, cout: int, *, expanded: bool) -> list[nn.Module]:
-    """A 3x3 convolution; ``expanded``, as in training: 3x3 to 4x the channels, then 1x1, nothing in between."""
+    """A 3x3 convolution; ``expanded``: the form for training, 3x3 to 4 ``cout`` channels, then 1x1."""
     if not expanded:
         return [conv3x3(cin, cout)]
     return [conv3x3(cin, EXPANSION * cout), nn.Conv2d(EXPANSION * cout, cout, 1)]

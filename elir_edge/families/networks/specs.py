@@ -1,4 +1,4 @@
-"""What the networks that families share are made of: frozen dataclasses. Imports no torch."""
+"""Specifications of networks that families share: frozen dataclasses. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def within(name: str, value: int, low: int, high: int) -> None:
 
 
 def nearest_multiple(value: int, multiple: int) -> int:
-    """The multiple of ``multiple``, at least one, nearest to ``value``."""
+    """The multiple of ``multiple`` nearest to ``value``, at least ``multiple`` itself."""
     return max(multiple, (value + multiple // 2) // multiple * multiple)
 
 
@@ -66,9 +66,9 @@ def check_time_features(name: str, count: int) -> None:
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """The vector field: a U-Net over the latent whose width is multiplied by each of ``multipliers`` in turn.
+    """The vector field: a U-Net over the latent. Each level multiplies the width by its entry of ``multipliers``.
 
-    A multiplier other than 1 also halves the resolution. Widths must divide into 32 normalisation groups.
+    A multiplier other than 1 also halves the resolution. Widths are multiples of 32, the number of norm groups.
     """
 
     kind: str = "unet"
@@ -99,5 +99,5 @@ class FieldSpec:
 
     @property
     def stride(self) -> int:
-        """How much smaller than the latent the field's coarsest level is."""
+        """Latent pixels per pixel of the coarsest level along each axis."""
         return int(2 ** sum(multiplier != 1 for multiplier in self.multipliers))

@@ -20,7 +20,7 @@ TIME_EXPANSION = 4
 
 
 def time_features(t: Tensor, count: int) -> Tensor:
-    """Times N in [0, 1] -> N x ``count``: cosines, then sines, of 1000 t at geometrically spaced frequencies."""
+    """Times N in [0, 1] -> N x ``count``: cosines, then sines, of 1000 t f for geometrically spaced f in [1e-4, 1]."""
     half = count // 2
     index = torch.arange(half, dtype=t.dtype, device=t.device)
     frequencies = torch.exp(-index * (math.log(MAX_PERIOD) / (half - 1)))
@@ -29,7 +29,7 @@ def time_features(t: Tensor, count: int) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """Times N -> N x 4F embedding."""
+    """Times N -> embedding N x 4F."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
     @property
     def conv(self) -> nn.Conv2d:
-        """The convolution, of a collapsed block."""
+        """The convolution of a collapsed block."""
         return conv_at(self.block, -1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class Block(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x N x cin x h x w, time embedding -> N x cout x h x w."""
+    """x N x cin x h x w and the time embedding -> N x cout x h x w."""
 
     def __init__(self, cin: int, cout: int, embedding: int, *, expanded: bool) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class ResidualBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halves the resolution and widens."""
+    """N x cin x h x w -> N x cout x h/2 x w/2."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles the resolution and narrows."""
+    """N x cin x h x w -> N x cout x 2h x 2w."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
@@ -107,8 +107,8 @@ class Upsample(nn.Module):
 class Field(nn.Module):
     """Velocity of the latent: z N x C x h x w, t N in [0, 1] -> N x C x h x w.
 
-    ``time_mlp`` and the blocks' ``mlp`` are None, and ``t`` unused, once the times are folded into biases;
-    ``final_proj`` is an identity once it is folded into ``final_block``.
+    After ``fold_time``, ``time_mlp`` and the blocks' ``mlp`` are None and ``t`` is unused. After ``fold_projection``,
+    ``final_proj`` is an identity.
     """
 
     def __init__(self, spec: FieldSpec, channels: int, *, expanded: bool = False) -> None:
@@ -136,7 +136,7 @@ class Field(nn.Module):
 
     @property
     def takes_time(self) -> bool:
-        """False once the times are folded."""
+        """Whether ``forward`` needs ``t``: False after ``fold_time``."""
         return self.time_mlp is not None
 
     def rescale_stream(self, update: SharedUpdate, gain: float) -> None:
@@ -145,7 +145,7 @@ class Field(nn.Module):
         scale_output(update, self.final_block.conv, gain)
 
     def residual_blocks(self) -> list[ResidualBlock]:
-        """All residual blocks, in the order in which they run."""
+        """All residual blocks in the order of execution."""
         return [module for module in self.modules() if isinstance(module, ResidualBlock)]
 
     def output_conv(self) -> nn.Conv2d:

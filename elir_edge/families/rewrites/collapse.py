@@ -1,4 +1,4 @@
-"""Collapse linear blocks: a convolution followed directly by a 1x1 convolution is one convolution."""
+"""Collapse linear blocks: a convolution and the 1x1 convolution right after it become one convolution."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 def collapse(module: nn.Module) -> nn.Module:
-    """Merge, in place, every such pair inside the ``nn.Sequential`` containers of ``module``; returns ``module``.
+    """Merge every such pair inside the ``nn.Sequential`` containers of ``module``, in place; returns ``module``.
 
-    Needs nothing between the two. Guarantees the same function, borders included, to rounding; a second call changes
-    nothing. W[o,i] = sum_m P[o,m] W3[m,i] and b = P b3 + b1 (ELIR, arXiv 2502.03500, section on collapsible layers).
+    W[o,i] = sum_m P[o,m] W3[m,i] and b = P b3 + b1 (ELIR, arXiv 2502.03500, section on collapsible layers).
+    Requires: nothing. Guarantees: the same function up to rounding, borders included; a second call changes nothing.
     """
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Sequential):
@@ -29,7 +29,7 @@ def has_linear_blocks(module: nn.Module) -> bool:
 
 
 def merge(first: nn.Module, pointwise: nn.Module) -> nn.Conv2d:
-    """The one convolution equal to ``pointwise(first(x))``, computed in float64. Raises TypeError for other layers."""
+    """The convolution equal to ``pointwise(first(x))``, computed in float64. Raises TypeError for other layers."""
     if not isinstance(first, nn.Conv2d) or not isinstance(pointwise, nn.Conv2d):
         raise TypeError(f"cannot merge {type(first).__name__} and {type(pointwise).__name__}")
     projection = pointwise.weight.detach().double()[:, :, 0, 0]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fold_noise(graph: StaticRestorer) -> None:
-    """A baked noise constant is stored scaled. Needs nothing; where the noise is an input its factor stays."""
+    """Multiply a baked noise constant by sigma_s. Requires: nothing. Noise that is an input keeps its factor."""
     if graph.noise is not None:
         SharedUpdate()(graph, "noise", lambda noise: noise * graph.noise_gain)
         graph.noise_gain = 1.0

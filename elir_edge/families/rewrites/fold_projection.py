@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def fold_projection(graph: StaticRestorer) -> None:
-    """``z + dt * P(conv(x))`` becomes ``z + conv'(x)``.
+    """Replace ``z + dt * P(conv(x))`` by ``z + conv'(x)``.
 
-    Needs collapsed linear blocks (nothing between convolution and projection). Guarantees the same function, one shared
-    convolution for all steps, and ``step_divisor`` 1.
+    Requires: collapsed linear blocks, so that nothing is between convolution and projection. Guarantees: the same
+    function, one convolution shared by all steps, ``step_divisor`` 1.
     """
     if not graph.steps:
         return

@@ -1,4 +1,4 @@
-"""Fold the time: with t known, all that the time MLP does is move the bias of each block's first convolution."""
+"""Fold the time: for a known t, the time MLP only adds a constant to the bias of each block's first convolution."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def fold_time(graph: StaticRestorer) -> None:
-    """Give each step its own bias set and drop the time MLPs.
+    """Give each step biases of its own and remove the time MLPs.
 
-    Needs collapsed linear blocks. Guarantees the same function; weights stay shared, only biases differ by step.
+    Requires: collapsed linear blocks. Guarantees: the same function; all other weights stay shared between steps.
     """
     for step, t in zip(graph.fields(), graph.times, strict=True):
         _fold(step, t)

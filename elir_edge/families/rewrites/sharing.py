@@ -1,4 +1,4 @@
-"""Weights that several modules share must stay shared: every rewrite changes a tensor once, for all who use it."""
+"""Rewrites of weights that several modules share: each tensor is changed once, for all its users."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 
 class SharedUpdate:
-    """Replaces parameters, each once: modules that shared one before share the same new one afterwards."""
+    """Replaces parameters, each once: modules that shared a parameter share its replacement."""
 
     def __init__(self) -> None:
         self._made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
         self._new: set[int] = set()
 
     def __call__(self, module: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> None:
-        """``module.name = change(module.name)``, computed in float64.
+        """Set ``module.name`` to ``change(module.name)``, computed in float64.
 
-        Does nothing where the module has no such tensor, or already has the one this object made.
+        Does nothing where the tensor is None or was made by this object.
         """
         old = getattr(module, name)
         if old is None or id(old) in self._new:
@@ -36,7 +36,7 @@ def scale_output(update: SharedUpdate, conv: nn.Module, gain: float) -> None:
 
 
 def unique_tensors(module: nn.Module) -> Iterator[Tensor]:
-    """Parameters and buffers of ``module``, each once however many modules hold it."""
+    """Parameters and buffers of ``module``, shared ones once."""
     seen: set[int] = set()
     for tensor in (*module.parameters(), *module.buffers()):
         if id(tensor) not in seen:

@@ -1,4 +1,4 @@
-"""GroupNormalization of an ONNX graph as instance normalisation, which NPU compilers know better."""
+"""GroupNormalization as InstanceNormalization, which more NPU compilers support."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ GROUP_NORM = "GroupNormalization"
 
 
 def as_instance_norm(model: ModelProto) -> ModelProto:
-    """A copy in which each GroupNormalization is reshape, instance normalisation, reshape, scale and shift.
+    """A copy in which each GroupNormalization is Reshape, InstanceNormalization, Reshape, Mul and Add.
 
-    The same function to rounding. Raises DataError where the shape at one, its scale or its shift is not fixed.
+    Guarantees: the same function up to rounding. Raises DataError where the input shape, scale or shift of one is not
+    constant.
     """
     from onnx import numpy_helper
+
+    from elir_edge.formats.onnx.graph import drop_unused
 
     model = copy.deepcopy(model)
     if not any(node.op_type == GROUP_NORM for node in model.graph.node):
@@ -37,15 +40,15 @@ def as_instance_norm(model: ModelProto) -> ModelProto:
         if len(shape) != 4 or not all(shape) or not all(name in constants for name in node.input[1:]):
             raise DataError(f"the GroupNormalization '{node.name}' has no fixed shape, scale and shift")
         affine = [numpy_helper.to_array(constants[name]).reshape(1, -1, 1, 1) for name in node.input[1:]]
-        nodes += _rewritten(node, shape, affine, added)
+        nodes += _instance_norm(node, shape, affine, added)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in added.items())
-    _drop_unused(model)
+    drop_unused(model)
     return model
 
 
-def _rewritten(
+def _instance_norm(
     node: NodeProto, shape: tuple[int, ...], affine: list[np.ndarray], added: dict[str, np.ndarray]
 ) -> list[NodeProto]:
     from onnx import helper
@@ -81,9 +84,9 @@ def _rewritten(
 
 
 def shapes_of(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor that can be inferred, 0 for a side that is not fixed.
+    """Shapes of tensors by name, as far as they can be inferred; 0 for a dimension that is not fixed.
 
-    Inferred with identities in the place of GroupNormalization, whose shape ONNX's own inference does not know.
+    Inferred on a copy with Identity in place of GroupNormalization, which ONNX's shape inference does not know.
     """
     import onnx
 
@@ -95,10 +98,3 @@ def shapes_of(model: ModelProto) -> dict[str, tuple[int, ...]]:
     inferred = onnx.shape_inference.infer_shapes(probe).graph
     values = (*inferred.value_info, *inferred.input, *inferred.output)
     return {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in values}
-
-
-def _drop_unused(model: ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [item for item in model.graph.initializer if item.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

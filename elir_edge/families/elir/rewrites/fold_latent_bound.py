@@ -1,4 +1,4 @@
-"""Fold the decoder's ``3 tanh(z / 3)`` into its neighbours: the whole latent stream carries z / 3."""
+"""Fold the decoder's ``3 tanh(z / 3)`` into its neighbours: the latent stream becomes z / 3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def fold_latent_bound(graph: StaticRestorer) -> None:
-    """Everything that writes the latent stream is divided by the bound, everything that reads it multiplied.
+    """Divide the weights that write the latent stream by the bound, and multiply those that read it.
 
     Needs the step size and projection folded; leaves decoders without a bound alone. Guarantees the same function, a
     bare tanh before the decoder, and ``latent_gain`` telling what the stages are relative to the reference model's.

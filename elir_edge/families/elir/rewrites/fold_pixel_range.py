@@ -1,4 +1,4 @@
-"""Fold the camera's 0..255 into the first and last convolution, for graphs that take and give bytes."""
+"""Fold the range 0..255 of bytes into the first and the last convolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def fold_pixel_range(graph: StaticRestorer) -> None:
-    """The encoder reads 0..255 and the decoder writes it, without a multiplication at either end.
+    """Let the encoder read 0..255 and the decoder write 0..255, without a multiplication at either end.
 
     Needs the noise folded; leaves float graphs alone. Guarantees the same function, ``pixel_gain`` 255: padding stays
     zero. An autoencoder that moves pixels only hands the bytes on: its whole latent stream carries 0..255.

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def fold_residual_scale(graph: StaticRestorer) -> None:
-    """Of the four multiplications in an RRDB one is left.
+    """Remove three of the four multiplications in each RRDB.
 
-    Needs collapsed linear blocks. Guarantees the same function. The one left scales the last dense block's own input:
-    it could only go into a convolution as an identity kernel, whose large entries would cost int8 weights their
+    Requires: collapsed linear blocks. Guarantees: the same function. The multiplication that stays scales the input of
+    the last dense block: only an identity kernel could absorb it, and its large entries would cost int8 weights their
     resolution.
     """
     for rrdb in graph.mmse.rrdbs() if isinstance(graph.mmse, Estimator) else ():

@@ -1,4 +1,4 @@
-"""Inputs and outputs of an artifact: from its embedded manifest, else as the runtime reports them."""
+"""Specs of an artifact's inputs and outputs, from the runtime and the manifest inside."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from elir_edge.artifacts.artifact import Manifest
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import DataError
 
-Reported = tuple[str, tuple[int, ...], str]
+RuntimeTensor = tuple[str, tuple[int, ...], str]  # name, shape, NumPy's name of the dtype
 
 
-def describe(
-    path: Path, text: str | None, inputs: list[Reported], outputs: list[Reported]
+def tensor_specs(
+    path: Path, text: str | None, inputs: list[RuntimeTensor], outputs: list[RuntimeTensor]
 ) -> tuple[list[TensorSpec], list[TensorSpec]]:
-    """Combine what a runtime reports with the layout and value range that the manifest ``text`` states.
+    """(inputs, outputs): what the runtime reports, with layout and value range from the manifest ``text``.
 
-    Raises DataError where the two contradict each other, or a shape is not fixed.
+    Without a manifest both are "unknown". Raises DataError where the two disagree, or a shape is not fixed.
     """
     manifest = Manifest.from_json(text, f"{path} (manifest inside)") if text else None
     stated = {tensor.name: tensor for tensor in (*manifest.inputs, *manifest.outputs)} if manifest else {}
-    return [_one(path, stated, item) for item in inputs], [_one(path, stated, item) for item in outputs]
+    return [_spec(path, stated, item) for item in inputs], [_spec(path, stated, item) for item in outputs]
 
 
-def _one(path: Path, stated: dict[str, TensorSpec], reported: Reported) -> TensorSpec:
-    name, shape, dtype = reported
+def _spec(path: Path, stated: dict[str, TensorSpec], tensor: RuntimeTensor) -> TensorSpec:
+    name, shape, dtype = tensor
     if not all(isinstance(side, int) and side > 0 for side in shape):
         raise DataError(f"{path}: tensor '{name}' has no fixed shape ({shape})")
     known = stated.get(name)

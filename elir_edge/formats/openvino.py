@@ -1,0 +1,33 @@
+"""Questions to OpenVINO models: which nodes depend on which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from elir_edge.formats.walk import upstream_by_stage
+
+
+def node_sources(nodes: Iterable[Any]) -> Callable[[str], list[str]]:
+    """For ``formats.walk``: a function from the friendly name of a node to those of the nodes that it reads.
+
+    It accepts the names of ``nodes`` and those that it has returned.
+    """
+    known = {node.get_friendly_name(): node for node in nodes}
+
+    def sources(name: str) -> list[str]:
+        inputs = {node.get_friendly_name(): node for node in (v.get_node() for v in known[name].input_values())}
+        known.update(inputs)
+        return list(inputs)
+
+    return sources
+
+
+def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
+    """Friendly names of the nodes that compute each of ``stages`` and none before it.
+
+    ``stages`` are names of tensors, in the order of execution.
+    """
+    made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
+    ends = {stage: made[stage].get_friendly_name() for stage in stages}
+    return upstream_by_stage(ends, node_sources(made.values()))

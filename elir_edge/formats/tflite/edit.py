@@ -1,0 +1,184 @@
+"""Edits of a .tflite file's object tree: names, outputs, metadata, further tensors and ops."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from elir_edge.errors import DataError
+from elir_edge.formats.tflite.flatmodel import FLOAT16, FLOAT32, activations, load_schema, op_name, tensor_sources
+from elir_edge.formats.walk import upstream
+
+DEQUANTIZE, DEQUANTIZE_VERSION = 6, 2
+QUANTIZE, QUANTIZE_VERSION = 114, 2
+
+
+def set_metadata(model: Any, key: str, text: str) -> None:
+    """Store ``text`` as the metadata buffer ``key``; an existing one is replaced."""
+    schema = load_schema()
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    for entry in model.metadata or []:
+        if entry.name == key.encode():
+            model.buffers[entry.buffer] = buffer
+            return
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = key, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def set_outputs(model: Any, names: list[str], where: str) -> None:
+    """Make the tensors called ``names`` the outputs of the main graph and of its signature.
+
+    Raises DataError where the graph has no such tensor.
+    """
+    graph = model.subgraphs[0]
+    index = {tensor.name.decode(): i for i, tensor in enumerate(graph.tensors)}
+    missing = [name for name in names if name not in index]
+    if missing:
+        raise DataError(f"{where}: the graph has no tensor called {', '.join(missing)}")
+    graph.outputs = [index[name] for name in names]
+    signature = model.signatureDefs[0]
+    signature.outputs = [_tensor_map(name, index[name]) for name in names]
+
+
+def rename_tensors(model: Any) -> None:
+    """Rename inputs and outputs as in the signature, activations to ``conv_2d_7``, constants to ``const_7``."""
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    names = {op.outputs[0]: f"{op_name(model, op)}_{i}" for i, op in enumerate(graph.operators)}
+    names |= {entry.tensorIndex: entry.name.decode() for entry in (*signature.inputs, *signature.outputs)}
+    for i, tensor in enumerate(graph.tensors):
+        tensor.name = names.get(i, f"const_{i}").encode()
+
+
+def add_constant(model: Any, index: int, values: np.ndarray) -> int:
+    """Add a constant like the one at ``index`` with ``values``; returns its index."""
+    graph, schema = model.subgraphs[0], load_schema()
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor = copy.copy(graph.tensors[index])
+    tensor.buffer = len(model.buffers) - 1
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def add_half_constant(model: Any, index: int, values: np.ndarray) -> int:
+    """Add a float16 constant of the shape of the one at ``index``; returns its index."""
+    half = add_constant(model, index, values)
+    tensor = model.subgraphs[0].tensors[half]
+    tensor.type, tensor.name = FLOAT16, tensor.name + b"_half"
+    return half
+
+
+def drop_unused(model: Any) -> None:
+    """Remove tensors and buffers that nothing in the main graph refers to."""
+    graph = model.subgraphs[0]
+    used = {int(i) for op in graph.operators for i in (*op.inputs, *op.outputs) if i >= 0}
+    used |= {int(i) for i in (*graph.inputs, *graph.outputs)}
+    kept = sorted(used)
+    index = {old: new for new, old in enumerate(kept)}
+    graph.tensors = [graph.tensors[i] for i in kept]
+    for op in graph.operators:
+        op.inputs = np.array([index.get(int(i), -1) for i in op.inputs], np.int32)
+        op.outputs = np.array([index[int(i)] for i in op.outputs], np.int32)
+    graph.inputs, graph.outputs = ([index[int(i)] for i in ports] for ports in (graph.inputs, graph.outputs))
+    for entry in (*model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs):
+        entry.tensorIndex = index[entry.tensorIndex]
+    _drop_unused_buffers(model)
+
+
+def _drop_unused_buffers(model: Any) -> None:
+    """Buffer 0 stays: the schema reserves it as the empty one."""
+    holders = [*model.subgraphs[0].tensors, *(model.metadata or [])]
+    kept = [0, *sorted({holder.buffer for holder in holders} - {0})]
+    index = {old: new for new, old in enumerate(kept)}
+    model.buffers = [model.buffers[i] for i in kept]
+    for holder in holders:
+        holder.buffer = index[holder.buffer]
+
+
+def add_tensor(model: Any, like: int, name: str, kind: int, zero_point: int) -> int:
+    """Add a tensor of the shape and scale of ``like`` (scale 1 where that is float); returns its index.
+
+    ``kind`` is a number of the schema's TensorType.
+    """
+    graph, schema = model.subgraphs[0], load_schema()
+    source = graph.tensors[like]
+    tensor, quantization = schema.TensorT(), schema.QuantizationParametersT()
+    scale = source.quantization.scale if source.quantization is not None else None
+    quantization.scale = np.ones(1, np.float32) if scale is None else scale
+    quantization.zeroPoint = np.array([zero_point], np.int64)
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), source.shape, kind, 0
+    tensor.quantization = quantization
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def add_op(model: Any, position: int, builtin: int, version: int, source: int, result: int) -> None:
+    """Insert an op without options, of one input and one output, at ``position`` in the order of execution."""
+    schema = load_schema()
+    op = schema.OperatorT()
+    op.opcodeIndex, op.inputs, op.outputs = _op_code(model, builtin, version), [source], [result]
+    model.subgraphs[0].operators.insert(position, op)
+
+
+def show_as_float(model: Any, name: str) -> None:
+    """Add a dequantized copy of the quantized tensor ``name`` and give it that name; float tensors stay as they are."""
+    graph, index = model.subgraphs[0], activations(model).get(name)
+    if index is None or graph.tensors[index].type == FLOAT32:
+        return
+    graph.tensors[index].name = f"{name}_quantized".encode()
+    shown = add_tensor(model, index, name, FLOAT32, 0)
+    graph.tensors[shown].quantization = None
+    add_op(model, len(graph.operators), DEQUANTIZE, DEQUANTIZE_VERSION, index, shown)
+
+
+def start_at(model: Any, name: str, where: str) -> None:
+    """Make ``name`` a float32 input of the main graph and remove the ops that no output depends on any more.
+
+    Other inputs stay if an op still reads them. A quantized tensor is written by a QUANTIZE op behind the new input.
+    Raises DataError where no op writes such a tensor.
+    """
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    index = activations(model).get(name)
+    if index is None:
+        raise DataError(f"{where}: the graph has no tensor called {name}")
+    graph.operators = [op for op in graph.operators if index not in op.outputs]
+    entry = index
+    if graph.tensors[index].type != FLOAT32:
+        entry = add_tensor(model, index, name, FLOAT32, 0)
+        graph.tensors[entry].quantization = None
+        graph.tensors[index].name = f"{name}_quantized".encode()
+        add_op(model, 0, QUANTIZE, QUANTIZE_VERSION, entry, index)
+    needed = _keep_needed(graph)
+    signature.inputs = [_tensor_map(name, entry), *(port for port in signature.inputs if port.tensorIndex in needed)]
+    graph.inputs = [port.tensorIndex for port in signature.inputs]
+
+
+def _keep_needed(graph: Any) -> set[int]:
+    """Remove the ops that no output depends on; returns the tensors that the outputs depend on."""
+    needed = upstream(map(int, graph.outputs), tensor_sources(graph))
+    graph.operators = [op for op in graph.operators if needed.intersection(map(int, op.outputs))]
+    return needed
+
+
+def _op_code(model: Any, builtin: int, version: int) -> int:
+    for i, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            code.version = max(code.version, version)
+            return i
+    code = load_schema().OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _tensor_map(name: str, tensor: int) -> Any:
+    entry = load_schema().TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor
+    return entry

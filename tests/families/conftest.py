@@ -1,0 +1,11 @@
+"""Fixtures of the tests of families."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def collapsed(tiny_restorer) -> dict:
+    """The tiny model's tensors."""
+    return {name: tensor.clone() for name, tensor in tiny_restorer.state_dict().items()}
