@@ -14,11 +14,11 @@ BRANCH_SCALE = 0.2
 QUIET = 0.1
 
 
-def new_restorer(spec: ModelSpec, seed: int) -> Restorer:
+def new_restorer(spec: ModelSpec, seed: int, *, expanded: bool = True) -> Restorer:
     """A Restorer with collapsible linear blocks and initial weights of ``seed``; torch's random state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        restorer = Restorer(spec, expanded=True)
+        restorer = Restorer(spec, expanded=expanded)
         for part in restorer.modules():
             if isinstance(part, ConvStack):
                 condition(part)

@@ -113,6 +113,7 @@ class Recipe:
     seed: int
     data: DataRecipe
     stages: tuple[Stage, ...]
+    expanded: bool = True
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]

@@ -72,7 +72,7 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     store = _store(recipe, options, progress)
-    restorer = new_restorer(recipe.spec, recipe.seed)
+    restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
@@ -83,7 +83,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
             _run_stage(recipe, index, restorer, teacher, store, options)
         restorer.load_state_dict(load_file(result))
         if stage.kind == "autoencoder":
-            teacher = new_restorer(recipe.spec, recipe.seed)
+            teacher = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
             teacher.load_state_dict(restorer.state_dict())
     weights = options.folder / "weights.safetensors"
     rank_zero_only(write_tensors)(weights, collapsed_weights(restorer))
