@@ -52,9 +52,7 @@ class StageModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         parameters = [value for value in self.restorer.parameters() if value.requires_grad]
-        optimizer = AdamW(
-            parameters, lr=self.stage.rate, betas=(0.9, 0.999), weight_decay=self.stage.weight_decay, fused=True
-        )
+        optimizer = AdamW(parameters, lr=self.stage.rate, betas=(0.9, 0.999), weight_decay=self.stage.weight_decay)
         schedule = LambdaLR(optimizer, self.stage.rate_at)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
