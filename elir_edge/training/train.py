@@ -7,6 +7,7 @@ collapsed, float16.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -92,8 +93,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
 
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
     """Weights for publication: linear blocks collapsed, float16, names as in ``Restorer(spec)``."""
-    plain = Restorer(restorer.spec, expanded=True)
-    plain.load_state_dict(restorer.state_dict())
+    plain = copy.deepcopy(restorer)
     collapse(plain)
     return {name: value.detach().half().contiguous() for name, value in plain.state_dict().items()}
 
