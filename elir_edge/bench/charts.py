@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from html import escape
 
-from elir_edge.bench.drawing import FOOT, LANE, LEFT, RIGHT, TOP, WIDTH, Axis, line, padded, svg_picture, ticks
+from elir_edge.bench.drawing import FOOT, LANE, LEFT, RIGHT, TOP, WIDTH, Axis, line, padded_range, svg_picture, ticks
 from elir_edge.bench.results import WRONG, Results, Row, Section
 from elir_edge.bench.statistics import medians_of
 
@@ -44,7 +44,7 @@ def speed_chart(section: Section) -> str:
 
 def latency_chart(section: Section) -> str:
     """Every sample a dot, by row; upright lines are the median (tall), 90th and 99th percentile."""
-    rows = _timed(section)
+    rows = _rows_with_latency(section)
     samples = [[1000 * s for samples in row.rounds for s in samples] for row in rows]
     axis = Axis(min(map(min, samples)) * 0.97, max(map(max, samples)) * 1.03)
     parts = [axis.grid(len(rows), "ms")]
@@ -65,7 +65,7 @@ def latency_chart(section: Section) -> str:
 
 def memory_chart(section: Section) -> str:
     """Peak resident memory, a bar each; the dark part is the size of the file."""
-    rows = [row for row in _timed(section) if row.peak_bytes]
+    rows = [row for row in _rows_with_latency(section) if row.peak_bytes]
     axis = Axis(0, max(row.peak_bytes or 0 for row in rows) / 1e6 * 1.02, log=False)
     parts = [axis.grid(len(rows), "MB")]
     for i, row in enumerate(rows):
@@ -87,7 +87,7 @@ def size_chart(section: Section) -> str | None:
         return None
     height, left, right = 300, 62, 24
     most_x = max(x for x, _, _, _ in points) * 1.15
-    low, high = padded([y for _, y, _, _ in points])
+    low, high = padded_range([y for _, y, _, _ in points])
     scale_x = (WIDTH - left - right) / most_x
     scale_y = (height - 60) / (high - low)
     unit = "dB lost to PyTorch" if section.model.trained else "dB from PyTorch's pictures"
@@ -114,7 +114,7 @@ def size_chart(section: Section) -> str | None:
 
 
 def _speed_body(section: Section) -> tuple[str, int]:
-    rows = sorted(_timed(section), key=lambda row: -(row.latency.fps if row.latency else 0))
+    rows = sorted(_rows_with_latency(section), key=lambda row: -(row.latency.fps if row.latency else 0))
     axis = Axis(0, max(_fastest(row) for row in rows) * 1.02, log=False)
     parts = [axis.grid(len(rows), "FPS")]
     for i, row in enumerate(rows):
@@ -129,7 +129,7 @@ def _speed_body(section: Section) -> tuple[str, int]:
     return "".join(parts), TOP + len(rows) * LANE + FOOT
 
 
-def _timed(section: Section) -> list[Row]:
+def _rows_with_latency(section: Section) -> list[Row]:
     return [row for row in section.rows if row.latency is not None]
 
 

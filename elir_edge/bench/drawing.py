@@ -42,7 +42,7 @@ class Axis:
         return [mark for mark in marks if self.low <= mark <= self.high]
 
 
-def padded(values: Sequence[float]) -> tuple[float, float]:
+def padded_range(values: Sequence[float]) -> tuple[float, float]:
     """The range of ``values`` and 0, with a little room at both ends."""
     low, high = min(0.0, *values), max(values)
     pad = max(0.05, 0.15 * (high - low))

@@ -102,7 +102,7 @@ def run_section(
     measured = measure(contestants, plan.rounds, progress, scene.degraded, plan.threads)
     reference = measured.restored[0] if contestants[0].request.get("variant") == EAGER else None
     made = zip(measured.rows, measured.restored, strict=True)
-    rows = [_judged(row, pictures, reference, scene, model.trained) for row, pictures in made]
+    rows = [_row_with_judgement(row, pictures, reference, scene, model.trained) for row, pictures in made]
     return Section(model, rows, measured.noise), _gallery(scene, measured), measured.peaks
 
 
@@ -138,7 +138,7 @@ def torch_contestant(
 
 
 def _torch_rows(manifest: Manifest, plan: Plan) -> list[Contestant]:
-    if not get_backend(TORCH).installed() or not (plan.weights or manifest.names_its_weights):
+    if not get_backend(TORCH).is_installed() or not (plan.weights or manifest.names_its_weights):
         return []
     variants = dict.fromkeys((EAGER, *plan.torch))
     return [torch_contestant(manifest, variant, plan.weights, plan.threads) for variant in variants]
@@ -225,7 +225,9 @@ def model_of(manifest: Manifest) -> Model:
     )
 
 
-def _judged(row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool) -> Row:
+def _row_with_judgement(
+    row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool
+) -> Row:
     if restored is None or row.error is not None:
         return row
     if reference is None:

@@ -85,7 +85,7 @@ def run_child(
         said = last_words(printed)
     message = _parse(out)
     if message is None:
-        raise ChildError(f"{subject}: {how_it_ended(child.returncode, said)}", hint, said)
+        raise ChildError(f"{subject}: {describe_end(child.returncode, said)}", hint, said)
     return Reply(answer_in(message, subject), said)
 
 
@@ -149,7 +149,7 @@ class Child:
 
     def _death(self) -> ChildError:
         status, said = self._child.wait(), last_words(self._printed)
-        return ChildError(f"{self.name}: {how_it_ended(status, said)}", said=said)
+        return ChildError(f"{self.name}: {describe_end(status, said)}", said=said)
 
 
 def child_command() -> list[str]:
@@ -174,7 +174,7 @@ def answer_in(message: Answer, subject: str, prefix: str = "") -> Answer:
     raise DataError(f"{subject}: {told['message']}")
 
 
-def how_it_ended(status: int, said: str) -> str:
+def describe_end(status: int, said: str) -> str:
     """Why there is no answer: the signal or status of a process, and its last line."""
     lines = said.strip().splitlines()
     words = f": {lines[-1].strip()[:SHOWN_WORDS]}" if lines else ""

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from elir_edge.core.lock import Beside, locked
+from elir_edge.core.lock import Beside, hold_lock
 from elir_edge.core.storage import storage_error, storage_errors, sync, sync_folder, sync_folders
 from elir_edge.errors import ElirEdgeError
 
@@ -64,7 +64,7 @@ def recover(destination: Path) -> None:
     """Finish or remove what killed runs left beside ``destination``; nothing where a run is at it, or may not write."""
     beside = Beside(destination)
     if any(os.path.lexists(path) for path in (beside.part, beside.commit, beside.lock)):
-        with contextlib.suppress(ElirEdgeError), locked(destination):
+        with contextlib.suppress(ElirEdgeError), hold_lock(destination):
             clean_up(beside)
 
 

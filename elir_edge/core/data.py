@@ -31,7 +31,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
     try:
         _refuse_aliases_and_depth(text, where)
-        twice = sorted(set(_keys_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))))
+        twice = sorted(set(_duplicate_keys(yaml.compose(text, Loader=yaml.SafeLoader))))
         if twice:
             raise ConfigError(f"{where}: given twice: {', '.join(map(repr, twice))}")
         return yaml.safe_load(text)
@@ -53,7 +53,7 @@ def _refuse_aliases_and_depth(text: str, where: str) -> None:
             raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, which no model specification is")
 
 
-def _keys_given_twice(node: Any) -> Iterator[str]:
+def _duplicate_keys(node: Any) -> Iterator[str]:
     """Keys that a mapping inside ``node`` holds twice; YAML forbids that, and PyYAML takes the last one."""
     import yaml
 
@@ -61,10 +61,10 @@ def _keys_given_twice(node: Any) -> Iterator[str]:
         counts = Counter(str(key.value) for key, _ in node.value)
         yield from (key for key, count in counts.items() if count > 1)
         for _, value in node.value:
-            yield from _keys_given_twice(value)
+            yield from _duplicate_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _keys_given_twice(value)
+            yield from _duplicate_keys(value)
 
 
 def build_dataclass(cls: type, data: Any, where: str) -> Any:

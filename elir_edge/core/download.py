@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from elir_edge.core.cache import cache_folder
 from elir_edge.core.files import sha256_of
-from elir_edge.core.lock import locked
+from elir_edge.core.lock import hold_lock
 from elir_edge.core.progress import Progress
 from elir_edge.core.storage import storage_errors
 from elir_edge.errors import DataError, UnavailableError, UsageError
@@ -35,15 +35,15 @@ def download(url: str, progress: Progress) -> Path:
     if fragment and not PIN.fullmatch(fragment):
         raise UsageError(f"'#{fragment}' behind an address is not a hash", hint="write #sha256= and 64 digits")
     expected = fragment.removeprefix("sha256=").lower() or None
-    cached = _cached(address, expected)
+    cached = _cached_blob(address, expected)
     if cached is not None:
         return cached
-    with locked(cache_folder("blobs") / _index(address).name, wait=True) as beside:
-        cached = _cached(address, expected)  # another run may have fetched it while this one waited
-        return cached or _into_the_cache(address, expected, beside.part, progress)
+    with hold_lock(cache_folder("blobs") / _index(address).name, wait=True) as beside:
+        cached = _cached_blob(address, expected)  # another run may have fetched it while this one waited
+        return cached or _fetch_into_cache(address, expected, beside.part, progress)
 
 
-def _into_the_cache(address: str, expected: str | None, part: Path, progress: Progress) -> Path:
+def _fetch_into_cache(address: str, expected: str | None, part: Path, progress: Progress) -> Path:
     """Fetch into ``part``, where a run that was killed may have left one, and give the blob that it becomes."""
     _fetch(address, part, progress)
     digest = sha256_of(part)
@@ -56,7 +56,7 @@ def _into_the_cache(address: str, expected: str | None, part: Path, progress: Pr
     return blob
 
 
-def _cached(address: str, expected: str | None) -> Path | None:
+def _cached_blob(address: str, expected: str | None) -> Path | None:
     """A blob is trusted only while its content still has the hash that is its name."""
     try:
         digest = expected or json.loads(_index(address).read_text(encoding="utf-8"))["sha256"]

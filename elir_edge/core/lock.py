@@ -34,26 +34,26 @@ class Beside:
     @property
     def lock(self) -> Path:
         """The lock file."""
-        return self._named("lock")
+        return self._path("lock")
 
     @property
     def part(self) -> Path:
         """The folder of unfinished work."""
-        return self._named("part")
+        return self._path("part")
 
     @property
     def commit(self) -> Path:
         """The folder of a complete result."""
-        return self._named("commit")
+        return self._path("commit")
 
-    def _named(self, ending: str) -> Path:
+    def _path(self, ending: str) -> Path:
         name = self.destination.name
         key = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]  # long names that begin alike stay apart
         return self.destination.parent / f".{name[:SHOWN_CHARACTERS]}.{key}.{ending}"
 
 
 @contextmanager
-def locked(destination: Path, wait: bool = False) -> Iterator[Beside]:
+def hold_lock(destination: Path, wait: bool = False) -> Iterator[Beside]:
     """Hold ``destination``'s lock. The lock lies beside it, so that other users and machines see it too.
 
     Raises LockedError at once where another run holds it, unless it is to ``wait``; OutputError or StorageError where

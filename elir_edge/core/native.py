@@ -25,7 +25,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         for descriptor in (1, 2):
-            stack.enter_context(_diverted(descriptor, file.fileno()))
+            stack.enter_context(_divert(descriptor, file.fileno()))
         stream = stack.enter_context(open(os.dup(file.fileno()), "w", errors="replace"))  # noqa: PTH123
         stack.enter_context(redirect_stdout(stream))
         stack.enter_context(redirect_stderr(stream))
@@ -33,7 +33,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
 
 
 @contextmanager
-def _diverted(descriptor: int, target: int) -> Iterator[None]:
+def _divert(descriptor: int, target: int) -> Iterator[None]:
     stream = sys.stdout if descriptor == 1 else sys.stderr
     try:
         original = os.dup(descriptor)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from elir_edge.core.commit import SCRATCH_NOTE, SCRATCH_PREFIX, clean_up, commit
-from elir_edge.core.lock import Beside, locked
+from elir_edge.core.lock import Beside, hold_lock
 from elir_edge.core.storage import storage_error, storage_errors, sync, sync_folder
 from elir_edge.errors import OutputError
 
@@ -57,7 +57,7 @@ def staging(destination: Path) -> Iterator[Path]:
     try:
         with storage_errors(destination):
             destination.parent.mkdir(parents=True, exist_ok=True)
-        with locked(destination) as beside:
+        with hold_lock(destination) as beside:
             clean_up(beside)
             try:
                 with storage_errors(destination):

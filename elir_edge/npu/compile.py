@@ -126,7 +126,7 @@ def run_compiler(
     if artifact.manifest.compiled is not None:
         raise UsageError(f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}")
     result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
-    problems = [*result.problems, *_left_to_the_cpu(result, compiler), *_over_memory(result, device)]
+    problems = [*result.problems, *_cpu_problems(result, compiler), *_memory_problems(result, device)]
     return dataclasses.replace(result, problems=tuple(problems))
 
 
@@ -192,14 +192,14 @@ def _hash_alone(path: Path) -> dict[str, str]:
     return {path.name: sha256_of(path)}
 
 
-def _left_to_the_cpu(result: Compilation, compiler: Compiler) -> list[str]:
+def _cpu_problems(result: Compilation, compiler: Compiler) -> list[str]:
     if not result.cpu_ops:
         return []
     named = ", ".join(f"{count} {name}" for name, count in sorted(Counter(result.cpu_ops).items()))
     return [f"{len(result.cpu_ops)} of {result.ops} ops are left to the CPU: {named} ({compiler.advice})"]
 
 
-def _over_memory(result: Compilation, device: KnownDevice) -> list[str]:
+def _memory_problems(result: Compilation, device: KnownDevice) -> list[str]:
     has = device.memory
     return [
         f"{used:.0f} KiB of {name} are used, the device has {has.kib(name)}: see elir-edge fit"

@@ -72,12 +72,12 @@ def fit_model(spec: ModelSpec, size: tuple[int, int], precision: str, device: Kn
 
     Raises UnavailableError where torch is not installed.
     """
-    return judge(Model(name, _lowered(spec, size, precision), spec, size, precision), device)
+    return judge(Model(name, _lowered_graph(spec, size, precision), spec, size, precision), device)
 
 
 def judge(model: Model, device: KnownDevice) -> Fit:
     """Hold a model's ops and memory against a device."""
-    arena, least = model.graph.arena_bytes(), _striped(model.graph, device)
+    arena, least = model.graph.arena_bytes(), _striped_bytes(model.graph, device)
     weights = model.graph.weight_bytes
     leaving = Counter(told for op in model.graph.ops if (told := _leaves(op, device)))
     problems = [*_ops_problem(leaving, len(model.graph.ops)), *_memory_problems(least or arena, weights, device)]
@@ -139,17 +139,17 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
     smaller = model
     if leaving and model.precision != "int8" and "float32" not in device.shared.types:
         said.append("--precision int8: this NPU computes integers only")
-        smaller = _scaled(model, 1 / _width(model), "int8")
+        smaller = _scaled_model(model, 1 / _width(model), "int8")
     elif model.precision == "fp32":
-        smaller = _scaled(model, 1 / _width(model), "int8")
+        smaller = _scaled_model(model, 1 / _width(model), "int8")
         said += ["--precision int8: a quarter of weights and activations"] if _memory_fits(smaller, device) else []
     if _memory_fits(smaller, device):
         return said
     multiple, side = model.spec.size_multiple, min(model.size)
     for size in range(side - multiple, 0, -multiple):
-        scaled = _scaled(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision, weights=False)
+        scaled = _scaled_model(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision, weights=False)
         if _memory_fits(scaled, device):
-            striped = _striped(scaled.graph, device)
+            striped = _striped_bytes(scaled.graph, device)
             told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(scaled.graph.arena_bytes())} KiB"
             said.append(f"--size {size}: about {told} of activations; larger pictures are cut into tiles")
             break
@@ -159,12 +159,12 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
 
 
 def _memory_fits(model: Model, device: KnownDevice) -> bool:
-    striped = _striped(model.graph, device)
+    striped = _striped_bytes(model.graph, device)
     arena = model.graph.arena_bytes() if striped is None else striped
     return not _memory_problems(arena, model.graph.weight_bytes, device)
 
 
-def _striped(graph: Graph, device: KnownDevice) -> float | None:
+def _striped_bytes(graph: Graph, device: KnownDevice) -> float | None:
     """What Vela's cascades leave of the arena: tensors that live longer, and a third and 64 KiB more for the stripes'
     own buffers, as measured on this project's graphs.
     """
@@ -173,7 +173,7 @@ def _striped(graph: Graph, device: KnownDevice) -> float | None:
     return min(graph.held_bytes() * STRIPES + STRIPE_BUFFERS, graph.arena_bytes())
 
 
-def _scaled(model: Model, factor: float, precision: str, weights: bool = True) -> Model:
+def _scaled_model(model: Model, factor: float, precision: str, weights: bool = True) -> Model:
     graph = model.graph
     sizes = {name: math.ceil(size * factor) for name, size in graph.bytes.items()}
     stored = math.ceil(graph.weight_bytes * factor) if weights else graph.weight_bytes
@@ -189,7 +189,7 @@ def _kib(size: float) -> int:
     return math.ceil(size / KIB)
 
 
-def _lowered(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
+def _lowered_graph(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
     from elir_edge.runtime.backend import TORCH, get_backend
 
     get_backend(TORCH).load()

@@ -28,15 +28,15 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def swept(folder):
+def sweep_outcome(folder):
     """One sweep over the folder, with everything it can write."""
     outputs = ["-o", folder / "r.json", "--report", folder / "r.html", "--table", folder / "r.md"]
     options = ["--rounds", "2", "--threads", "1", "-b", "onnxruntime", "-b", "openvino", "--mode", "throughput"]
     return run_process("bench", "--all", folder, *options, *outputs, "--plot", folder / "r.svg")
 
 
-def test_a_sweep_times_each_artifact_in_each_runtime_beside_pytorch(swept, folder):
-    assert swept.code == 0, swept.err
+def test_a_sweep_times_each_artifact_in_each_runtime_beside_pytorch(sweep_outcome, folder):
+    assert sweep_outcome.code == 0, sweep_outcome.err
     found = load_results(folder / "r.json")
     timed = [item for item in found.rows if item.status != "absent"]
     assert [item.label for item in timed] == [
@@ -50,12 +50,12 @@ def test_a_sweep_times_each_artifact_in_each_runtime_beside_pytorch(swept, folde
     assert all(item.peak_bytes > item.size_bytes > 0 for item in timed if item.artifact)
     assert found.peaks["fp32"] > 0
     assert found.sections[0].noise.verdict().split(":")[0] in ("quiet machine", "NOISY machine")
-    assert all(item.label in swept.out for item in timed)
+    assert all(item.label in sweep_outcome.out for item in timed)
     assert "| tiny-64-fp32.onnx in openvino, throughput |" in (folder / "r.md").read_text()
     assert "<svg" in (folder / "r.svg").read_text()
 
 
-def test_results_are_shown_again_without_measuring(swept, folder):
+def test_results_are_shown_again_without_measuring(sweep_outcome, folder):
     again = run_process("bench", "--from", folder / "r.json", "--json")
     assert again.code == 0, again.err
     assert json.loads(again.out)["sections"] == json.loads((folder / "r.json").read_text())["sections"]

@@ -424,17 +424,17 @@ def test_interrupted_exports_leave_nothing_behind(number, code, stage, place):
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_restorer, tmp_path_factory) -> Path:
+def tiny_onnx(tiny_restorer, tmp_path_factory) -> Path:
     from elir_edge.pipeline.export import export
 
     return export(tiny_restorer, out=tmp_path_factory.mktemp("exported") / "tiny.onnx").path
 
 
 @pytest.fixture
-def artifact(exported, place) -> Path:
-    for name in (exported.name, f"{exported.name}.json", f"{exported.name}.golden.zip"):
-        shutil.copy(exported.parent / name, place / name)
-    return place / exported.name
+def artifact(tiny_onnx, place) -> Path:
+    for name in (tiny_onnx.name, f"{tiny_onnx.name}.json", f"{tiny_onnx.name}.golden.zip"):
+        shutil.copy(tiny_onnx.parent / name, place / name)
+    return place / tiny_onnx.name
 
 
 def flip(path: Path, position: int) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from elir_edge import errors
-from elir_edge.core.child import Child, ChildError, how_it_ended, run_child
+from elir_edge.core.child import Child, ChildError, describe_end, run_child
 from elir_edge.core.child_side import error_as_data
 from elir_edge.errors import (
     DataError,
@@ -20,7 +20,7 @@ from elir_edge.errors import (
     ResourceError,
     UnavailableError,
 )
-from tests.helpers import refused
+from tests.helpers import refusal
 
 HERE = "tests.core.test_child"
 
@@ -97,7 +97,7 @@ ALL = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubcl
 
 @pytest.mark.parametrize("kind", [DataError, UnavailableError, LockedError, GateError])
 def test_an_error_comes_back_as_what_it_was(kind):
-    error = refused(kind, lambda: call("fail", {"kind": kind.__name__}), "a.onnx: no good", "do this")
+    error = refusal(kind, lambda: call("fail", {"kind": kind.__name__}), "a.onnx: no good", "do this")
     assert error.exit_code == kind.exit_code
 
 
@@ -112,13 +112,13 @@ def test_every_error_of_the_project_keeps_its_kind_as_data():
 
 
 def test_an_unforeseen_error_names_what_was_tried():
-    refused(DataError, lambda: call("fail", {"kind": "other"}), "a.onnx: trying it", "ZeroDivisionError: by nothing")
-    refused(DataError, lambda: call("nowhere", {}), "a.onnx: trying it", "nowhere")
+    refusal(DataError, lambda: call("fail", {"kind": "other"}), "a.onnx: trying it", "ZeroDivisionError: by nothing")
+    refusal(DataError, lambda: call("nowhere", {}), "a.onnx: trying it", "nowhere")
 
 
 @pytest.mark.parametrize("number, name", [(11, "SIGSEGV"), (6, "SIGABRT"), (9, "SIGKILL")])
 def test_a_crash_names_file_signal_and_fix(number, name):
-    error = refused(
+    error = refusal(
         ChildError,
         lambda: call("die", {"signal": number}, hint="copy it again"),
         "a.onnx: trying it",
@@ -131,20 +131,20 @@ def test_a_crash_names_file_signal_and_fix(number, name):
 
 
 def test_an_exit_without_an_answer_names_the_status():
-    refused(ChildError, lambda: call("die", {"status": 3}), "a.onnx", "without an answer (status 3): last words")
-    assert "0xc0000005" in how_it_ended(0xC0000005, "")
+    refusal(ChildError, lambda: call("die", {"status": 3}), "a.onnx", "without an answer (status 3): last words")
+    assert "0xc0000005" in describe_end(0xC0000005, "")
 
 
 def test_a_hang_is_ended():
     began = time.perf_counter()
-    refused(ChildError, lambda: call("sleep", {}, timeout=1), "a.onnx: trying it: no answer within 1 s")
+    refusal(ChildError, lambda: call("sleep", {}, timeout=1), "a.onnx: trying it: no answer within 1 s")
     assert time.perf_counter() - began < 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux is sure to limit a process's memory")
 def test_memory_can_be_limited():
     assert call("take", {"bytes": 1 << 20}, memory_bytes=1 << 30).answer == {"bytes": 1 << 20}
-    refused(ResourceError, lambda: call("take", {"bytes": 2 << 30}, memory_bytes=1 << 30), "not enough memory")
+    refusal(ResourceError, lambda: call("take", {"bytes": 2 << 30}, memory_bytes=1 << 30), "not enough memory")
 
 
 def test_a_conversation():
@@ -152,13 +152,13 @@ def test_a_conversation():
     try:
         assert child.greeting == {"hello": True}
         assert [child.ask({"add": number})["total"] for number in (1, 2)] == [6, 8]
-        refused(MissingInputError, lambda: child.ask({}), "it: nothing to add", "give add")
-        refused(ChildError, lambda: child.ask({"add": 1}), "it: its process ended")
+        refusal(MissingInputError, lambda: child.ask({}), "it: nothing to add", "give add")
+        refusal(ChildError, lambda: child.ask({"add": 1}), "it: its process ended")
     finally:
         child.close()
         child.close()
 
 
 def test_a_conversation_that_cannot_begin():
-    refused(ChildError, lambda: Child(f"{HERE}:die", {"status": 4}, "it"), "it: ", "status 4")
-    refused(DataError, lambda: Child(f"{HERE}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")
+    refusal(ChildError, lambda: Child(f"{HERE}:die", {"status": 4}, "it"), "it: ", "status 4")
+    refusal(DataError, lambda: Child(f"{HERE}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")

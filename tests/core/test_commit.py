@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from elir_edge.artifacts.artifact import load_artifact
-from elir_edge.core.commit import JOURNAL, recover
-from elir_edge.core.lock import Beside, locked
+from elir_edge.core.commit import recover
+from elir_edge.core.lock import Beside, hold_lock
 from elir_edge.core.publish import copy_in, publish, scratch_folder, staging, write_file, write_in
 from elir_edge.errors import ElirEdgeError, LockedError, OutputError, StorageError
-from tests.core.test_publish import NEW, OLD, manifest
-from tests.helpers import refused, snapshot
+from tests.artifacts.test_files import NEW, OLD, manifest
+from tests.helpers import refusal, snapshot
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "fcntl.flock")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
@@ -192,7 +192,7 @@ def test_an_error_while_moving_in_puts_everything_back(tmp_path, monkeypatch):
             return rename(source, target)
 
         monkeypatch.setattr(Path, "rename", fails)
-        refused(OutputError, lambda: write_artifact(path, NEW, ("a.xml", "a.extra")), "a.xml", "Permission denied")
+        refusal(OutputError, lambda: write_artifact(path, NEW, ("a.xml", "a.extra")), "a.xml", "Permission denied")
         monkeypatch.setattr(Path, "rename", rename)
         assert snapshot(place) == before
 
@@ -212,7 +212,7 @@ def test_what_cannot_be_put_back_is_moved_in_by_the_next_run(tmp_path, monkeypat
         return rename(source, target)
 
     monkeypatch.setattr(Path, "rename", fails)
-    refused(StorageError, lambda: write_artifact(path, NEW, ("a.xml", "a.bin")), "a.xml", "Input/output error")
+    refusal(StorageError, lambda: write_artifact(path, NEW, ("a.xml", "a.bin")), "a.xml", "Input/output error")
     monkeypatch.setattr(Path, "rename", rename)
     recover(path)
     assert snapshot(place) == new
@@ -223,7 +223,7 @@ def test_a_running_writers_folders_are_left_alone(tmp_path, temporary):
     with staging(path) as staged, scratch_folder(staged) as scratch:
         recover(path)
         assert staged.is_dir() and scratch.is_dir()
-        refused(LockedError, lambda: write_file(path, NEW), "a.xml", "another run")
+        refusal(LockedError, lambda: write_file(path, NEW), "a.xml", "another run")
         assert staged.is_dir() and scratch.is_dir()
 
 
@@ -231,32 +231,6 @@ def test_names_that_begin_alike_stay_apart(tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     one, other = (place / f"{'n' * 60}{ending}" for ending in "ab")
-    with locked(one), locked(other):
+    with hold_lock(one), hold_lock(other):
         assert len(list(place.iterdir())) == 2
     assert not list(place.iterdir())
-
-
-@pytest.mark.parametrize(
-    "journal", ["", "[]", "{}", '{"names": ["../a"], "gone": []}', '{"names": [], "gone": ["/a"]}']
-)
-def test_a_journal_of_somebody_else_moves_nothing(journal, tmp_path):
-    (tmp_path / "a").write_bytes(OLD)
-    path = tmp_path / "place" / "a.xml"
-    commit = Beside(path).commit
-    commit.mkdir(parents=True)
-    (commit / JOURNAL).write_text(journal)
-    recover(path)
-    assert snapshot(tmp_path / "place") == {}
-    assert (tmp_path / "a").read_bytes() == OLD
-
-
-@pytest.mark.parametrize("note", ["", "/", "somewhere", "outside"])
-def test_a_scratch_note_of_somebody_else_removes_nothing(note, tmp_path):
-    path = tmp_path / "place" / "a.xml"
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    Beside(path).part.mkdir(parents=True)
-    (Beside(path).part / ".elir-edge-scratch").write_text(str(outside) if note == "outside" else note)
-    recover(path)
-    assert outside.is_dir()
-    assert snapshot(tmp_path / "place") == {}

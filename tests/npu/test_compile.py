@@ -18,7 +18,7 @@ from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import fit_artifact
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization
-from tests.helpers import refused, snapshot
+from tests.helpers import refusal, snapshot
 from tests.tiny import SPEC
 
 # Stand-in weights have no quality to lose, so a few pictures do, and no gate holds them.
@@ -214,4 +214,4 @@ def test_group_norm_rewritten_is_the_same_function(tmp_path):
 
 def test_every_known_device_has_its_compiler():
     assert {device.shared.compiler for device in known_devices().values()} == set(compilers())
-    refused(UsageError, lambda: get_compiler("veal"), "vela")
+    refusal(UsageError, lambda: get_compiler("veal"), "vela")

@@ -14,7 +14,7 @@ from elir_edge.families.spec import preset_names
 from elir_edge.formats.graphs import Graph, Op
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
-from tests.helpers import refused
+from tests.helpers import refusal
 from tests.tiny import SPEC
 
 KIB = 1024
@@ -93,14 +93,14 @@ def test_ops_that_leave_are_counted_with_their_reason(tmp_path):
 
 def test_the_size_it_proposes_fits(tmp_path):
     graph = fit_model(SPEC, (128, 128), "int8", board(tmp_path, 10**6), "tiny")
-    small = get_device(str(_shrunk(tmp_path, graph.striped_kib - 1)))
+    small = get_device(str(_small_board(tmp_path, graph.striped_kib - 1)))
     refusal = fit_model(SPEC, (128, 128), "int8", small, "tiny")
     assert refusal.verdict == "no"
     side = int(re.search(r"--size (\d+)", " ".join(refusal.changes))[1])
     assert fit_model(SPEC, (side, side), "int8", small, "tiny").fits
 
 
-def _shrunk(tmp_path, sram_kib: int):
+def _small_board(tmp_path, sram_kib: int):
     path = tmp_path / "small.yaml"
     ops = ", ".join(known_devices()["ethos-u85-256"].shared.ops)
     path.write_text(
@@ -146,8 +146,8 @@ def test_known_devices_are_whole(capsys):
 
 
 def test_a_device_that_is_none(tmp_path):
-    refused(UsageError, lambda: get_device("ethos-u85-2084"), "ethos-u85-2048")
-    refused(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml")
+    refusal(UsageError, lambda: get_device("ethos-u85-2084"), "ethos-u85-2048")
+    refusal(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml")
     for text, said in (
         ("family: x", "missing"),
         (BOARD % 100 + "ram: 3\n", "unknown key 'ram'"),
@@ -157,5 +157,5 @@ def test_a_device_that_is_none(tmp_path):
     ):
         path = tmp_path / "bad.yaml"
         path.write_text(text)
-        refused(ConfigError, lambda: get_device(str(path)), "bad.yaml", said)  # noqa: B023
+        refusal(ConfigError, lambda: get_device(str(path)), "bad.yaml", said)  # noqa: B023
     assert not set(preset_names()) & set(known_devices())

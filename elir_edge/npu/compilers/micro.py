@@ -45,7 +45,7 @@ def compile_job(job: Job) -> Compilation:
     if error:
         return Compilation((), len(names), compiled=False, problems=(f"tflite-micro cannot run it and said: {error}",))
     figures: dict[str, Any] = {"arena_bytes": arena}
-    problems = [] if golden is None else _compared(job, picture, golden, figures)
+    problems = [] if golden is None else _check_picture(job, picture, golden, figures)
     model, resolver = job.folder / f"{job.stem}.tflite", job.folder / f"{job.stem}_ops.h"
     shutil.copyfile(source, model)
     resolver.write_text(resolver_header(job.stem, names, arena), encoding="utf-8")
@@ -135,7 +135,7 @@ def _input_order(model: str) -> list[str]:
     return [graph.tensors[index].name.decode() for index in graph.inputs]
 
 
-def _compared(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, Any]) -> list[str]:
+def _check_picture(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, Any]) -> list[str]:
     item = compare(picture, golden.restored)
     limit = own_rounding_db(job.artifact.manifest)
     figures |= {"psnr_to_recorded_db": round(item.psnr_db, 2), "allowed_db": limit}

@@ -28,7 +28,7 @@ def psnr(image: np.ndarray, original: np.ndarray) -> float:
     return float(10 * np.log10(255.0**2 / np.mean((image.astype(float) - original) ** 2)))
 
 
-def restored(nano: Restorer, image: np.ndarray) -> np.ndarray:
+def restoration(nano: Restorer, image: np.ndarray) -> np.ndarray:
     values = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / 255)
     noise = torch.from_numpy(draw_noise(0, nano.spec.latent_shape(*image.shape[:2])))
     with torch.inference_mode():
@@ -63,7 +63,7 @@ def test_the_default_model_is_trained_and_stays_within_its_arithmetic(nano):
 def test_strong_noise_is_removed_by_seven_decibels_and_colours_stay(nano, name):
     original = fit_picture(builtin_photograph(name), SIDE, SIDE)
     degraded = noisy(original, 50.0)
-    picture = restored(nano, degraded)
+    picture = restoration(nano, degraded)
     assert psnr(picture, original) - psnr(degraded, original) >= 7.0
     assert np.abs((picture.astype(float) - original).mean((0, 1))).max() < 3.0
 
@@ -72,4 +72,4 @@ def test_strong_noise_is_removed_by_seven_decibels_and_colours_stay(nano, name):
 def test_weaker_noise_is_removed_too(nano, sigma):
     original = fit_picture(builtin_photograph("chelsea"), SIDE, SIDE)
     degraded = noisy(original, sigma)
-    assert psnr(restored(nano, degraded), original) > psnr(degraded, original)
+    assert psnr(restoration(nano, degraded), original) > psnr(degraded, original)
