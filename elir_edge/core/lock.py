@@ -1,4 +1,4 @@
-"""One run at a time for a destination, and the names of the hidden things that such a run keeps beside it."""
+"""The lock of a destination, and the hidden files that a run keeps beside the destination."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 @dataclass(frozen=True)
 class Beside:
-    """What lies beside ``destination`` while it is written.
+    """Paths beside ``destination`` while it is written.
 
-    ``lock`` is held by the run that writes it; ``part`` is that run's folder of unfinished work: rubbish where the
-    lock is free; ``commit`` holds a complete result that is being moved in: whoever gets the lock next finishes that.
+    ``lock`` is held by the run that writes; ``part`` is its folder of unfinished work, to be deleted if the lock is
+    free; ``commit`` is a complete result that is being moved in, to be finished by the next holder of the lock.
     """
 
     destination: Path
@@ -43,7 +43,7 @@ class Beside:
 
     @property
     def commit(self) -> Path:
-        """The folder of a complete result."""
+        """The folder of a complete result that is being moved in."""
         return self._path("commit")
 
     def _path(self, ending: str) -> Path:
@@ -54,10 +54,10 @@ class Beside:
 
 @contextmanager
 def hold_lock(destination: Path, wait: bool = False) -> Iterator[Beside]:
-    """Hold ``destination``'s lock. The lock lies beside it, so that other users and machines see it too.
+    """Hold ``destination``'s lock. The lock file is beside it, so that other users and machines see it too.
 
-    Raises LockedError at once where another run holds it, unless it is to ``wait``; OutputError or StorageError where
-    the lock cannot be made there.
+    If another run holds the lock, wait for it with ``wait``, else raise LockedError at once. Raises OutputError or
+    StorageError if the lock file cannot be created.
     """
     beside = Beside(destination)
     try:

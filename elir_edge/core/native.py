@@ -1,4 +1,4 @@
-"""Keeping native libraries' chatter off the user's terminal."""
+"""Keep the output of native libraries off the terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ONE_AT_A_TIME = threading.RLock()  # the descriptors belong to the whole proces
 
 @contextmanager
 def captured_output() -> Iterator[Callable[[], str]]:
-    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs.
+    """Capture file descriptors 1 and 2, Python's streams and its warnings while the block runs.
 
-    Gives a function that tells, inside the block, what was said so far.
+    Yields a function that returns the output so far; it works inside the block only.
     """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
