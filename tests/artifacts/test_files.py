@@ -9,37 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from elir_edge.artifacts.artifact import Manifest, check_files, load_artifact, sidecar
-from elir_edge.core.publish import publish, staging, write_in
 from elir_edge.errors import DataError, ElirEdgeError
+from tests.artifacts.samples import NEW, OLD, manifest, write_artifact
 from tests.helpers import child_environment, refusal
-
-OLD, NEW = b"old" * 1000, b"new" * 1000
-
-
-def manifest(**changes: object) -> Manifest:
-    facts = {
-        "target": "openvino", "precision": "fp32", "spec": {"name": "tiny", "task": "none", "steps": 1},
-        "weights": {"name": "random:0", "kind": "random", "sha256": "", "tensors_sha256": "", "trained": False},
-        "size": (8, 8),
-        "io": "float", "layout": "NCHW", "noise": {"mode": "zero", "seed": None, "sigma_s": 0.1}, "inputs": (),
-        "outputs": (), "stages": (), "graph": {"parameters": 1, "gflop": 0.1}, "format": {}, "versions": {},
-        "request": "",
-    }  # fmt: skip
-    return Manifest(**facts | changes)
-
-
-def write_artifact(path: Path, content: bytes) -> None:
-    """An artifact of two files, as the exporters write it."""
-    with staging(path) as folder:
-        files = [write_in(folder, path.with_suffix(suffix).name, content) for suffix in (".xml", ".bin")]
-        hashes = {file.name: hashlib.sha256(content).hexdigest() for file in files}
-        beside = write_in(folder, sidecar(path).name, manifest(files=hashes).to_json().encode())
-        publish(path, [*files, beside])
 
 
 def test_artifacts_are_read_back(tmp_path):
@@ -92,7 +68,8 @@ def test_a_manifest_of_any_content_is_read_or_refused(key, value):
         assert str(error).startswith("a.json: ")
     else:
         assert found.weights["name"] and found.noise["mode"] and found.spec["name"]
-        assert f"{found.graph['parameters']:,}" and list(found.files) is not None
+        assert isinstance(found.graph["parameters"], int)
+        assert all(isinstance(name, str) for name in found.files)
 
 
 def test_a_manifest_without_a_key_is_refused():
@@ -105,7 +82,7 @@ def test_a_manifest_without_a_key_is_refused():
 WRITER = """
 import hashlib, sys
 from pathlib import Path
-from tests.artifacts.test_files import write_artifact
+from tests.artifacts.samples import write_artifact
 print("ready", flush=True)
 for turn in range(10_000):
     write_artifact(Path(sys.argv[1]), str(turn % 10).encode() * 200_000)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
+import numpy as np
 import pytest
 
+import elir_edge
 from elir_edge import errors
 from elir_edge.core.child import Child, ChildError, describe_end, run_child
 from elir_edge.core.child_side import error_as_data
@@ -22,50 +23,11 @@ from elir_edge.errors import (
 )
 from tests.helpers import refusal
 
-HERE = "tests.core.test_child"
-
-
-def echo(request):
-    os.write(1, b"chatter on stdout\n")
-    os.write(2, b"chatter on stderr\n")
-    return request | {"module": __name__, "folder": sys.path[0]}
-
-
-def fail(request):
-    if request["kind"] == "other":
-        raise ZeroDivisionError("by nothing")
-    raise getattr(errors, request["kind"])("a.onnx: no good", "do this")
-
-
-def die(request):
-    os.write(2, b"last words\n")
-    if "signal" in request:
-        os.kill(os.getpid(), request["signal"])
-    os._exit(request["status"])
-
-
-def sleep(request):
-    time.sleep(60)
-
-
-def take(request):
-    return {"bytes": len(bytearray(request["bytes"]))}
-
-
-def converse(request):
-    total = [request["start"]]
-
-    def answer(question):
-        if "add" not in question:
-            raise MissingInputError("nothing to add", "give add")
-        total[0] += question["add"]
-        return {"total": total[0]}
-
-    return {"hello": True}, answer
+ANSWERS = "tests.core.answers"
 
 
 def call(name, request, **options):
-    return run_child(f"{HERE}:{name}", request, "a.onnx: trying it", **options)
+    return run_child(f"{ANSWERS}:{name}", request, "a.onnx: trying it", **options)
 
 
 def test_a_function_answers_whatever_it_prints():
@@ -79,17 +41,9 @@ def test_the_child_runs_this_very_package_and_nothing_of_the_current_folder(tmp_
     for name in ("json.py", "numpy.py", "elir_edge.py"):
         (tmp_path / name).write_text("open('canary', 'w')\n")
     assert call("echo", {}).answer["folder"] != str(tmp_path)
-    where = run_child("tests.core.test_child:where_the_package_is", {}, "it").answer["file"]
-    import elir_edge
-
-    assert where == elir_edge.__file__
+    where = run_child(f"{ANSWERS}:where_the_package_is", {}, "it").answer
+    assert where == {"file": elir_edge.__file__, "numpy": np.__file__}
     assert not (tmp_path / "canary").exists()
-
-
-def where_the_package_is(request):
-    import elir_edge
-
-    return {"file": elir_edge.__file__}
 
 
 ALL = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ElirEdgeError)]
@@ -148,7 +102,7 @@ def test_memory_can_be_limited():
 
 
 def test_a_conversation():
-    child = Child(f"{HERE}:converse", {"start": 5}, "it")
+    child = Child(f"{ANSWERS}:converse", {"start": 5}, "it")
     try:
         assert child.greeting == {"hello": True}
         assert [child.ask({"add": number})["total"] for number in (1, 2)] == [6, 8]
@@ -160,5 +114,5 @@ def test_a_conversation():
 
 
 def test_a_conversation_that_cannot_begin():
-    refusal(ChildError, lambda: Child(f"{HERE}:die", {"status": 4}, "it"), "it: ", "status 4")
-    refusal(DataError, lambda: Child(f"{HERE}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")
+    refusal(ChildError, lambda: Child(f"{ANSWERS}:die", {"status": 4}, "it"), "it: ", "status 4")
+    refusal(DataError, lambda: Child(f"{ANSWERS}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")

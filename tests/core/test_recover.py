@@ -6,9 +6,8 @@ import pytest
 
 from elir_edge.core.commit import JOURNAL, recover
 from elir_edge.core.lock import Beside
+from tests.artifacts.samples import OLD
 from tests.helpers import snapshot
-
-OLD = b"old" * 1000
 
 
 @pytest.mark.parametrize(
