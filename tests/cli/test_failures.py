@@ -18,16 +18,7 @@ from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.imaging.pictures import read_picture
 from elir_edge.runtime.base import Session
 from tests.helpers import Outcome, child_environment, command_line, run_process, save_picture, snapshot
-
-TINY = """
-name: tiny
-size: 64
-steps: 2
-autoencoder: {latent_channels: 4, width: 8, levels: 2, blocks: 1}
-estimator: {hidden: 8, blocks: 1}
-field: {hidden: 32, multipliers: [1, 2], mid_blocks: 1, time_features: 16}
-weights: random:0
-"""
+from tests.tiny import SPEC
 
 
 class IdentitySession(Session):
@@ -52,7 +43,7 @@ def place(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "place"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(SPEC.to_yaml())
     (folder / "broken.yaml").write_text("steps: [")
     (folder / "K.yaml").write_text("steps: 1000000000")
     save_picture(folder / "a.png")

@@ -1,6 +1,7 @@
 """Imports go one way: who may import whom, read from the source."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -68,15 +69,16 @@ def test_few_modules_stand_at_the_root():
     assert len(list(PACKAGE.glob("*.py"))) <= MAX_ROOT_MODULES
 
 
+@functools.cache
 def sources():
-    """Every Python file of the project with its path from the root."""
-    for folder in ("elir_edge", "exporters", "benchmarks", "tests"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), path.read_text()
+    """Every Python file of the project: its path from the root, its number of lines, and its tree."""
+    folders = ("elir_edge", "exporters", "benchmarks", "tests")
+    texts = {path: path.read_text() for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))}
+    return [(path.relative_to(ROOT).as_posix(), text.count("\n"), ast.parse(text)) for path, text in texts.items()]
 
 
 def test_files_are_of_one_subject_and_few_are_long():
-    found = {name for name, text in sources() if len(text.splitlines()) > MAX_LINES}
+    found = {name for name, lines, _ in sources() if lines > MAX_LINES}
     assert found <= LONG_FILES
     assert len(LONG_FILES) <= MAX_LONG_FILES
 
@@ -91,8 +93,8 @@ def line_count(function):
 def test_functions_are_short():
     found = {
         f"{name}:{node.name}"
-        for name, text in sources()
-        for node in ast.walk(ast.parse(text))
+        for name, _, tree in sources()
+        for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and line_count(node) > MAX_FUNCTION_LINES
     }
     assert found <= DATA_TABLES

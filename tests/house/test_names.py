@@ -34,8 +34,8 @@ def says_yes_or_no(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return bool(decorators & {"property", "functools.cached_property"}) and getattr(node.returns, "id", "") == "bool"
 
 
-def functions(text: str):
-    for node in ast.walk(ast.parse(text)):
+def functions(tree: ast.Module):
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -43,8 +43,8 @@ def functions(text: str):
 def test_functions_are_called_by_what_they_return_or_do():
     found = {
         f"{path}:{node.name}"
-        for path, text in sources()
-        for node in functions(text)
+        for path, _, tree in sources()
+        for node in functions(tree)
         if is_nameless(node.name) and not says_yes_or_no(node)
     }
     assert {name for name in found if name.partition(":")[2] not in AWAITED} == set()
@@ -60,5 +60,5 @@ def test_the_check_knows_participles_from_nouns_and_verbs():
         ("@property\ndef passed(self) -> int: ...", False),
         ("def passed(self) -> bool: ...", False),
     ):
-        (node,) = functions(text)
+        (node,) = functions(ast.parse(text))
         assert says_yes_or_no(node) is adjective
