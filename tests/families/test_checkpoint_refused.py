@@ -208,9 +208,9 @@ def test_100_000_entries_take_less_than_five_seconds(tiny_spec, tmp_path):
     header = json.dumps({f"t{i}": entry(4 * i, 4 * i + 4) for i in range(count)})
     path = tmp_path / "many.safetensors"
     path.write_bytes(safetensors_file(header, bytes(4 * count)))
-    began = time.perf_counter()
+    began = time.process_time()
     error = refusal(DataError, lambda: load_restorer(tiny_spec, path), "many.safetensors", "100000 tensors")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert error.exit_code == 65
 
 
