@@ -1,4 +1,4 @@
-"""Everything that can go wrong on purpose, each with the exit code a shell sees."""
+"""The errors that the tool raises on purpose, each with its exit code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 
 class ElirEdgeError(Exception):
-    """Base of all errors the tool raises on purpose.
+    """Base class of the project's errors.
 
-    ``str(error)`` names what was given and why it cannot be used; ``hint`` says what to do next.
+    ``str(error)`` says what was given and why it cannot be used; ``hint`` says what to do next.
     """
 
     exit_code = 70
@@ -20,31 +20,31 @@ class ElirEdgeError(Exception):
 
 
 class GateError(ElirEdgeError):
-    """The work ran, and the result is not good enough."""
+    """The result does not pass its quality gate."""
 
     exit_code = 1
 
 
 class UsageError(ElirEdgeError):
-    """Options or arguments that make no sense, alone or together."""
+    """Options or arguments are wrong, alone or together."""
 
     exit_code = 2
 
 
 class DataError(ElirEdgeError):
-    """A file was read and its content cannot be used."""
+    """A file's content cannot be used."""
 
     exit_code = 65
 
 
 class MissingInputError(ElirEdgeError):
-    """An input file or folder is not there."""
+    """An input file or folder does not exist."""
 
     exit_code = 66
 
 
 class UnavailableError(ElirEdgeError):
-    """An extra, a device or a server that is needed is not there."""
+    """A package, a device or a server that is needed is missing."""
 
     exit_code = 69
 
@@ -56,13 +56,13 @@ class ResourceError(ElirEdgeError):
 
 
 class OutputError(ElirEdgeError):
-    """The output cannot be created at the place asked for."""
+    """The output cannot be created at its path."""
 
     exit_code = 73
 
 
 class StorageError(ElirEdgeError):
-    """Reading or writing failed half way, for instance on a full disk."""
+    """Reading or writing failed, for instance because the disk is full."""
 
     exit_code = 74
 
@@ -74,7 +74,7 @@ class LockedError(ElirEdgeError):
 
 
 class ConfigError(ElirEdgeError):
-    """A model specification that describes no model."""
+    """A model specification is not valid."""
 
     exit_code = 78
 
@@ -83,19 +83,19 @@ NO_MEMORY = ("can't allocate memory", "Failed to allocate memory", "bad_alloc", 
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether a library's error means that memory ran out: most have no class of their own for it."""
+    """Whether an error of a library means that memory ran out: most libraries have no class for that."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest of ``known`` names as a sentence, else the whole list of them."""
+    """A hint with the name in ``known`` that is nearest to ``word``; with all of them if none is near."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
 def missing_package(package: str, extra: str) -> UnavailableError:
-    """The error for an optional library that is not installed, with the command that mends it."""
+    """The error for an optional package that is not installed, with the pip command that installs it."""
     return UnavailableError(
         f"this needs the package '{package}', which is not installed",
         hint=f"pip install 'elir-edge[{extra}]'",

@@ -1,4 +1,4 @@
-"""Loading files that nobody vouches for in a child process: a native crash there is an error here, not our end."""
+"""Load untrusted files in a child process, so that a crash becomes an error."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def probe(path: Path, backend: str | None = None) -> Manifest:
 
 
 def load_manifest(request: dict[str, str]) -> dict[str, Any]:
-    """In the child: open a session, which runs the runtime's own checks, and read the manifest inside.
+    """In the child: open a session, so that the runtime checks the file, and return the manifest inside.
 
-    Raises DataError where loading fails in whatever way: damage leads a runtime to raise anything.
+    Raises DataError if loading fails with any exception: a damaged file can make a runtime raise any.
     """
     path = Path(request["path"])
     try:

@@ -28,7 +28,7 @@ def psnr(image: np.ndarray, original: np.ndarray) -> float:
     return float(10 * np.log10(255.0**2 / np.mean((image.astype(float) - original) ** 2)))
 
 
-def restored(nano: Restorer, image: np.ndarray) -> np.ndarray:
+def restoration(nano: Restorer, image: np.ndarray) -> np.ndarray:
     values = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / 255)
     noise = torch.from_numpy(draw_noise(0, nano.spec.latent_shape(*image.shape[:2])))
     with torch.inference_mode():
@@ -63,8 +63,13 @@ def test_the_default_model_is_trained_and_stays_within_its_arithmetic(nano):
 def test_strong_noise_is_removed_by_nine_decibels_and_colours_stay(nano, name):
     original = fit_picture(builtin_photograph(name), SIDE, SIDE)
     degraded = noisy(original, 50.0)
-    picture = restored(nano, degraded)
+<<<<<<< HEAD
+    picture = restoration(nano, degraded)
     assert psnr(picture, original) - psnr(degraded, original) >= 9.0
+=======
+    picture = restoration(nano, degraded)
+    assert psnr(picture, original) - psnr(degraded, original) >= 7.0
+>>>>>>> h2
     assert np.abs((picture.astype(float) - original).mean((0, 1))).max() < 3.0
 
 
@@ -72,10 +77,14 @@ def test_strong_noise_is_removed_by_nine_decibels_and_colours_stay(nano, name):
 def test_weaker_noise_is_removed_too(nano, sigma, gain):
     original = fit_picture(builtin_photograph("chelsea"), SIDE, SIDE)
     degraded = noisy(original, sigma)
-    assert psnr(restored(nano, degraded), original) > psnr(degraded, original) + gain
+<<<<<<< HEAD
+    assert psnr(restoration(nano, degraded), original) > psnr(degraded, original) + gain
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
 def test_a_clean_picture_comes_back_unharmed(nano, name):
     original = fit_picture(builtin_photograph(name), SIDE, SIDE)
-    assert psnr(restored(nano, original), original) >= 43.0
+    assert psnr(restoration(nano, original), original) >= 43.0
+=======
+    assert psnr(restoration(nano, degraded), original) > psnr(degraded, original)
+>>>>>>> h2
