@@ -34,7 +34,7 @@ def kernel(*shape: int) -> np.ndarray:
     return np.random.default_rng(len(shape) + shape[0]).normal(0, 0.3, shape).astype(np.float32)
 
 
-DOUBLING = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+DOUBLING = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1], "group": 1}
 # One line for each operator of QUANTIZED.
 CASES = {
     "Conv": Case(("before", "w"), {"w": kernel(4, 4, 3, 3)}, {"pads": [1, 1, 1, 1]}),
