@@ -1,4 +1,4 @@
-"""Rules of the ONNX quantizer: each operator of its list becomes integer, alone between two convolutions."""
+"""Rules of the ONNX quantizer: each operator of its list becomes integer, also where no convolution is beside it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE, CHANNELS = 16, 4
 
 @dataclass(frozen=True)
 class Case:
-    """How the operator is written: its inputs, where ``before`` is 1 x 4 x 16 x 16; ``channels`` of its result."""
+    """How the operator is written: its inputs, where ``before`` is 1 x 4 x 16 x 16; ``channels`` after it ran twice."""
 
     inputs: tuple[str, ...] = ("before",)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
@@ -43,7 +43,7 @@ CASES = {
     "Mul": Case(("before", "before")),
     "Sigmoid": Case(),
     "Relu": Case(),
-    "Concat": Case(("before", "before"), {}, {"axis": 1}, 2 * CHANNELS),
+    "Concat": Case(("before", "before"), {}, {"axis": 1}, 4 * CHANNELS),
     "Resize": Case(("before", "", "scales"), {"scales": np.array([1, 1, 2, 2], np.float32)}, {"mode": "nearest"}),
     "AveragePool": Case(attributes={"kernel_shape": [2, 2], "strides": [2, 2]}),
     "Reshape": Case(("before", "shape"), {"shape": np.array([1, 4, 8, 32])}),
@@ -52,10 +52,12 @@ CASES = {
 
 
 def model_of(op: str, case: Case) -> onnx.ModelProto:
-    """image -> convolution -> operator -> convolution -> clip -> restored."""
+    """image -> convolution -> operator -> the same operator -> convolution -> clip -> restored."""
+    again = tuple("middle" if name == "before" else name for name in case.inputs)
     nodes = [
         helper.make_node("Conv", ["image", "first"], ["before"], "first", pads=[1, 1, 1, 1]),
-        helper.make_node(op, case.inputs, ["after"], "op", **case.attributes),
+        helper.make_node(op, case.inputs, ["middle"], "once", **case.attributes),
+        helper.make_node(op, again, ["after"], "twice", **case.attributes),
         helper.make_node("Conv", ["after", "last", "bias"], ["picture"], "last", pads=[1, 1, 1, 1]),
         helper.make_node("Clip", ["picture", "zero", "one"], ["restored"], "clip"),
     ]
@@ -90,7 +92,7 @@ def test_the_operator_is_integer_and_keeps_the_picture(op):
     quantized = quantize_onnx(plain, feeds(), Silent())
     assert tensors_made_float(quantized) == 1
     [actual], [expected] = (open_model(model).run(None, dict(feeds()[0])) for model in (quantized, plain))
-    assert psnr_db(actual, expected) > 35
+    assert psnr_db(actual, expected) > 30
 
 
 def test_an_operator_without_a_rule_stays_float():
