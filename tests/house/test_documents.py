@@ -18,6 +18,7 @@ from elir_edge.npu.device import known_devices
 from elir_edge.pipeline.target import targets
 from elir_edge.runtime.backend import OWN
 from tests.house.documents import DOCUMENTS, NAMES, NOT_RUN, ROOT, STATUS, Document
+from tests.house.test_architecture import ORDER
 
 WORDS_OF_README = 1200
 BYTES_OF_PICTURE = 300 * 1024
@@ -84,6 +85,14 @@ def test_every_target_preset_backend_device_family_and_public_name_is_in_a_table
     assert {"ethos-u55-256", "tflite-micro", "htp-v75"} <= known_devices().keys()
     python = Document("docs/python.md").text
     assert [name for name in elir_edge.__all__ if not re.search(rf"^\|.*`{name}\b", python, re.M)] == []
+
+
+def test_the_rooms_are_described_and_drawn_in_their_order():
+    page = Document("docs/architecture.md")
+    assert re.findall(r"^\| `(\w+)` \|", page.text, re.M)[: len(ORDER)] == list(ORDER)
+    drawn = re.findall(r'font-weight="bold" fill="#222">([\w, ]+)</text>', (ROOT / "docs/architecture.svg").read_text())
+    rooms = [room for names in drawn for room in names.split(", ") if room in ORDER]
+    assert rooms == list(ORDER)
 
 
 def test_every_exit_code_is_listed():
