@@ -62,7 +62,7 @@ def group(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with the status that README.md lists."""
+    """Run the command line and exit with a status that docs/export.md lists."""
     sys.exit(run(sys.argv[1:]))
 
 

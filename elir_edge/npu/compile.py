@@ -97,7 +97,7 @@ class Compiler:
 
 
 def compilers() -> dict[str, Compiler]:
-    """All compilers by name: one file each in ``elir_edge/npu/compilers``."""
+    """All compilers by name: one file each under ``elir_edge/npu/compilers``."""
     import elir_edge.npu.compilers as package
 
     modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
