@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,38 +15,11 @@ from elir_edge.core.commit import JOURNAL, recover
 from elir_edge.core.lock import Beside, locked
 from elir_edge.core.publish import copy_in, publish, scratch_folder, staging, write_file, write_in
 from elir_edge.errors import ElirEdgeError, LockedError, OutputError, StorageError
+from tests.core.killing import moments, survives
 from tests.core.test_publish import NEW, OLD, manifest
 from tests.helpers import refused, snapshot
 
-EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "fcntl.flock")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
-
-
-def survives(work, moment: int) -> bool:
-    """Run ``work`` in a forked process that kills itself right before its file operation number ``moment``."""
-    child = os.fork()
-    if child == 0:
-        count = itertools.count(1)
-
-        def hook(event, arguments):
-            if event in EVENTS and next(count) == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1] == 0
-
-
-def moments(work):
-    """Kill ``work`` at its first operation, its second ... until it gets to its end; gives the number each time."""
-    for moment in itertools.count(1):
-        if survives(work, moment):
-            assert moment > 10, "the writer was not killed at all"
-            return
-        yield moment
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ MAX_FIELD_WIDTH = 8192
 def within(name: str, value: int, low: int, high: int) -> None:
     """Raise ConfigError unless ``low`` <= ``value`` <= ``high``."""
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}")
+        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}", hint="choose a value in this range")
 
 
 def nearest_multiple(value: int, multiple: int) -> int:
@@ -42,7 +42,10 @@ class FieldSpec:
                 hint=f"use {nearest_multiple(self.hidden, NORM_GROUPS)}",
             )
         if not 1 <= len(self.multipliers) <= 8:
-            raise ConfigError(f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8")
+            raise ConfigError(
+                f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8",
+                hint="give one multiplier for each level",
+            )
         for multiplier in self.multipliers:
             within("field.multipliers", multiplier, 1, 4)
         widest = self.hidden * math.prod(self.multipliers)
@@ -54,7 +57,10 @@ class FieldSpec:
         within("field.mid_blocks", self.mid_blocks, 1, 32)
         within("field.time_features", self.time_features, 4, 4096)
         if self.time_features % 2:
-            raise ConfigError(f"field.time_features is {self.time_features}, and must be even: cosine and sine halves")
+            raise ConfigError(
+                f"field.time_features is {self.time_features}, and must be even: cosine and sine halves",
+                hint="choose an even number",
+            )
 
     @property
     def stride(self) -> int:
