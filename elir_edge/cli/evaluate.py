@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, load_model, model_options
+from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, load_model, model_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @model_options
 @click.option("--task", "-t", default="restoration", show_default=True, help="The degradation; see elir-edge degrade.")
 @click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Noise of this strength (of 255) as the task.")
-@click.option("--pictures", type=click.Path(path_type=Path), help="A folder. Default: held-out photographs.")
+@click.option("--pictures", type=PATH, help="A folder. Default: held-out photographs.")
 @click.option("--side", type=click.IntRange(min=1), help="Take at most SIDE x SIDE pixels from each picture's centre.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
 @click.option("--set", "set_name", help="A set of the field under its conditions, in one table: kodak24.")
 @click.option("--peer", "peers", multiple=True, help="With --set, also: nlm, cbm3d, ffdnet=FILE. May be repeated.")
-@click.option("--artifact", "artifacts", multiple=True, type=click.Path(path_type=Path), help="With --set, also this.")
+@click.option("--artifact", "artifacts", multiple=True, type=PATH, help="With --set, also this.")
 @click.option("--only", multiple=True, help="With --set: conditions whose names begin so, 'noise 25' say.")
-@click.option("--table", type=click.Path(path_type=Path), help="With --set: write the table as Markdown.")
-@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="Sheet: input | restored | original.")
+@click.option("--table", type=PATH, help="With --set: write the table as Markdown.")
+@click.option("--out", "-o", "output", type=PATH, help="Sheet: input | restored | original.")
 @click.option("--force", is_flag=True, help="Replace an output that is there.")
 @json_option
 def command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elir_edge.cli.shared import (
+    PATH,
     Shown,
     echo_json,
     given,
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 
 @click.command("restore")
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Picture to write, or a folder.")
-@click.option("--artifact", "-a", type=click.Path(path_type=Path), help="Artifact to run. Default: the PyTorch model.")
+@click.argument("pictures", nargs=-1, required=True, type=PATH)
+@click.option("--out", "-o", required=True, type=PATH, help="Picture to write, or a folder.")
+@click.option("--artifact", "-a", type=PATH, help="Artifact to run. Default: the PyTorch model.")
 @click.option("--backend", "-b", help="Runtime for the artifact. Default: the usual one of its format.")
 @model_options
 @size_option
@@ -50,7 +51,10 @@ def command(
 ) -> int:
     """Restore PICTURES, files or folders, each at its own size."""
     if artifact is not None and (given("preset") or weights or size):
-        raise UsageError("--artifact brings its own model; leave out --preset, --weights and --size")
+        raise UsageError(
+            "--artifact brings its own model; leave out --preset, --weights and --size",
+            hint="or leave out --artifact to run the PyTorch model",
+        )
     if artifact is None and backend not in (None, "torch"):
         raise UsageError(f"--backend {backend} runs an artifact", hint="give one with --artifact, or export it first")
     from elir_edge.runtime.restore import noise_feeds
@@ -82,7 +86,9 @@ def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path
     sources = [path for given in pictures for path in (pictures_in(given) if given.is_dir() else [given])]
     missing = [str(path) for path in sources if not path.is_file()]
     if missing:
-        raise MissingInputError(f"no such picture: {', '.join(missing)}")
+        raise MissingInputError(
+            f"no such picture: {', '.join(missing)}", hint="check the name; quote names with spaces"
+        )
     single = len(sources) == 1 and not pictures[0].is_dir() and not out.is_dir() and out.suffix != ""
     if not single and len(sources) > 1 and out.suffix and not out.is_dir():
         raise UsageError(f"{len(sources)} pictures cannot go into one file {out}", hint="give a folder with -o")

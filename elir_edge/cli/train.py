@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, json_option
+from elir_edge.cli.shared import PATH, Shown, echo_json, json_option
 
 if TYPE_CHECKING:
     from elir_edge.training.recipe import Recipe
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.option("--preset", "--recipe", "recipe", default="nano", show_default=True, help="A recipe's name or YAML file.")
-@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/RECIPE.")
-@click.option("--photographs", type=click.Path(path_type=Path), help="Folder with the photographs to train on.")
+@click.option("--out", "-o", "output", type=PATH, help="Folder of the run. Default: runs/RECIPE.")
+@click.option("--photographs", type=PATH, help="Folder with the photographs to train on.")
 @click.option("--any-photographs", is_flag=True, help="Take all pictures of that folder, not those the recipe names.")
 @click.option("--precision", default="bf16-mixed", show_default=True, help="Lightning's: 32-true, bf16-mixed ...")
 @click.option("--accelerator", default="auto", show_default=True, help="Lightning's: auto, cpu, gpu, mps.")

@@ -34,7 +34,9 @@ class NoiseContract:
             return cls("baked", int(seed or "0"))
         if mode in ("input", "zero") and not seed:
             return cls(mode)
-        raise UsageError(f"noise '{text}' is not one of baked:SEED (a whole number), input, zero")
+        raise UsageError(
+            f"noise '{text}' is not one of baked:SEED (a whole number), input, zero", hint="write --noise baked:0"
+        )
 
     def __str__(self) -> str:
         return self.mode if self.seed is None else f"{self.mode}:{self.seed}"

@@ -92,7 +92,9 @@ class StaticRestorer(nn.Module):
         """``z`` plus ``noise``, or plus the baked noise if that is None. Raises UsageError if there is neither."""
         given = self.noise if noise is None else noise
         if given is None:
-            raise UsageError("this graph takes the noise as a second input")
+            raise UsageError(
+                "this graph takes the noise as a second input", hint="give it, or lower the model with noise baked:SEED"
+            )
         return z + (given if self.noise_gain == 1.0 else given * self.noise_gain)
 
     def fields(self) -> list[Any]:

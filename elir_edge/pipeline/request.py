@@ -77,7 +77,10 @@ def request_of(
     ios = chosen.ios(precision)
     io = io or ios[0]
     if io not in ios:
-        raise UsageError(f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}")
+        raise UsageError(
+            f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}",
+            hint="choose one of these with --io",
+        )
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
     if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:

@@ -15,7 +15,7 @@ MAX_LEVELS = 4
 def within(name: str, value: int, low: int, high: int) -> None:
     """Raise ConfigError unless ``low`` <= ``value`` <= ``high``."""
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}")
+        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}", hint="choose a value in this range")
 
 
 def nearest_multiple(value: int, multiple: int) -> int:
@@ -85,7 +85,10 @@ class FieldSpec:
                 hint=f"use {nearest_multiple(self.hidden, NORM_GROUPS)}",
             )
         if not 1 <= len(self.multipliers) <= 8:
-            raise ConfigError(f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8")
+            raise ConfigError(
+                f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8",
+                hint="give one multiplier for each level",
+            )
         for multiplier in self.multipliers:
             within("field.multipliers", multiplier, 1, 4)
         widest = self.hidden * math.prod(self.multipliers)
