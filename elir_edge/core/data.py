@@ -78,10 +78,22 @@ def build_dataclass(cls: type, data: Any, where: str) -> Any:
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()})
 
 
+def _chosen(options: list[Any], value: Any, where: str) -> Any:
+    """Of several dataclasses the one whose ``kind`` the mapping names; the first where it names none."""
+    kinds = {option.kind: option for option in options if hasattr(option, "kind")}
+    if len(options) == 1 or not isinstance(value, dict) or "kind" not in value:
+        return options[0]
+    if value["kind"] not in kinds:
+        raise ConfigError(f"{where}: there is no kind '{value['kind']}'", hint=did_you_mean(str(value["kind"]), kinds))
+    return kinds[value["kind"]]
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
-        return None if value is None else _convert(options[0], value, where)
+        if value is None and len(options) < len(get_args(hint)):
+            return None
+        return _convert(_chosen(options, value, where), value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build_dataclass(hint, value, where)
     if get_origin(hint) is tuple:

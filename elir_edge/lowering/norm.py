@@ -1,4 +1,4 @@
-"""Forms of GroupNorm: one op, or pointwise convolutions without transpose, reshape and broadcast."""
+"""Forms of norms: one op, or means and pointwise convolutions without transpose and reshape."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from elir_edge.errors import UsageError
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.families.networks.channel_norm import ChannelNorm
 
 
 class NormForm(StrEnum):
-    """The form of GroupNorm in a static graph."""
+    """The form of GroupNorm and of LayerNorm over channels in a static graph."""
 
     NATIVE = "native"
     POINTWISE = "pointwise"
@@ -48,15 +48,30 @@ class PointwiseGroupNorm(nn.Module):
         return centred * nn.functional.conv2d(torch.rsqrt(variance), self.scale) + self.bias
 
 
-def set_norm_form(graph: StaticRestorer, form: NormForm) -> None:
-    """Replace every GroupNorm of ``graph``, in place, by its ``form``.
+class PointwiseChannelNorm(nn.Module):
+    """LayerNorm over channels, N x C x H x W, as means over axis 1: the last axis of a channels-last runtime."""
+
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__()
+        self.weight = _frozen(norm.weight.detach()[None, :, None, None].clone())
+        self.bias = _frozen(norm.bias.detach()[None, :, None, None].clone())
+        self.eps = norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(1, keepdim=True)
+        variance = (centred * centred).mean(1, keepdim=True)
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+
+def set_norm_form(graph: nn.Module, form: NormForm) -> None:
+    """Replace every GroupNorm and ChannelNorm of ``graph``, in place, by its ``form``.
 
     Requires: nothing. Guarantees: the same function up to rounding. Norms that shared weights share the new module;
     norms of equal width share their group matrices.
     """
     if form is NormForm.NATIVE:
         return
-    made: dict[int, PointwiseGroupNorm] = {}
+    made: dict[int, nn.Module] = {}
     matrices: dict[tuple[int, int], tuple[nn.Parameter, nn.Parameter]] = {}
     for parent in list(graph.modules()):
         for name, norm in list(parent.named_children()):
@@ -64,6 +79,8 @@ def set_norm_form(graph: StaticRestorer, form: NormForm) -> None:
                 key = (norm.num_channels, norm.num_groups)
                 gather, spread = matrices.setdefault(key, _group_matrices(norm))
                 setattr(parent, name, made.setdefault(id(norm.weight), PointwiseGroupNorm(norm, gather, spread)))
+            elif isinstance(norm, ChannelNorm):
+                setattr(parent, name, made.setdefault(id(norm.weight), PointwiseChannelNorm(norm)))
 
 
 def _group_matrices(norm: nn.GroupNorm) -> tuple[nn.Parameter, nn.Parameter]:
