@@ -12,9 +12,14 @@ from elir_edge.families.networks.channel_norm import ChannelNorm
 
 
 class NormForm(StrEnum):
-    """The form of GroupNorm and of LayerNorm over channels in a static graph."""
+    """The form of GroupNorm and of LayerNorm over channels in a static graph.
+
+    ``native``: each is one op. ``means``: LayerNorm is means over channels, without the transposes that the op needs;
+    GroupNorm stays one op. ``pointwise``: both are means and pointwise convolutions.
+    """
 
     NATIVE = "native"
+    MEANS = "means"
     POINTWISE = "pointwise"
 
     @classmethod
@@ -48,8 +53,8 @@ class PointwiseGroupNorm(nn.Module):
         return centred * nn.functional.conv2d(torch.rsqrt(variance), self.scale) + self.bias
 
 
-class PointwiseChannelNorm(nn.Module):
-    """LayerNorm over channels, N x C x H x W, as means over axis 1: the last axis of a channels-last runtime."""
+class MeansChannelNorm(nn.Module):
+    """LayerNorm over channels, N x C x H x W, as means over axis 1."""
 
     def __init__(self, norm: ChannelNorm) -> None:
         super().__init__()
@@ -58,9 +63,30 @@ class PointwiseChannelNorm(nn.Module):
         self.eps = norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        centred = x - x.mean(1, keepdim=True)
-        variance = (centred * centred).mean(1, keepdim=True)
-        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        centred = x - self._mean(x)
+        return centred * torch.rsqrt(self._variance(centred * centred)) * self.weight + self.bias
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True)
+
+    def _variance(self, squares: Tensor) -> Tensor:
+        return squares.mean(1, keepdim=True) + self.eps
+
+
+class PointwiseChannelNorm(MeansChannelNorm):
+    """The same; a mean is a 1x1 convolution to one channel: NPUs reduce the last axis of NHWC in no other way."""
+
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__(norm)
+        channels = norm.weight.numel()
+        self.gather = _frozen(torch.full_like(self.weight, 1 / channels))
+        self.floor = _frozen(torch.full_like(norm.weight[:1], norm.eps))
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.gather)
+
+    def _variance(self, squares: Tensor) -> Tensor:
+        return nn.functional.conv2d(squares, self.gather, self.floor)
 
 
 def set_norm_form(graph: nn.Module, form: NormForm) -> None:
@@ -75,12 +101,13 @@ def set_norm_form(graph: nn.Module, form: NormForm) -> None:
     matrices: dict[tuple[int, int], tuple[nn.Parameter, nn.Parameter]] = {}
     for parent in list(graph.modules()):
         for name, norm in list(parent.named_children()):
-            if isinstance(norm, nn.GroupNorm):
+            if isinstance(norm, nn.GroupNorm) and form is NormForm.POINTWISE:
                 key = (norm.num_channels, norm.num_groups)
                 gather, spread = matrices.setdefault(key, _group_matrices(norm))
                 setattr(parent, name, made.setdefault(id(norm.weight), PointwiseGroupNorm(norm, gather, spread)))
             elif isinstance(norm, ChannelNorm):
-                setattr(parent, name, made.setdefault(id(norm.weight), PointwiseChannelNorm(norm)))
+                kind = PointwiseChannelNorm if form is NormForm.POINTWISE else MeansChannelNorm
+                setattr(parent, name, made.setdefault(id(norm.weight), kind(norm)))
 
 
 def _group_matrices(norm: nn.GroupNorm) -> tuple[nn.Parameter, nn.Parameter]:

@@ -86,7 +86,8 @@ def test_bytes_in_bytes_out_is_the_float_graph_rounded(estimator):
     assert torch.equal(graph(image.to(torch.uint8).permute(0, 2, 3, 1)).permute(0, 3, 1, 2), expected)
 
 
-def test_layer_norm_over_channels_in_either_form():
+@pytest.mark.parametrize("form", [NormForm.MEANS, NormForm.POINTWISE])
+def test_layer_norm_over_channels_in_every_form(form):
     torch.manual_seed(0)
     norm = ChannelNorm(12).double()
     nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
@@ -97,6 +98,6 @@ def test_layer_norm_over_channels_in_either_form():
     expected = (x - mean) / torch.sqrt(variance + 1e-6) * affine[0] + affine[1]
     assert_exact(norm(x), expected)
     holder = nn.ModuleDict({"norm": norm})
-    set_norm_form(holder, NormForm.POINTWISE)
+    set_norm_form(holder, form)
     assert not isinstance(holder["norm"], ChannelNorm)
     assert_exact(holder["norm"](x), expected)
