@@ -154,7 +154,7 @@ def run_tiled(
     ``run`` maps float32 th x tw x 3 to the same shape, ``tile`` is (th, tw), ``advance`` is called with 1 after each
     tile. If ``run`` is the identity, so is the whole, exactly.
     """
-    grid = Grid(*pixels.shape[:2], tile, overlap)
+    grid = Grid(pixels.shape[0], pixels.shape[1], tile, overlap)
     mosaic = Mosaic(grid)
     finished = []
     for part in cut(grid, lambda top, count: pixels[top : top + count]):

@@ -26,7 +26,7 @@ def restore_picture(
     Pictures of another size than the graph's are padded by reflection and cut into tiles that share ``overlap`` pixels
     or more. ``seed`` draws the noise if that is an input. Raises UsageError where the session has no image input.
     """
-    grid = Grid(*pixels.shape[:2], graph_size(image_input(session)), overlap)
+    grid = Grid(pixels.shape[0], pixels.shape[1], graph_size(image_input(session)), overlap)
     mosaic, field, finished = Mosaic(grid), noise_field(session, seed), []
     with (progress or Silent()).stage("restoring", grid.count) as advance:
         for tile in cut(grid, lambda top, count: pixels[top : top + count]):
