@@ -121,10 +121,7 @@ def run_pictures(
     check_overlap(settings.overlap, tile)
     field = noise_field(sessions[0], settings.seed)
     around = Surroundings(settings, tile, image.dtype == "uint8", artifact, journal)
-    works = (
-        Work(source, target, around, f"[{place}]" if isinstance(source, np.ndarray) else str(source))
-        for place, (source, target) in enumerate(pictures)
-    )
+    works = (Work(source, target, around, place) for place, (source, target) in enumerate(pictures))
 
     def run(session: Session, step: Step) -> np.ndarray | Exception | None:
         return _run_step(session, step, field, settings.alpha == "restore")

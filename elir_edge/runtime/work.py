@@ -90,8 +90,9 @@ class Surroundings:
 class Work:
     """One picture. ``tiles()``, then ``add`` for the result of each, then ``finish()``; ``close()`` in any case."""
 
-    def __init__(self, source: Path | np.ndarray, target: Path | None, around: Surroundings, name: str) -> None:
-        self.source, self.target, self.name, self._around = source, target, name, around
+    def __init__(self, source: Path | np.ndarray, target: Path | None, around: Surroundings, place: int) -> None:
+        self.source, self.target, self._around = source, target, around
+        self.name = f"[{place}]" if isinstance(source, np.ndarray) else str(source)
         self.error: Exception | None = None
         self.tile_count = 1
         self._opened: Opened | None = None
