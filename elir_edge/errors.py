@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import importlib.util
+import sys
 from collections.abc import Iterable
 
 
@@ -79,12 +82,32 @@ class ConfigError(ElirEdgeError):
     exit_code = 78
 
 
-NO_MEMORY = ("can't allocate memory", "Failed to allocate memory", "bad_alloc", "bad allocation", "out of memory")
+NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "out of memory",
+    "failed to map segment",
+    "can't start new thread",
+    "unable to allocate",
+)
 
 
-def is_memory_error(error: BaseException) -> bool:
-    """Whether an error of a library means that memory ran out: most libraries have no class for that."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
+def is_memory_error(error: BaseException | None) -> bool:
+    """Whether a library's error, or one that led to it, means that memory ran out: most have no class for it."""
+    while error is not None:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if any(words in said for words in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+MORE_MEMORY = "close other programs, raise the limit (ulimit -v), or use a model or an artifact of a smaller size"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -94,9 +117,28 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
-def missing_package(package: str, extra: str) -> UnavailableError:
-    """The error for an optional package that is not installed, with the pip command that installs it."""
+def missing_package(package: str, extra: str) -> ElirEdgeError:
+    """The error for an optional library that cannot be imported, with what mends it.
+
+    Inside an ``except``, the import's own error tells a package that is not installed from one for which memory ran
+    out (ResourceError) and one that is broken.
+    """
+    error = sys.exception()
+    if is_memory_error(error):
+        return ResourceError(f"not enough memory to load the package '{package}'", hint=MORE_MEMORY)
+    if error is not None and _is_installed(package):
+        return UnavailableError(
+            f"the package '{package}' is installed, but cannot be loaded: {error}",
+            hint=f"install it again: pip install --force-reinstall '{package}'",
+        )
     return UnavailableError(
         f"this needs the package '{package}', which is not installed",
         hint=f"pip install 'elir-edge[{extra}]'",
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package.replace("-", "_")) is not None
+    except (ImportError, ValueError):  # ValueError: None in sys.modules, the import is blocked
+        return False

@@ -157,7 +157,7 @@ class Results:
 def load_results(path: Path) -> Results:
     """Read results from a JSON file. Raises MissingInputError, and DataError if the file has no results."""
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(f"{path}: no such file", hint="elir-edge bench -o writes it")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] != SCHEMA:
@@ -165,7 +165,9 @@ def load_results(path: Path) -> Results:
         sections = [_section(item) for item in data["sections"]]
         return Results(data["machine"], data["settings"], data["peaks"], data["energy"], data["missing"], sections)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: not the results of elir-edge bench ({error})") from error
+        raise DataError(
+            f"{path}: not the results of elir-edge bench ({error})", hint="give a file that elir-edge bench -o wrote"
+        ) from error
 
 
 def _figures(row: Row, peaks: dict[str, float]) -> dict[str, Any]:

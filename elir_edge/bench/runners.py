@@ -110,7 +110,7 @@ class NcnnRunner(Runner):
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = False
         if self._net.load_param(str(path)) or self._net.load_model(str(path.with_suffix(".bin"))):
-            raise DataError(f"{path}: ncnn cannot load it")
+            raise DataError(f"{path}: ncnn cannot load it", hint="convert it again")
         self._input: Any = None
 
     def prepare(self, pixels: np.ndarray) -> None:
@@ -132,7 +132,7 @@ class NcnnRunner(Runner):
         extractor.input("in0", self._input)
         status, restored = extractor.extract("out0")
         if status:
-            raise DataError(f"ncnn failed to run the network (status {status})")
+            raise DataError(f"ncnn failed to run the network (status {status})", hint="convert it again")
         return restored
 
 
@@ -142,7 +142,10 @@ def _image_of(inputs: list[TensorSpec]) -> TensorSpec:
         if tensor.name == IMAGE and tensor.layout != "unknown":
             return tensor
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise DataError(f"not a graph of one image: its inputs are {', '.join(tensor.name for tensor in inputs)}")
+        raise DataError(
+            f"not a graph of one image: its inputs are {', '.join(tensor.name for tensor in inputs)}",
+            hint="ncnn is compared on graphs with the image as the only input",
+        )
     (tensor,) = inputs
     layout = "NCHW" if tensor.shape[1] == 3 else "NHWC"
     return TensorSpec(tensor.name, tensor.shape, tensor.dtype, layout, tensor.values)

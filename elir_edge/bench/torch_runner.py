@@ -26,7 +26,9 @@ class TorchRunner(Runner):
     def __init__(self, request: Request) -> None:
         variant = self._variant = TorchVariant.parse(request["variant"])
         if variant.cuda and not torch.cuda.is_available():
-            raise UnavailableError("no CUDA device, or a CPU build of torch")
+            raise UnavailableError(
+                "no CUDA device, or a CPU build of torch", hint="leave out cuda, or install a CUDA build of torch"
+            )
         torch.backends.cudnn.benchmark = True  # sizes never change here; this process runs nothing else
         if request["threads"]:
             torch.set_num_threads(request["threads"])
@@ -99,7 +101,10 @@ def _load(request: Request) -> Restorer:
     restorer = load_restorer(ModelSpec.from_dict(request["spec"]), request["weights"])
     expected = request.get("tensors_sha256")
     if expected is not None and tensors_sha256(restorer.state_dict()) != expected:
-        raise UsageError("these weights are not the ones the artifacts were made from")
+        raise UsageError(
+            "these weights are not the ones the artifacts were made from",
+            hint="give the checkpoint that the artifacts were made from with --weights",
+        )
     return restorer
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from elir_edge.artifacts.artifact import NOT_COMPARED
+from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.artifacts.signature import TensorSpec
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
+from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, open_artifact
 
 
 @click.command("inspect")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @json_option
 def command(artifact: Path, as_json: bool) -> None:
     """Say what an artifact is: model, inputs, outputs, noise, precision, parity."""

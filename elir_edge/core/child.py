@@ -24,16 +24,22 @@ LAST_WORDS = 20_000
 SHOWN_WORDS = 300
 WINDOWS_CRASH = 0xC0000000  # statuses from here on are exceptions that nobody caught
 # This very package, wherever it was imported from, and never what lies in the current folder (-P).
-BOOTSTRAP = """
+IMPORT_THE_PACKAGE = """
 import sys
 root = sys.argv[1]
 sys.path.insert(0, root)
 import elir_edge
 sys.path.remove(root)
 sys.path.append(root)
+"""
+BOOTSTRAP = (
+    IMPORT_THE_PACKAGE
+    + """
 from elir_edge.core.child_side import main
 main()
 """
+)
+PACKAGE_FOLDER = Path(__file__).absolute().parents[2]
 
 
 class ChildError(DataError):
@@ -78,7 +84,7 @@ def run_child(
             out, _ = child.communicate(given, timeout)
         except subprocess.TimeoutExpired as error:
             child.kill()
-            raise ChildError(f"{subject}: no answer within {timeout:g} s", hint, last_words(printed)) from error
+            raise ChildError(f"{subject}: no answer within {timeout:.3g} s", hint, last_words(printed)) from error
         except BaseException:
             child.kill()
             raise
@@ -149,12 +155,14 @@ class Child:
 
     def _death(self) -> ChildError:
         status, said = self._child.wait(), last_words(self._printed)
-        return ChildError(f"{self.name}: {describe_end(status, said)}", said=said)
+        return ChildError(
+            f"{self.name}: {describe_end(status, said)}", hint="run it again; if it happens again, report it", said=said
+        )
 
 
 def child_command() -> list[str]:
     """The command that starts a child. The child reads its job, a ``job_line``, from stdin."""
-    return [sys.executable, "-P", "-c", BOOTSTRAP, str(Path(__file__).absolute().parents[2])]
+    return [sys.executable, "-P", "-c", BOOTSTRAP, str(PACKAGE_FOLDER)]
 
 
 def job_line(function: str, request: Answer, talk: bool = False, memory_bytes: int | None = None) -> str:
@@ -171,7 +179,7 @@ def answer_in(message: Answer, subject: str, prefix: str = "") -> Answer:
     kind = getattr(errors, str(told["kind"]), None)
     if isinstance(kind, type) and issubclass(kind, ElirEdgeError):
         raise kind(prefix + told["message"], told["hint"])
-    raise DataError(f"{subject}: {told['message']}")
+    raise DataError(f"{subject}: {told['message']}", hint="run it again; if it happens again, report it")
 
 
 def describe_end(status: int, said: str) -> str:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from elir_edge.core.lock import Beside, hold_lock
+from elir_edge.core.lock import Beside, hold, hold_lock, leftovers
 from elir_edge.core.storage import storage_error, storage_errors, sync, sync_folder, sync_folders
 from elir_edge.errors import ElirEdgeError
 
@@ -69,6 +69,13 @@ def recover(destination: Path) -> None:
     if any(os.path.lexists(path) for path in (beside.part, beside.commit, beside.lock)):
         with contextlib.suppress(ElirEdgeError), hold_lock(destination):
             clean_up(beside)
+
+
+def sweep(folder: Path) -> None:
+    """``recover`` for every destination in ``folder``, whatever its name: what killed runs left does not pile up."""
+    for left in leftovers(folder):
+        with contextlib.suppress(ElirEdgeError), hold(left):
+            clean_up(left)
 
 
 def _discard(part: Path) -> None:

@@ -49,7 +49,10 @@ def _fetch_into_cache(address: str, expected: str | None, part: Path, progress: 
     digest = sha256_of(part)
     if expected and digest != expected:
         part.unlink()
-        raise DataError(f"{_without_user(address)}: its sha256 is {digest}, expected {expected}")
+        raise DataError(
+            f"{_without_user(address)}: its sha256 is {digest}, expected {expected}",
+            hint="the file there is another one than was pinned: check the address and the hash",
+        )
     blob = cache_folder("blobs") / digest
     part.replace(blob)
     _index(address).write_text(json.dumps({"url": _without_user(address), "sha256": digest}), encoding="utf-8")
@@ -90,12 +93,12 @@ def _copy(response, part: Path, address: str, progress: Progress) -> None:  # ty
         while chunk := response.read(CHUNK):
             done += len(chunk)
             if done > MAX_BYTES:
-                raise DataError(f"{_without_user(address)}: larger than any checkpoint")
+                raise DataError(f"{_without_user(address)}: larger than any checkpoint", hint="check the address")
             with storage_errors(part):
                 file.write(chunk)
             advance(len(chunk))
     if total is not None and done != total:
-        raise DataError(f"{_without_user(address)}: cut short, {done} of {total} bytes came")
+        raise DataError(f"{_without_user(address)}: cut short, {done} of {total} bytes came", hint="try again")
 
 
 def _index(address: str) -> Path:

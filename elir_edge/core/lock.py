@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from elir_edge.errors import LockedError
 
 SHOWN_CHARACTERS = 40
 FOREVER = -1
+HIDDEN = re.compile(r"(?P<stem>\.(?P<name>.{1,40})\.[0-9a-f]{12})\.(lock|part|commit)", re.DOTALL)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -52,6 +54,26 @@ class Beside:
         return self.destination.parent / f".{name[:SHOWN_CHARACTERS]}.{key}.{ending}"
 
 
+@dataclass(frozen=True)
+class Leftover(Beside):
+    """The same, found in a folder: ``stem`` is what its names have in common; ``destination`` may be cut short."""
+
+    stem: str
+
+    def _named(self, ending: str) -> Path:
+        return self.destination.parent / f"{self.stem}.{ending}"
+
+
+def leftovers(folder: Path) -> list[Leftover]:
+    """What runs keep, or have left, beside the destinations in ``folder``; none where that cannot be read."""
+    try:
+        found = [HIDDEN.fullmatch(name) for name in (path.name for path in folder.iterdir())]
+    except OSError:
+        return []
+    stems = {match["stem"]: match["name"] for match in found if match}
+    return [Leftover(folder / name, stem) for stem, name in sorted(stems.items())]
+
+
 @contextmanager
 def hold_lock(destination: Path, wait: bool = False) -> Iterator[Beside]:
     """Hold ``destination``'s lock. The lock file is beside it, so that other users and machines see it too.
@@ -59,13 +81,19 @@ def hold_lock(destination: Path, wait: bool = False) -> Iterator[Beside]:
     If another run holds the lock, wait for it with ``wait``, else raise LockedError at once. Raises OutputError or
     StorageError if the lock file cannot be created.
     """
-    beside = Beside(destination)
+    with hold(Beside(destination), wait) as beside:
+        yield beside
+
+
+@contextmanager
+def hold(beside: Beside, wait: bool = False) -> Iterator[Beside]:
+    """``locked`` for names that are known already."""
     try:
         lock = _acquire(beside.lock, FOREVER if wait else 0)
     except Timeout as error:
-        raise LockedError(f"{destination}: another run is writing it", hint="wait for it to end") from error
+        raise LockedError(f"{beside.destination}: another run is writing it", hint="wait for it to end") from error
     except OSError as error:
-        raise storage_error(destination, error) from error
+        raise storage_error(beside.destination, error) from error
     try:
         yield beside
     finally:

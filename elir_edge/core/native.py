@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -60,5 +61,8 @@ def _content(file: IO[bytes]) -> str:
 
 
 def _flush(stream: IO[str] | None) -> None:
-    if stream is not None:
+    if stream is sys.stderr:
+        with contextlib.suppress(OSError):  # remarks that cannot be written are no reason to stop
+            stream.flush()
+    elif stream is not None:
         stream.flush()

@@ -10,7 +10,10 @@ from elir_edge.families.base import Family
 
 ENTRY_POINTS = "elir_edge.families"
 DEFAULT_FAMILY = "elir"
-BUILTIN = {"elir": "elir_edge.families.elir.family"}
+BUILTIN = {
+    "elir": "elir_edge.families.elir.family",
+    "latent_pmrf": "elir_edge.families.latent_pmrf.family",
+}
 
 
 def get_family(name: str) -> Family:
@@ -32,5 +35,8 @@ def family_names() -> list[str]:
 
 def _as_family(family: object, where: str) -> Family:
     if not isinstance(family, Family):
-        raise ElirEdgeError(f"{where}: is {type(family).__name__}, not a Family")
+        raise ElirEdgeError(
+            f"{where}: is {type(family).__name__}, not a Family",
+            hint="the package that has this entry point has to mend it, or be removed",
+        )
     return family

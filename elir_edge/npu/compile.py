@@ -97,7 +97,7 @@ class Compiler:
 
 
 def compilers() -> dict[str, Compiler]:
-    """All compilers by name: one file each in ``elir_edge/npu/compilers``."""
+    """All compilers by name: one file each under ``elir_edge/npu/compilers``."""
     import elir_edge.npu.compilers as package
 
     modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
@@ -127,7 +127,10 @@ def run_compiler(
             f"{artifact.path}: {compiler.description} takes '{compiler.takes}' files", hint=compiler.advice
         )
     if artifact.manifest.compiled is not None:
-        raise UsageError(f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}")
+        raise UsageError(
+            f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}",
+            hint="compile the artifact from which it was made",
+        )
     result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
     problems = [*result.problems, *_cpu_problems(result, compiler), *_memory_problems(result, device)]
     return dataclasses.replace(result, problems=tuple(problems))

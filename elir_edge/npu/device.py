@@ -71,7 +71,7 @@ class DeviceFile:
         if self.figures not in FIGURES:
             raise ConfigError(f"figures is '{self.figures}'", hint=f"known: {', '.join(FIGURES)}")
         if not self.devices:
-            raise ConfigError("the file names no device")
+            raise ConfigError("the file names no device", hint="write name: NAME")
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,13 @@ def get_device(name: str) -> KnownDevice:
         return known[name]
     path = Path(name)
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(
+            f"{path}: no such file", hint="elir-edge fit lists the devices that come with the package"
+        )
     if path.stat().st_size > MAX_YAML_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, which no device file is")
+        raise ConfigError(
+            f"{path}: larger than {MAX_YAML_BYTES} bytes, which no device file is", hint="it is no device file"
+        )
     found = _parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
     if len(found) != 1:
         raise UsageError(f"{path}: describes {', '.join(found)}", hint="keep the one that is meant")
@@ -138,12 +142,18 @@ def _parse(text: str, where: str) -> dict[str, KnownDevice]:
     try:
         shared: DeviceFile = build_dataclass(DeviceFile, parse_yaml(text, where), where)
     except TypeError as error:  # a key that every file has
-        raise ConfigError(f"{where}: {error}".replace("DeviceFile.__init__() ", "")) from error
+        raise ConfigError(
+            f"{where}: {error}".replace("DeviceFile.__init__() ", ""),
+            hint="mend this key; the files in elir_edge/npu/devices are examples",
+        ) from error
     except ConfigError as error:
         if str(error).startswith(where):
             raise
         raise ConfigError(f"{where}: {error}", hint=error.hint) from error
     for entry in shared.devices:
         if not all("=" in option for option in entry.options):
-            raise ConfigError(f"{where}: the options of '{entry.name}' are not all of the form key=value")
+            raise ConfigError(
+                f"{where}: the options of '{entry.name}' are not all of the form key=value",
+                hint="write each option as key=value",
+            )
     return {entry.name: KnownDevice(entry, shared) for entry in shared.devices}

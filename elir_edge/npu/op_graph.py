@@ -72,7 +72,10 @@ def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op]
         ops.append(Op("MUL", (*read, sigmoid), (node.name,), types, shapes))
         return
     if kind not in OPS:
-        raise ElirEdgeError(f"the lowered graph has the op '{node.target}', whose TFLite form is not known")
+        raise ElirEdgeError(
+            f"the lowered graph has the op '{node.target}', whose TFLite form is not known",
+            hint="export to tflite and give that file to elir-edge fit",
+        )
     ops.append(Op(OPS[kind], read, (node.name,), types, shapes))
 
 

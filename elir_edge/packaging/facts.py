@@ -82,7 +82,10 @@ def gather_facts(artifact: Artifact) -> Facts:
     content = artifact.path.read_bytes()
     stated = manifest.files.get(artifact.path.name)
     if stated is not None and hashlib.sha256(content).hexdigest() != stated:
-        raise DataError(f"{artifact.path}: its content is not what the manifest states (sha256 differs)")
+        raise DataError(
+            f"{artifact.path}: its content is not what the manifest states (sha256 differs)",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        )
     model = read_model(content, str(artifact.path))
     image, restored = _golden_pair(artifact)
     tolerance = tolerance_for(manifest)

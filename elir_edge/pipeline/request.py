@@ -77,10 +77,13 @@ def request_of(
     ios = chosen.ios(precision)
     io = io or ios[0]
     if io not in ios:
-        raise UsageError(f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}")
+        raise UsageError(
+            f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}",
+            hint="choose one of these with --io",
+        )
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
-    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.has_flow:
+    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
         raise UsageError(
             f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one",
             hint="use --noise baked:SEED or zero",
@@ -124,7 +127,7 @@ def _with_limits(quantization: Quantization, restorer: Restorer, precision: str)
 
 
 def _noise_contract(restorer: Restorer, noise: NoiseContract) -> dict[str, Any]:
-    if not restorer.spec.has_flow:
+    if not restorer.spec.takes_noise:
         return {"mode": "zero", "seed": None, "sigma_s": 0.0, "distribution": "none"}
     return {
         "mode": noise.mode,

@@ -13,7 +13,15 @@ from typing import Any
 
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
-from elir_edge.errors import ElirEdgeError, UnavailableError, UsageError, did_you_mean
+from elir_edge.errors import (
+    MORE_MEMORY,
+    ElirEdgeError,
+    ResourceError,
+    UnavailableError,
+    UsageError,
+    did_you_mean,
+    is_memory_error,
+)
 
 TORCH = "torch"
 ENTRY_POINTS = "elir_edge.backends"
@@ -67,9 +75,16 @@ class Backend:
         try:
             with captured_output():
                 return importlib.import_module(self.module)
-        except ImportError as error:
+        except (ImportError, MemoryError, OSError) as error:
+            if is_memory_error(error):
+                raise ResourceError(
+                    f"not enough memory to load the package '{self.package}'", hint=MORE_MEMORY
+                ) from error
             if self.is_installed():
-                raise UnavailableError(f"the package '{self.package}' cannot be loaded: {error}") from error
+                raise UnavailableError(
+                    f"the package '{self.package}' cannot be loaded: {error}",
+                    hint=f"install it again: pip install --force-reinstall '{self.install}'",
+                ) from error
             raise UnavailableError(
                 f"this needs the package '{self.package}', which is not installed", hint=f"pip install '{self.install}'"
             ) from error
@@ -101,9 +116,15 @@ def backends() -> dict[str, Backend]:
     for entry in entry_points(group=ENTRY_POINTS):
         backend = entry.load()
         if not isinstance(backend, Backend):
-            raise ElirEdgeError(f"entry point {entry.value}: is {type(backend).__name__}, not a Backend")
+            raise ElirEdgeError(
+                f"entry point {entry.value}: is {type(backend).__name__}, not a Backend",
+                hint="the package that has this entry point has to mend it, or be removed",
+            )
         if backend.name in found:
-            raise ElirEdgeError(f"entry point {entry.value}: the name '{backend.name}' is taken by another backend")
+            raise ElirEdgeError(
+                f"entry point {entry.value}: the name '{backend.name}' is taken by another backend",
+                hint="one of the two packages has to be removed",
+            )
         found[backend.name] = backend
     return found
 
@@ -146,7 +167,10 @@ def choose_backends(
     for name in wanted:
         suffixes = get_backend(name).suffixes
         if not any(name in names for names in fitting.values()):
-            raise UsageError(f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}")
+            raise UsageError(
+                f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}",
+                hint="choose another --backend, or leave it out",
+            )
     candidates = list(dict.fromkeys(wanted or (name for names in fitting.values() for name in names)))
     loadable = [name for name in candidates if _loads(name, bool(wanted), note)]
     pairs = [(path, name) for path, names in fitting.items() for name in names if name in loadable]

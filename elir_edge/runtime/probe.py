@@ -5,28 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elir_edge.artifacts.artifact import Manifest
 from elir_edge.core.child import ChildError, run_child
+from elir_edge.core.files import files_of
 from elir_edge.errors import DataError, ElirEdgeError
 from elir_edge.runtime.backend import get_backend, usual_backend
+from elir_edge.runtime.base import AGAIN, unusable
 
 TIMEOUT_SECONDS = 60
+SECONDS_A_MB = 2  # what is large may take long to run
 MAX_REASON = 500
-AGAIN = "it is damaged: copy it again, or export it again"
+MB = 1_000_000
 
 
 def probe(path: Path, backend: str | None = None) -> Manifest:
-    """Load the artifact at ``path`` in a child process, in ``backend`` or the usual one; the manifest inside it.
+    """Load the artifact at ``path`` in a child process, in ``backend`` or the usual one, and run it once on zeros.
 
+    Returns the manifest inside it: opening a graph whose structure is damaged may succeed, and running it crash.
     Raises UsageError for a file of another kind, UnavailableError where its runtime is not installed, DataError where
-    loading fails, crashes or takes longer than 60 s, or there is no manifest inside.
+    that fails, crashes or takes longer than 60 s and 2 s a megabyte, or there is no manifest inside.
     """
     chosen = get_backend(backend) if backend else usual_backend(path)
     whole = str(path.absolute())
     request = {"path": whole, "backend": chosen.name}
     subject = f"{path}: cannot be loaded"
     try:
-        reply = run_child(f"{__name__}:load_manifest", request, subject, hint=AGAIN, timeout=TIMEOUT_SECONDS)
+        reply = run_child(f"{__name__}:try_out", request, subject, hint=AGAIN, timeout=_timeout(path))
     except ElirEdgeError as error:
         kind = DataError if isinstance(error, ChildError) else type(error)
         raise kind(str(error).replace(whole, str(path)), error.hint) from error
@@ -38,18 +44,27 @@ def probe(path: Path, backend: str | None = None) -> Manifest:
     return Manifest.from_json(text, f"{path} (manifest inside)")
 
 
-def load_manifest(request: dict[str, str]) -> dict[str, Any]:
-    """In the child: open a session, so that the runtime checks the file, and return the manifest inside.
+def try_out(request: dict[str, str]) -> dict[str, Any]:
+    """In the child: read the manifest inside, open a session, which runs the runtime's own checks, and run it once.
 
-    Raises DataError if loading fails with any exception: a damaged file can make a runtime raise any.
+    What holds no manifest is not run. Raises DataError where that fails in whatever way, ResourceError where memory
+    runs out: damage leads a runtime to raise anything.
     """
     path = Path(request["path"])
     try:
         module = get_backend(request["backend"]).load()
-        module.open_session(path, None, ()).close()
-        return {"manifest": module.read_manifest(path)}
+        with module.open_session(path, None, ()) as session:
+            text = module.read_manifest(path)
+            if text:
+                session.run({tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in session.inputs})
+        return {"manifest": text}
     except ElirEdgeError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:MAX_REASON]
-        raise DataError(f"{path}: damaged; loading it failed ({reason})", AGAIN) from error
+        raise unusable(path, "damaged; loading it failed", RuntimeError(reason)) from error
+
+
+def _timeout(path: Path) -> float:
+    size = sum(file.stat().st_size for file in files_of(path)) if path.exists() else 0
+    return TIMEOUT_SECONDS + SECONDS_A_MB * size / MB

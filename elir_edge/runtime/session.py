@@ -43,7 +43,7 @@ def open_session(
     path = Path(model)
     chosen = _backend_for(path, backend)
     if not is_there(path):
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(f"{path}: no such file", hint="check the name; elir-edge export writes artifacts")
     return chosen.load().open_session(path, threads, stages, **_options(chosen, mode, entry))
 
 
@@ -52,7 +52,10 @@ def _backend_for(path: Path, name: str | None) -> Backend:
         return usual_backend(path)
     chosen = get_backend(name)
     if path.suffix not in chosen.suffixes:
-        raise UsageError(f"{path}: the backend '{name}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
+        raise UsageError(
+            f"{path}: the backend '{name}' opens {', '.join(chosen.suffixes) or 'lowered models'}",
+            hint="choose another backend, or leave it out",
+        )
     return chosen
 
 
@@ -61,7 +64,10 @@ def _options(backend: Backend, mode: Mode, entry: str | None) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if mode != DEFAULT_MODE:
         if not backend.modes:
-            raise UnavailableError(f"{backend.name} runs on the {CPU} only, without hint or arithmetic")
+            raise UnavailableError(
+                f"{backend.name} runs on the {CPU} only, without hint or arithmetic",
+                hint="leave the mode out, or choose openvino",
+            )
         options["mode"] = mode
     if entry is not None:
         if not backend.enters:

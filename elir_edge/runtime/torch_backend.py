@@ -21,7 +21,7 @@ class TorchSession(Session):
     def __init__(self, graph: StaticRestorer, threads: int | None, stages: tuple[str, ...]) -> None:
         self._graph, self._threads = graph, threads
         outputs = [TensorSpec(name, (), "float32", graph.form.layout, "latent") for name in stages]
-        super().__init__(graph.form.inputs(graph.spec), [*outputs, *graph.form.outputs()])
+        super().__init__(graph.inputs(), [*outputs, *graph.form.outputs()])
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         before = torch.get_num_threads()
@@ -42,7 +42,10 @@ class TorchSession(Session):
 def open_session(model: object, threads: int | None, stages: tuple[str, ...]) -> Session:
     """A session for a lowered model. Raises UsageError for any other object."""
     if not isinstance(model, StaticRestorer):
-        raise UsageError(f"the torch backend runs the result of elir_edge.lower, not {type(model).__name__}")
+        raise UsageError(
+            f"the torch backend runs the result of elir_edge.lower, not {type(model).__name__}",
+            hint="give it elir_edge.lower(restorer)",
+        )
     return TorchSession(model, threads, tuple(name for name in stages if name != RESTORED))
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from elir_edge import load_restorer
 from elir_edge.artifacts.signature import GraphForm
 from elir_edge.families.elir.family import FAMILY
-from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec, ResidualSpec, ShuffleSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.rewrites.sharing import unique_tensors
@@ -29,6 +29,16 @@ SPECS = {
     "no field": ElirSpec(size=32, steps=0, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=None),
     "autoencoder alone": ElirSpec(size=32, steps=0, autoencoder=SMALL, estimator=None, field=None),
     "one step": ElirSpec(size=32, steps=1, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD),
+    "shuffle and residual networks": ElirSpec(
+        size=32,
+        steps=2,
+        autoencoder=ShuffleSpec(),
+        estimator=ResidualSpec(widths=(8, 12), blocks=(1, 2, 1)),
+        field=ResidualSpec(widths=(8,), blocks=(2,), time_features=16),
+    ),
+    "shuffle and a U-Net": ElirSpec(
+        size=32, steps=2, autoencoder=ShuffleSpec(), estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD
+    ),
     "three levels, pooled": ElirSpec(
         size=64,
         steps=2,

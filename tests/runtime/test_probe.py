@@ -60,7 +60,7 @@ def test_no_model(name, content, tmp_path, monkeypatch):
 
 
 def test_another_kind_of_file(tmp_path):
-    refusal(UsageError, lambda: probe(tmp_path / "a.pt"), "a.pt", ".onnx, .pte, .tflite")
+    refusal(UsageError, lambda: probe(tmp_path / "a.pt"), "a.pt", ".onnx", ".pte", ".tflite")
 
 
 def test_nothing_is_imported_from_the_current_folder(text, tmp_path, monkeypatch):

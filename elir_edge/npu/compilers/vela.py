@@ -119,7 +119,10 @@ def _summary(path: Path) -> dict[str, str]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != 1 or "inferences_per_second" not in rows[0]:
-        raise DataError(f"{path.name}: not the summary that Vela 5 writes")
+        raise DataError(
+            f"{path.name}: not the summary that Vela 5 writes",
+            hint="install the ethos-u-vela that elir-edge[vela] asks for",
+        )
     return rows[0]
 
 
