@@ -35,7 +35,7 @@ def tiny_spec() -> ElirSpec:
 
 @pytest.fixture(scope="session")
 def tiny_restorer(tiny_spec):
-    """Its stand-in weights, loaded."""
+    """The tiny model with its stand-in weights."""
     from elir_edge.families.weights import load_restorer
 
     return load_restorer(tiny_spec)
@@ -43,7 +43,7 @@ def tiny_restorer(tiny_spec):
 
 @pytest.fixture(scope="session")
 def tiny_artifact(tiny_restorer, tmp_path_factory) -> Callable[..., Artifact]:
-    """Exports of the tiny model, each (target, precision, io, noise) once; tests leave the files as they are."""
+    """Exports the tiny model, each (target, precision, io, noise) once per session; tests must not change the files."""
     from elir_edge import export
     from elir_edge.pipeline.target import INTEGER_PRECISIONS
 
@@ -58,14 +58,14 @@ def tiny_artifact(tiny_restorer, tmp_path_factory) -> Callable[..., Artifact]:
 
 @pytest.fixture(scope="session", autouse=True)
 def npm_package():
-    """What npm installed for the web target stays findable from the private caches."""
+    """Let tests with a private cache find the npm package of the web target."""
     with contextlib.suppress(UnavailableError):
         os.environ.setdefault(PLACE, str(find_runtime()))
 
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory, monkeypatch):
-    """Downloads and locks of a test stay its own."""
+    """Give each test its own cache folder."""
     folder = Path(tempfile.mkdtemp(prefix="cache", dir=tmp_path_factory.getbasetemp()))
     monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
     return folder
@@ -73,7 +73,7 @@ def private_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def browser():
-    """A Chromium without a window, the same for all tests."""
+    """A headless Chromium that all tests share."""
     from tests.browser import open_browser
 
     with open_browser() as opened:

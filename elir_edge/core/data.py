@@ -85,7 +85,7 @@ def build_dataclass(cls: type, data: Any, where: str) -> Any:
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()})
 
 
-def _chosen(options: list[Any], value: Any, where: str) -> Any:
+def _choose_option(options: list[Any], value: Any, where: str) -> Any:
     """Of several dataclasses the one whose ``kind`` the mapping names; the first where it names none."""
     kinds = {option.kind: option for option in options if hasattr(option, "kind")}
     if len(options) == 1 or not isinstance(value, dict) or "kind" not in value:
@@ -100,7 +100,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = [option for option in get_args(hint) if option is not type(None)]
         if value is None and len(options) < len(get_args(hint)):
             return None
-        return _convert(_chosen(options, value, where), value, where)
+        return _convert(_choose_option(options, value, where), value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build_dataclass(hint, value, where)
     if get_origin(hint) is tuple:

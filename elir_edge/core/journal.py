@@ -41,15 +41,15 @@ class Journal:
         """Whether a run began to put ``target`` in place."""
         return self._name(target) in self._entries
 
-    def known(self, target: Path) -> bool:
+    def is_known(self, target: Path) -> bool:
         """Whether ``target`` is as a run left it here."""
         entry = self._entries.get(self._name(target))
         return entry is not None and target.is_file() and sha256_of(target) == entry.sha256
 
-    def done(self, target: Path, key: str) -> bool:
+    def is_done(self, target: Path, key: str) -> bool:
         """Whether ``target`` is there, made from ``key``, and unchanged."""
         entry = self._entries.get(self._name(target))
-        return entry is not None and entry.key == key and self.known(target)
+        return entry is not None and entry.key == key and self.is_known(target)
 
     def add(self, target: Path, key: str, sha256: str) -> None:
         """Note ``target`` as finished, just before it is put in place. Raises OutputError or StorageError."""

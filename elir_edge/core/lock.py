@@ -60,7 +60,7 @@ class Leftover(Beside):
 
     stem: str
 
-    def _named(self, ending: str) -> Path:
+    def _path(self, ending: str) -> Path:
         return self.destination.parent / f"{self.stem}.{ending}"
 
 

@@ -84,10 +84,8 @@ def request_of(
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
     if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
-        raise UsageError(
-            f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one",
-            hint="use --noise baked:SEED or zero",
-        )
+        words = f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one"
+        raise UsageError(words, hint="use --noise baked:SEED or zero")
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, contract, io, chosen.layouts[io], chosen.latent_layout)
     if precision not in INTEGER_PRECISIONS:

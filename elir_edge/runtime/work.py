@@ -161,17 +161,17 @@ class Work:
         """Height, width and rows of the source; decides the layout of the result."""
         if isinstance(self.source, np.ndarray):
             pixels = as_channels(self.source)
-            self._layout = Layout(pixels.dtype.type, pixels.shape[2], self._rounded(pixels.dtype == np.uint16))
+            self._layout = Layout(pixels.dtype.type, pixels.shape[2], self._rounding_notes(pixels.dtype == np.uint16))
             return *pixels.shape[:2], lambda top, count: pixels[top : top + count]
         opened = self._opened = open_picture(self.source, self._around.settings.profile)
         layout = Layout(opened.dtype, opened.channels, ())
         if self.target is not None:
             layout = layout_for(opened, format_of_target(self.target))
         deep = layout.dtype == np.uint16
-        self._layout = Layout(layout.dtype, layout.channels, (*opened.notes, *layout.lost, *self._rounded(deep)))
+        self._layout = Layout(layout.dtype, layout.channels, (*opened.notes, *layout.lost, *self._rounding_notes(deep)))
         return opened.height, opened.width, opened.read
 
-    def _rounded(self, deep: bool) -> tuple[str, ...]:
+    def _rounding_notes(self, deep: bool) -> tuple[str, ...]:
         if deep and self._around.eight_bits:
             return ("colours have 256 levels: the artifact takes and gives bytes (a float one keeps 16 bits)",)
         return ()
@@ -186,11 +186,13 @@ class Work:
         self._key = key_of(self.source, around.artifact, around.settings)
         if around.settings.force:
             return False
-        if around.journal.done(target, self._key):
+        if around.journal.is_done(target, self._key):
             return True
         if target.exists() or target.is_symlink():
             what = (
-                "is there already, from another picture, artifact or settings" if around.journal.known(target) else ""
+                "is there already, from another picture, artifact or settings"
+                if around.journal.is_known(target)
+                else ""
             )
             raise OutputError(f"{target}: {what or 'is there already'}", hint="--force replaces it")
         return False

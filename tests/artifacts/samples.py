@@ -1,4 +1,4 @@
-"""Artifacts that hold no model, for tests of how they are written. Imports no pytest: child processes start fast."""
+"""Artifacts without a model, for tests of writing. Imports no pytest, so that child processes start fast."""
 
 from __future__ import annotations
 

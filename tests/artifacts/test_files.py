@@ -1,4 +1,4 @@
-"""Artifacts as files: read back whole, refused where a file or the manifest is damaged, never a mix of two."""
+"""Artifacts as files: read back as written, refused if a file or the manifest is damaged, never a mix of two."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_damaged_artifacts(tmp_path):
 @pytest.mark.parametrize("key", [*json.loads(manifest().to_json())])
 @pytest.mark.parametrize("value", [None, 3, "text", [], {}, [{}], {"a": None}])
 def test_a_manifest_of_any_content_is_read_or_refused(key, value):
-    """Whatever a manifest holds, the commands that show it find what they rely on, or it is a DataError."""
+    """Any content of a manifest either has what the commands that show it need, or raises DataError."""
     text = json.dumps(json.loads(manifest().to_json()) | {key: value})
     try:
         found = Manifest.from_json(text, "a.json")
@@ -90,7 +90,7 @@ for turn in range(10_000):
 
 
 def test_killed_writers_never_leave_a_mix_that_loads(tmp_path):
-    """Ten writers are killed at random moments: what load_artifact accepts is one whole artifact."""
+    """Ten writers are killed at random moments: ``load_artifact`` accepts only complete artifacts of one writer."""
     path = tmp_path / "a.xml"
     moments = random.Random(0)
     command = [sys.executable, "-c", WRITER, str(path)]

@@ -27,7 +27,7 @@ def folder(tiny_artifact, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sweep_outcome(folder):
-    """One sweep over the folder, with everything it can write."""
+    """The outcome of one sweep over the folder with all kinds of output."""
     outputs = ["-o", folder / "r.json", "--report", folder / "r.html", "--table", folder / "r.md"]
     options = ["--rounds", "2", "--threads", "1", "-b", "onnxruntime", "-b", "openvino", "--mode", "throughput"]
     return run_process("bench", "--all", folder, *options, *outputs, "--plot", folder / "r.svg")
@@ -75,7 +75,7 @@ def test_two_results_are_compared(tmp_path):
 
 
 def test_a_wrong_picture_is_marked_wrong_and_fails(folder, tmp_path):
-    """Weights changed after the manifest was made: the harness, not the manifest, finds it."""
+    """Weights changed after export: the comparison with PyTorch finds it, although the manifest matches."""
     import onnx
     from onnx import numpy_helper
 

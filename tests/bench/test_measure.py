@@ -1,4 +1,4 @@
-"""The harness against independent measures of the same thing: a stopwatch, the kernel's account of memory."""
+"""Figures of the harness compared with independent ones: a timer, the kernel's count of memory."""
 
 import json
 import os
@@ -124,7 +124,7 @@ def test_a_child_stands_still_until_it_is_asked(artifact):
 
 
 class FakeWorker:
-    """Takes the seconds that its contestant's request states, and keeps the order in which turns were taken."""
+    """Reports the seconds in its contestant's request; ``turns`` records the order of the rounds."""
 
     pid = 0
     peak_bytes = device_peak_bytes = 1

@@ -1,4 +1,4 @@
-"""The harness's instruments: energy counters, processor time, names of PyTorch's forms, judging pictures."""
+"""Parts of the harness: energy counters, processor time, names of PyTorch's forms, comparison of pictures."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Results: their JSON, their table, their plot, and two of them compared."""
+"""Results: JSON, table, charts, and the comparison of two."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""A process that forks writers and lets each kill itself right before one of its file operations.
+"""A child process that forks writers, each of which kills itself right before one of its file operations.
 
 It is small, and so are its forks: those of the test process would copy the page tables of every library loaded there.
 """

@@ -1,4 +1,4 @@
-"""Child processes: what they answer, what they raise, how they die, and what each becomes here."""
+"""Child processes: answers, errors, crashes, and what each becomes in the parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A writer killed at each of its file operations: after the next run there is all of the old, or all of the new."""
+"""A writer is killed before each of its file operations: the next run leaves the whole old result or the whole new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing: at every moment there is the old file or the new one, never a part of one; nobody else's file is harmed."""
+"""Writing: readers see the old file or the new one, never a part of one, and no other file changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OLD, NEW = b"old" * 1000, b"new" * 1000
 
 @contextmanager
 def mount_tmpfs(folder: Path, *options: str):
-    """A small file system of its own; skips the test where that is not permitted."""
+    """Mount a small file system at ``folder``; skips the test if mounting is not permitted."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
     try:

@@ -1,4 +1,4 @@
-"""What lies beside a destination and was not written by this tool: recovering neither moves nor removes by its word."""
+"""Journals and notes that this tool did not write: recovery moves and removes nothing because of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Core ML off macOS: what its program computes, op by op, is what PyTorch computes; running says where that works."""
+"""Core ML on other systems than macOS: its program, evaluated op by op, equals PyTorch; running it raises an error."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The published sizes, in full: equal to PyTorch on photographs, one copy of the weights, no stray ops."""
+"""Presets at full size: equal to PyTorch on photographs, one copy of the weights, only the expected ops."""
 
 from collections import Counter
 

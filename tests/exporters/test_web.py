@@ -1,4 +1,4 @@
-"""The web page in a real browser: what it shows is what ONNX Runtime gives, on photographs, tiles and all."""
+"""The web page in a real browser: it shows the same pictures as ONNX Runtime, also from several tiles."""
 
 import functools
 import http.server
@@ -41,7 +41,7 @@ def artifact(request, tiny_artifact, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, artifact):
-    """The page, served by Python's own web server, in a window of a phone's size."""
+    """The page from Python's web server, in a window of a phone's size."""
     handler = functools.partial(Quiet, directory=str(artifact.path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

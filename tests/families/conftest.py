@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(scope="module")
 def tiny_tensors(tiny_restorer) -> dict:
-    """The tiny model's tensors."""
+    """State dict of the tiny model."""
     return {name: tensor.clone() for name, tensor in tiny_restorer.state_dict().items()}

@@ -18,7 +18,7 @@ from tests.helpers import refusal
 
 @pytest.fixture(scope="module")
 def expanded_restorer(tiny_spec) -> Restorer:
-    """A model with the pairs of linear convolutions of training still apart."""
+    """A model in the form used for training: pairs of linear convolutions, not collapsed."""
     torch.manual_seed(0)
     return Restorer(tiny_spec, expanded=True).eval().requires_grad_(False)
 

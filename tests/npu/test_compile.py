@@ -1,4 +1,4 @@
-"""NPU compilers: their results are read, not their exit statuses."""
+"""NPU compilers: success is decided by their output files, not by their exit status."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The verdict before the work: lifetimes, ops, memory, and what would mend it."""
+"""Estimates of whether a model fits a device: lifetimes, ops, memory, and proposed changes."""
 
 import dataclasses
 import json

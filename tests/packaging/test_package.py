@@ -1,4 +1,4 @@
-"""Packages: built by the compilers that are here, run against the wheel's libLiteRt.so, equal to Python's session."""
+"""Packages: built by the installed compilers, run with the wheel's libLiteRt.so, equal to a session in Python."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def needs(*programs):
 
 @pytest.fixture(scope="module")
 def artifact_of(tiny_artifact, tmp_path_factory):
-    """Artifacts by the name of their form, each exported once."""
+    """Returns the artifact of a form in ``FORMS``, or the int8 one; each is made once."""
 
     @functools.cache
     def make(form):
@@ -68,7 +68,7 @@ def artifact_of(tiny_artifact, tmp_path_factory):
 
 
 def quantize_artifact(artifact, folder):
-    """An int8 graph behind the bytes, by the quantizer as it comes: how well it restores does not matter here."""
+    """Write an int8 artifact with byte input and output, by the stock quantizer: its quality does not matter here."""
     from ai_edge_quantizer import quantizer, recipe
 
     path = folder / artifact.path.name
@@ -125,7 +125,7 @@ def run(folder, *command, **environment):
 
 
 def add_program(folder, name):
-    """One of the test programs, filled in as the package's own example is."""
+    """Write a test program into a package, with its placeholders filled in."""
     text = (DATA / "c" / name).read_text()
     (folder / name).write_text(text.replace("@{id}", "tiny").replace("@{variable}", "elir_tiny"))
 
@@ -324,7 +324,7 @@ def test_aarch64_in_an_emulator(any_artifact, tmp_path):
 
 
 def manifest_constants(artifact):
-    """What a package must state, worked out here from the artifact alone."""
+    """The constants that a package must have, computed from the artifact."""
     manifest, content = artifact.manifest, artifact.path.read_bytes()
     tensors = {"INPUT": manifest.inputs[0], "OUTPUT": manifest.outputs[0]}
     meaning = {"uint8": (1 / 255, 0), "float32": (1.0, 0)}
@@ -374,7 +374,7 @@ def test_kotlin_states_what_the_manifest_says(artifact, tmp_path):
 
 
 def kotlin_compiler():
-    """The jars of the Kotlin kernel for Jupyter, which has the compiler inside; none where it is not installed."""
+    """The jars of the Kotlin kernel for Jupyter, which contain the compiler; none if it is not installed."""
     spec = importlib.util.find_spec("run_kotlin_kernel")
     folder = Path(spec.origin).parent / "jars" if spec and spec.origin else Path(os.environ.get("KOTLIN_JARS", "none"))
     return sorted(folder.glob("*.jar"))

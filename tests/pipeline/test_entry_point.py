@@ -1,4 +1,4 @@
-"""A third party's target comes by an entry point: a package made here, installed in a folder of its own."""
+"""Targets of other packages, found through an entry point of a package that the test installs."""
 
 import json
 import os
@@ -142,7 +142,7 @@ TARGET = Target(
 
 @pytest.mark.slow
 def test_a_format_with_its_own_runtime_comes_from_another_package(tmp_path):
-    """Exported, proven, listed, benched, restored with, and verified: no file of this project knows of it."""
+    """Export, validate, list, restore and verify, with no mention of the format in this project."""
     install(tmp_path, target=RUNTIME)
     entry_points = tmp_path / "their_package-1.0.dist-info" / "entry_points.txt"
     entry_points.write_text(entry_points.read_text() + "[elir_edge.backends]\nprogram = their_package:BACKEND\n")

@@ -1,4 +1,4 @@
-"""Mixed precision: groups found, simulated and kept in float, limits kept by what is published."""
+"""Mixed precision: groups, their simulated losses, float groups in the graph, and limits of the published artifact."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ LOSSES = {"encoder": 50.0, "step 1": 60.0, "decoder": 45.0}
 
 
 def rung_of(floats: tuple[str, ...], **changes: object) -> Rung:
-    """The more floats, the less is lost, the larger and the slower."""
+    """A rung whose loss falls, and whose size and latency grow, with the number of ``floats``."""
     count = len(floats)
     figures = {"mean_drop_db": 0.3 - 0.1 * count, "size_mb": 1.0 + count, "latency_ms": 10.0 + 5 * count}
     return Rung(floats, worst_drop_db=0.4, psnr_db=42.0, **{"passed": True} | figures | changes)

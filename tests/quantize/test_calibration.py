@@ -1,4 +1,4 @@
-"""Calibration pictures: cut, degraded, named; what cannot serve is refused."""
+"""Calibration pictures: how they are made, and which folders are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""int8 and fp16 ONNX graphs: integer convolutions, one copy of the weights, the picture kept."""
+"""int8 and fp16 ONNX graphs: integer convolutions, one copy of the weights, pictures near the float ones."""
 
 import numpy as np
 import onnx
@@ -71,7 +71,7 @@ def test_result_is_near_the_float_one(plain, integer):
 
 
 def test_mean_of_each_convolution_is_kept(plain, integer):
-    """Bias correction makes it so, but for rounding of what follows, on the calibration samples."""
+    """Bias correction keeps the means on the calibration samples, up to the rounding of later tensors."""
     feeds = noisy_feeds(64)
     means = {}
     for label, model in (("float", plain), ("integer", integer)):

@@ -22,7 +22,7 @@ def gather(samples):
 
 
 def quantize(values, low, high, levels=256):
-    """What an 8-bit quantizer with a zero point makes of ``values``."""
+    """``values`` after an 8-bit quantizer with a zero point."""
     scale = (high - low) / (levels - 1)
     if scale == 0:
         return np.zeros_like(values)

@@ -14,7 +14,7 @@ from elir_edge.core.progress import Silent
 from elir_edge.formats.onnx.session import open_model
 from elir_edge.quantize.onnx_observe import QUANTIZED
 from elir_edge.quantize.ort_static import quantize_onnx
-from tests.quantized import optimized, psnr_db
+from tests.quantized import optimize, psnr_db
 
 pytestmark = pytest.mark.slow
 SIDE, CHANNELS = 16, 4
@@ -83,7 +83,7 @@ def feeds(count: int = 4) -> list[dict[str, np.ndarray]]:
 
 def tensors_made_float(model: onnx.ModelProto) -> int:
     """How often ONNX Runtime turns integers into floats; once, for the picture, where all operators are integer."""
-    return sum(node.op_type == "DequantizeLinear" for node in optimized(model).graph.node)
+    return sum(node.op_type == "DequantizeLinear" for node in optimize(model).graph.node)
 
 
 @pytest.mark.parametrize("op", QUANTIZED)

@@ -1,4 +1,4 @@
-"""int8 and fp16 .tflite files: integers from end to end, one copy of the weights, the picture kept."""
+"""int8 and fp16 .tflite files: integers from input to output, one copy of the weights, pictures near the float ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tuning: int8 comes nearer to its float output, the same bytes come out each time, interrupted or not."""
+"""Tuning: int8 gets nearer to the float output; the bytes are equal on every run, also after an interruption."""
 
 from contextlib import contextmanager
 

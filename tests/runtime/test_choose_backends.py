@@ -1,4 +1,4 @@
-"""Which backends run which files: one way of choosing for every command."""
+"""The choice of backends for files, which all commands share."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ ONNX, TFLITE = Path("a.onnx"), Path("b.tflite")
 
 
 class Loads(Backend):
-    """A backend whose library is there, or is not."""
+    """A backend that loads unless its name is in ``missing``."""
 
     missing: tuple[str, ...] = ()
 

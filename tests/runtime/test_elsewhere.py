@@ -1,4 +1,4 @@
-"""What runs artifacts imports on Windows and macOS: without the modules and names that only POSIX, or Linux, has."""
+"""The modules that run artifacts import without the modules and names that only POSIX or Linux has."""
 
 from __future__ import annotations
 

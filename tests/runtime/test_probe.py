@@ -1,4 +1,4 @@
-"""Artifacts that nobody vouches for: whatever they do to their runtime, the tool itself says what is wrong."""
+"""Untrusted artifacts: whatever they do to a runtime, the tool reports an error."""
 
 from __future__ import annotations
 

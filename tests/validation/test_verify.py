@@ -1,4 +1,4 @@
-"""Artifacts test themselves: the golden file says what came out, and another result is noticed."""
+"""The self-test of artifacts: the golden file has the expected output, and another result is reported."""
 
 import dataclasses
 import json
