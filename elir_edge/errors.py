@@ -1,4 +1,4 @@
-"""Everything that can go wrong on purpose, each with the exit code a shell sees."""
+"""The errors that the tool raises on purpose, each with its exit code."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 
 class ElirEdgeError(Exception):
-    """Base of all errors the tool raises on purpose.
+    """Base class of the project's errors.
 
-    ``str(error)`` names what was given and why it cannot be used; ``hint`` says what to do next.
+    ``str(error)`` says what was given and why it cannot be used; ``hint`` says what to do next.
     """
 
     exit_code = 70
@@ -23,31 +23,31 @@ class ElirEdgeError(Exception):
 
 
 class GateError(ElirEdgeError):
-    """The work ran, and the result is not good enough."""
+    """The result does not pass its quality gate."""
 
     exit_code = 1
 
 
 class UsageError(ElirEdgeError):
-    """Options or arguments that make no sense, alone or together."""
+    """Options or arguments are wrong, alone or together."""
 
     exit_code = 2
 
 
 class DataError(ElirEdgeError):
-    """A file was read and its content cannot be used."""
+    """A file's content cannot be used."""
 
     exit_code = 65
 
 
 class MissingInputError(ElirEdgeError):
-    """An input file or folder is not there."""
+    """An input file or folder does not exist."""
 
     exit_code = 66
 
 
 class UnavailableError(ElirEdgeError):
-    """An extra, a device or a server that is needed is not there."""
+    """A package, a device or a server that is needed is missing."""
 
     exit_code = 69
 
@@ -59,13 +59,13 @@ class ResourceError(ElirEdgeError):
 
 
 class OutputError(ElirEdgeError):
-    """The output cannot be created at the place asked for."""
+    """The output cannot be created at its path."""
 
     exit_code = 73
 
 
 class StorageError(ElirEdgeError):
-    """Reading or writing failed half way, for instance on a full disk."""
+    """Reading or writing failed, for instance because the disk is full."""
 
     exit_code = 74
 
@@ -77,7 +77,7 @@ class LockedError(ElirEdgeError):
 
 
 class ConfigError(ElirEdgeError):
-    """A model specification that describes no model."""
+    """A model specification is not valid."""
 
     exit_code = 78
 
@@ -111,7 +111,7 @@ MORE_MEMORY = "close other programs, raise the limit (ulimit -v), or use a model
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest of ``known`` names as a sentence, else the whole list of them."""
+    """A hint with the name in ``known`` that is nearest to ``word``; with all of them if none is near."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"

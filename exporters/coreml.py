@@ -96,7 +96,7 @@ def _inputs(graph: StaticRestorer) -> list[Any]:
     from coremltools.converters.mil.input_types import ColorLayout
 
     height, width = graph.form.height, graph.form.width
-    tensors = graph.form.inputs(graph.spec)
+    tensors = graph.inputs()
     image = TensorType(name=IMAGE, shape=tensors[0].shape, dtype=np.float32)
     if graph.form.io == "uint8":
         image = ImageType(name=IMAGE, shape=(1, 3, height, width), color_layout=ColorLayout.RGB)

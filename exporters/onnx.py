@@ -59,7 +59,7 @@ def _export(graph: StaticRestorer) -> ModelProto:
 
     from elir_edge.lowering.trace import trace
 
-    names = [tensor.name for tensor in graph.form.inputs(graph.spec)]
+    names = [tensor.name for tensor in graph.inputs()]
     program = torch.onnx.export(
         trace(graph), (), input_names=names, dynamo=True, opset_version=OPSET, external_data=False, verbose=False
     )
@@ -83,7 +83,7 @@ def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) 
 
 
 def _tidy(model: ModelProto, stages: list[str]) -> None:
-    """Name the stages, keep the restored image as the only output, remove traces of this machine, all in place."""
+    """Name the stages, keep the last one as the only output, remove traces of this machine, all in place."""
     graph = model.graph
     outputs = [output.name for output in graph.output]
     _rename(model, dict(zip(outputs, stages, strict=True)))
@@ -94,7 +94,7 @@ def _tidy(model: ModelProto, stages: list[str]) -> None:
     for value in (*graph.input, *graph.output, *graph.initializer):
         del value.metadata_props[:]
         value.doc_string = ""
-    keep = [output for output in graph.output if output.name == RESTORED]
+    keep = [output for output in graph.output if output.name == stages[-1]]
     del graph.output[:], graph.value_info[:], model.metadata_props[:], graph.metadata_props[:]
     graph.output.extend(keep)
     graph.name, model.producer_name, model.producer_version, model.doc_string = "elir", "elir-edge", "", ""

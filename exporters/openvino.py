@@ -26,15 +26,15 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         raise missing_package("openvino", "openvino") from error
     from elir_edge.lowering.trace import trace
 
-    inputs = graph.form.inputs(graph.spec)
+    inputs = graph.inputs()
     with conversion.progress.stage("converting to OpenVINO IR"), captured_output():
         model = _from_program(trace(graph))
     for port, tensor in zip(model.inputs, inputs, strict=True):
         port.get_tensor().set_names({tensor.name})
         port.get_node().set_friendly_name(tensor.name)
-    for result, name in zip(list(model.get_results()), graph.output_names(), strict=True):
-        _name_stage(model, result, name)
     stages = graph.output_names()
+    for result, name in zip(list(model.get_results()), stages, strict=True):
+        _name_stage(model, result, name, keep=name == stages[-1])
     _keep_names(model, {*(tensor.name for tensor in inputs), *stages})
     _rename_nodes(model)
     path = conversion.folder / f"{conversion.stem}.xml"
@@ -68,9 +68,9 @@ def _from_program(program: ExportedProgram) -> Any:
     return model
 
 
-def _name_stage(model: Any, result: Any, name: str) -> None:
-    """Name the tensor of ``result``; remove the result unless it is the restored image."""
-    if name == RESTORED:
+def _name_stage(model: Any, result: Any, name: str, *, keep: bool) -> None:
+    """Name the tensor of ``result``; remove the result unless it is to be kept."""
+    if keep:
         result.output(0).get_tensor().set_names({name})
     else:
         result.input_value(0).get_tensor().set_names({name})
@@ -134,7 +134,7 @@ TARGET = Target(
     precisions=("fp32", "fp16", "int8", "mixed"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
-    norm="native",
+    norm="means",
     backends=("openvino",),
     packages=("torch", "openvino"),
     extra="openvino",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
-from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
 from elir_edge.formats.tflite.edit import rename_tensors, set_metadata, set_outputs
@@ -22,13 +21,13 @@ SIGNATURE = "restore"
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
-    """Write ``stem.tflite`` with the signature ``restore``. GroupNorm is in its pointwise form."""
+    """Write ``stem.tflite`` with the signature ``restore``. Norms are in their pointwise form."""
     path = conversion.folder / f"{conversion.stem}.tflite"
     with conversion.progress.stage("converting to TFLite"), captured_output():
         _export(graph, path)
     model = read_file(path)
     rename_tensors(model)
-    set_outputs(model, [RESTORED], str(path))
+    set_outputs(model, graph.output_names()[-1:], str(path))
     path.write_bytes(_at_precision(pack_model(model), graph, conversion))
     facts = {"schema": model.version, "signature": SIGNATURE}
     if conversion.precision == "int8":
@@ -79,11 +78,10 @@ def _export(graph: StaticRestorer, path: Path) -> None:
         import litert_torch
     except ImportError as error:
         raise missing_package("litert-torch", "tflite") from error
-    from elir_edge.lowering.static import StagedRestorer
 
-    names = [tensor.name for tensor in graph.form.inputs(graph.spec)]
+    names = [tensor.name for tensor in graph.inputs()]
     arguments = dict(zip(names, graph.example_inputs(), strict=True))
-    edge = litert_torch.signature(SIGNATURE, StagedRestorer(graph).eval(), sample_kwargs=arguments).convert()
+    edge = litert_torch.signature(SIGNATURE, graph.staged().eval(), sample_kwargs=arguments).convert()
     edge.export(str(path))
 
 

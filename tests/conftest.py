@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -64,7 +66,7 @@ def npm_package():
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory, monkeypatch):
     """Downloads and locks of a test stay its own."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = Path(tempfile.mkdtemp(prefix="cache", dir=tmp_path_factory.getbasetemp()))
     monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
     return folder
 

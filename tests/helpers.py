@@ -19,7 +19,7 @@ from elir_edge.errors import ElirEdgeError
 PACKAGE_ROOT = Path(elir_edge.__file__).parents[1]
 
 
-def refused(kind: type[ElirEdgeError], call, *named: str) -> ElirEdgeError:
+def refusal(kind: type[ElirEdgeError], call, *named: str) -> ElirEdgeError:
     """``call`` raises exactly ``kind``, and message and hint together name all of ``named``."""
     with pytest.raises(ElirEdgeError) as caught:
         call()

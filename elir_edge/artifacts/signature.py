@@ -72,7 +72,7 @@ class GraphForm:
     def inputs(self, spec: ModelSpec) -> list[TensorSpec]:
         """The image, and the noise if it is an input."""
         tensors = [self._image(IMAGE)]
-        if self.noise.mode == "input" and spec.has_flow:
+        if self.noise.mode == "input" and spec.takes_noise:
             tensors.append(TensorSpec(NOISE, self.stage_shape(spec), "float32", self.latent_layout, "standard normal"))
         return tensors
 

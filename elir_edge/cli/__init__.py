@@ -63,7 +63,7 @@ def group(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with the status that README.md lists.
+    """Run the command line and exit with the status that docs/export.md lists.
 
     What loads native code does so in a process that this one watches: a crash there still ends in a message here.
     """

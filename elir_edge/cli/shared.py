@@ -90,6 +90,31 @@ class Shown:
             yield lambda amount: progress.advance(task, amount)
             progress.update(task, completed=total or 1)
 
+    @contextmanager
+    def counted(self, text: str, total: int) -> Iterator[Advance]:
+        """Show how many of ``total`` things are done, how many a second, and the time left."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        rate = TextColumn("{task.fields[rate]}")
+        done = TextColumn("{task.completed:.4g} of {task.total}")
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            done,
+            rate,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(text, total=total, rate="")
+
+            def advance(amount: float) -> None:
+                progress.advance(task, amount)
+                speed = progress.tasks[task].speed
+                progress.update(task, rate="" if speed is None else f"{speed:.3g}/s")
+
+            yield advance
+
     def note(self, text: str) -> None:
         """One line."""
         self._console.print(text, markup=False, soft_wrap=True)

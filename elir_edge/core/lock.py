@@ -1,4 +1,4 @@
-"""One run at a time for a destination, and the names of the hidden things that such a run keeps beside it."""
+"""The lock of a destination, and the hidden files that a run keeps beside the destination."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 @dataclass(frozen=True)
 class Beside:
-    """What lies beside ``destination`` while it is written.
+    """Paths beside ``destination`` while it is written.
 
-    ``lock`` is held by the run that writes it; ``part`` is that run's folder of unfinished work: rubbish where the
-    lock is free; ``commit`` holds a complete result that is being moved in: whoever gets the lock next finishes that.
+    ``lock`` is held by the run that writes; ``part`` is its folder of unfinished work, to be deleted if the lock is
+    free; ``commit`` is a complete result that is being moved in, to be finished by the next holder of the lock.
     """
 
     destination: Path
@@ -36,19 +36,19 @@ class Beside:
     @property
     def lock(self) -> Path:
         """The lock file."""
-        return self._named("lock")
+        return self._path("lock")
 
     @property
     def part(self) -> Path:
         """The folder of unfinished work."""
-        return self._named("part")
+        return self._path("part")
 
     @property
     def commit(self) -> Path:
-        """The folder of a complete result."""
-        return self._named("commit")
+        """The folder of a complete result that is being moved in."""
+        return self._path("commit")
 
-    def _named(self, ending: str) -> Path:
+    def _path(self, ending: str) -> Path:
         name = self.destination.name
         key = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]  # long names that begin alike stay apart
         return self.destination.parent / f".{name[:SHOWN_CHARACTERS]}.{key}.{ending}"
@@ -75,11 +75,11 @@ def leftovers(folder: Path) -> list[Leftover]:
 
 
 @contextmanager
-def locked(destination: Path, wait: bool = False) -> Iterator[Beside]:
-    """Hold ``destination``'s lock. The lock lies beside it, so that other users and machines see it too.
+def hold_lock(destination: Path, wait: bool = False) -> Iterator[Beside]:
+    """Hold ``destination``'s lock. The lock file is beside it, so that other users and machines see it too.
 
-    Raises LockedError at once where another run holds it, unless it is to ``wait``; OutputError or StorageError where
-    the lock cannot be made there.
+    If another run holds the lock, wait for it with ``wait``, else raise LockedError at once. Raises OutputError or
+    StorageError if the lock file cannot be created.
     """
     with hold(Beside(destination), wait) as beside:
         yield beside

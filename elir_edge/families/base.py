@@ -103,6 +103,10 @@ class Family(ABC):
 
         return only_tensors(tensors, where)
 
+    def configured(self, spec: Any, config: Mapping[str, Any], where: str) -> Any:
+        """``spec`` with what a ``config.json`` beside the weights states; ``where`` names that file in errors."""
+        return spec
+
     def has_linear_blocks(self, names: Mapping[str, Any]) -> bool:
         """Whether a checkpoint with these canonical names has linear blocks that are not collapsed."""
         return False
@@ -121,3 +125,13 @@ def walk(stages: tuple[Stage, ...], run: Walk) -> dict[str, Tensor]:
             latest = stage.compute(run)
         run.values[stage.name] = latest
     return run.values
+
+
+def euler_stage(k: int) -> Stage:
+    """The stage ``state_{k+1}``: Euler step ``k`` from ``state_k``, with the field's weights."""
+
+    def compute(run: Walk) -> Tensor:
+        z: Tensor = run.model.euler_step(k, run.values[f"state_{k}"])
+        return z
+
+    return Stage(f"state_{k + 1}", f"step {k + 1}", f"step {k + 1}", f"steps.{k}", compute)

@@ -10,7 +10,10 @@ from elir_edge.families.base import Family
 
 ENTRY_POINTS = "elir_edge.families"
 DEFAULT_FAMILY = "elir"
-BUILTIN = {"elir": "elir_edge.families.elir.family"}
+BUILTIN = {
+    "elir": "elir_edge.families.elir.family",
+    "latent_pmrf": "elir_edge.families.latent_pmrf.family",
+}
 
 
 def get_family(name: str) -> Family:

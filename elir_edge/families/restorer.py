@@ -96,7 +96,7 @@ class Restorer(nn.Module):
     def trajectory(self, image: Tensor, noise: Tensor | None = None) -> Trajectory:
         """All stages of ``forward``; same arguments and errors."""
         self._check(image)
-        values = walk(self.spec.family.stages(self.spec), Walk(self, {IMAGE: image}, noise))
+        values = walk(self.spec.family.stages(self.spec, self.spec.takes_noise), Walk(self, {IMAGE: image}, noise))
         return Trajectory({name: value for name, value in values.items() if name != IMAGE})
 
     def euler_step(self, k: int, z: Tensor) -> Tensor:

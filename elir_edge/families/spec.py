@@ -79,6 +79,11 @@ class ModelSpec(ABC):
         """Heights and widths must be multiples of this."""
 
     @property
+    def takes_noise(self) -> bool:
+        """Whether noise is added before the first Euler step."""
+        return self.has_flow and self.sigma_s > 0
+
+    @property
     def family(self) -> Family:
         """Its family."""
         return get_family(self.family_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,25 @@ from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import ConfigError, DataError, UsageError, did_you_mean
 from elir_edge.families.base import Family
 from elir_edge.families.checkpoint import load_into, read_checkpoint
+from elir_edge.families.hub import CONFIG, SCHEME, config_in, fetch_from_hub, weights_in
 from elir_edge.families.registry import family_names, get_family
 from elir_edge.families.restorer import Restorer, WeightSource
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.spec import ModelSpec, load_spec, packaged_file
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A file of weights on disk, a ``name`` for it without folders of this machine, and the ``kind`` of its source.
+
+    ``config`` is what the ``config.json`` of a folder of weights states.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    config: Mapping[str, Any] | None = None
+
 
 Weights = str | Path | Sequence[str | Path] | Mapping[str, Any] | None
 
@@ -33,9 +49,10 @@ def load_restorer(
 
     Args:
         spec: a ModelSpec, the name of a preset or the path of a YAML file.
-        weights: path or URL of a checkpoint, several paths (an autoencoder's two files), a mapping of tensors or
-            arrays, ``elir:TASK`` (published), ``packaged:NAME`` (in the package), ``random:SEED`` (stand-ins: the
-            restored pictures mean nothing); None for the spec's own.
+        weights: path or URL of a checkpoint, several paths (an autoencoder's two files), a folder with one file of
+            weights and its ``config.json``, such a folder on the Hugging Face hub (``hf:OWNER/REPOSITORY[/FOLDER]``), a
+            mapping of tensors or arrays, ``elir:TASK`` (published), ``packaged:NAME`` (in the package), ``random:SEED``
+            (stand-ins: the restored pictures mean nothing); None for the spec's own.
         progress: gets the progress of downloads.
 
     Raises:
@@ -50,7 +67,7 @@ def load_restorer(
         raise ConfigError(f"the model '{spec.name}' has no default weights", hint="give a checkpoint: --weights")
     if isinstance(weights, str) and weights.startswith("random:"):
         return _stand_in(spec, weights)
-    tensors, source = _gather(spec.family, weights, progress or Silent())
+    spec, tensors, source = _gather(spec, weights, progress or Silent())
     restorer = Restorer(spec, expanded=spec.family.has_linear_blocks(tensors))
     load_into(restorer, tensors, source.name)
     collapse(restorer)
@@ -58,41 +75,50 @@ def load_restorer(
     return restorer.eval().requires_grad_(False)
 
 
-def _gather(family: Family, weights: Weights, progress: Progress) -> tuple[dict[str, Tensor], WeightSource]:
+def _gather(spec: ModelSpec, weights: Weights, progress: Progress) -> tuple[ModelSpec, dict[str, Tensor], WeightSource]:
+    """The spec, with what a ``config.json`` beside the weights states, the tensors and their source."""
     if isinstance(weights, Mapping):
         given = {name: torch.as_tensor(value) for name, value in weights.items()}
-        tensors = family.canonical_names(given, "the mapping given")
-        return tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
+        tensors = spec.family.canonical_names(given, "the mapping given")
+        return spec, tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
     items = [weights] if isinstance(weights, str | Path) else list(weights or ())
     if not items:
         raise UsageError("no weights given", hint="give at least one checkpoint")
     tensors = {}
-    located = [_locate(family, item, progress) for item in items]
-    for path, _, _ in located:
-        part = read_checkpoint(path, family)
+    located = [_locate(spec.family, item, progress) for item in items]
+    for item in located:
+        if item.config is not None:
+            spec = spec.family.configured(spec, item.config, f"{item.name}/{CONFIG}")
+        part = read_checkpoint(item.path, spec.family)
         twice = sorted(set(part) & set(tensors))
         if twice:
             raise DataError(
-                f"{path}: repeats tensors of another file: {', '.join(twice[:5])}",
+                f"{item.path}: repeats tensors of another file: {', '.join(twice[:5])}",
                 hint="give each part of the model once",
             )
         tensors |= part
-    hashes = [sha256_of(path) for path, _, _ in located]
+    hashes = [sha256_of(item.path) for item in located]
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return tensors, WeightSource(" + ".join(name for _, name, _ in located), located[0][2], digest, True)
+    return spec, tensors, WeightSource(" + ".join(item.name for item in located), located[0].kind, digest, True)
 
 
-def _locate(family: Family, item: str | Path, progress: Progress) -> tuple[Path, str, str]:
-    """Path on disk, a name without folders of this machine, and the kind of source."""
+def _locate(family: Family, item: str | Path, progress: Progress) -> _Located:
     text = str(item)
     scheme, _, name = text.partition(":")
     if scheme == "packaged":
-        return _packaged_path(family, name), text, "packaged"
+        return _Located(_packaged_path(family, name), text, "packaged")
+    if scheme == SCHEME:
+        return _in_folder(fetch_from_hub(name, progress), text, "hub")
     if scheme in family_names():
-        return download(_published_url(get_family(scheme), name), progress), text, "published"
+        return _Located(download(_published_url(get_family(scheme), name), progress), text, "published")
     if text.startswith(("http://", "https://")):
-        return download(text, progress), Path(text.partition("?")[0].partition("#")[0]).name, "url"
-    return Path(item), Path(item).name, "file"
+        return _Located(download(text, progress), Path(text.partition("?")[0].partition("#")[0]).name, "url")
+    path = Path(item)
+    return _in_folder(path, path.resolve().name, "folder") if path.is_dir() else _Located(path, path.name, "file")
+
+
+def _in_folder(folder: Path, name: str, kind: str) -> _Located:
+    return _Located(weights_in(folder), name, kind, config_in(folder))
 
 
 def _published_url(family: Family, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from elir_edge.artifacts.signature import GraphForm, parse_size
+from elir_edge.families.base import Rewrite
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse, has_linear_blocks
 from elir_edge.imaging.noise import NoiseContract
@@ -47,7 +48,7 @@ def lower(
         noise: ``baked:SEED``, ``input`` (a second argument, standard normal) or ``zero``.
         io: ``float`` for [0, 1], ``uint8`` for 0..255.
         layout: ``NCHW`` or ``NHWC``, of the images. latent_layout: likewise, of noise and stages.
-        norm: ``native`` GroupNorm, or ``pointwise``: spatial means and 1x1 convolutions, no transpose, no reshape.
+        norm: see ``NormForm``.
         on_rewrite: called after each rewrite with its name and the graph.
 
     Raises:
@@ -57,17 +58,28 @@ def lower(
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, NoiseContract.parse(noise), io, layout, latent_layout)
     report = on_rewrite or (lambda name, graph: None)
+    graph = rewritten(restorer, form, restorer.spec.family.rewrites(), report)
+    set_norm_form(graph, norm_form)
+    report(f"norm form: {norm}", graph)
+    return graph.eval().requires_grad_(False)
+
+
+def rewritten(
+    restorer: Restorer,
+    form: GraphForm,
+    rewrites: Sequence[Rewrite],
+    report: Callable[[str, StaticRestorer], None] = lambda name, graph: None,
+) -> StaticRestorer:
+    """The unrolled graph of ``restorer``, linear blocks collapsed, after ``rewrites`` in order."""
     graph = unroll(restorer, form)
     report("unroll", graph)
     if has_linear_blocks(graph):
         graph = unroll(collapse(_copy_of(restorer)), form)  # type: ignore[arg-type]
         report("collapse", graph)
-    for rewrite in restorer.spec.family.rewrites():
+    for rewrite in rewrites:
         rewrite(graph)
         report(rewrite.__name__, graph)
-    set_norm_form(graph, norm_form)
-    report(f"norm form: {norm}", graph)
-    return graph.eval().requires_grad_(False)
+    return graph
 
 
 def measure(name: str, graph: StaticRestorer) -> GraphCost:

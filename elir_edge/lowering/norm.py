@@ -1,4 +1,4 @@
-"""Forms of GroupNorm: one op, or pointwise convolutions without transpose, reshape and broadcast."""
+"""Forms of norms: one op, or means and pointwise convolutions without transpose and reshape."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from elir_edge.errors import UsageError
-from elir_edge.lowering.static import StaticRestorer
+from elir_edge.families.networks.channel_norm import ChannelNorm
 
 
 class NormForm(StrEnum):
-    """The form of GroupNorm in a static graph."""
+    """The form of GroupNorm and of LayerNorm over channels in a static graph.
+
+    ``native``: each is one op. ``means``: LayerNorm is means over channels, without the transposes that the op needs;
+    GroupNorm stays one op. ``pointwise``: both are means and pointwise convolutions.
+    """
 
     NATIVE = "native"
+    MEANS = "means"
     POINTWISE = "pointwise"
 
     @classmethod
@@ -48,22 +53,61 @@ class PointwiseGroupNorm(nn.Module):
         return centred * nn.functional.conv2d(torch.rsqrt(variance), self.scale) + self.bias
 
 
-def set_norm_form(graph: StaticRestorer, form: NormForm) -> None:
-    """Replace every GroupNorm of ``graph``, in place, by its ``form``.
+class MeansChannelNorm(nn.Module):
+    """LayerNorm over channels, N x C x H x W, as means over axis 1."""
+
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__()
+        self.weight = _frozen(norm.weight.detach()[None, :, None, None].clone())
+        self.bias = _frozen(norm.bias.detach()[None, :, None, None].clone())
+        self.eps = norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - self._mean(x)
+        return centred * torch.rsqrt(self._variance(centred * centred)) * self.weight + self.bias
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True)
+
+    def _variance(self, squares: Tensor) -> Tensor:
+        return squares.mean(1, keepdim=True) + self.eps
+
+
+class PointwiseChannelNorm(MeansChannelNorm):
+    """The same; a mean is a 1x1 convolution to one channel: NPUs reduce the last axis of NHWC in no other way."""
+
+    def __init__(self, norm: ChannelNorm) -> None:
+        super().__init__(norm)
+        channels = norm.weight.numel()
+        self.gather = _frozen(torch.full_like(self.weight, 1 / channels))
+        self.floor = _frozen(torch.full_like(norm.weight[:1], norm.eps))
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.gather)
+
+    def _variance(self, squares: Tensor) -> Tensor:
+        return nn.functional.conv2d(squares, self.gather, self.floor)
+
+
+def set_norm_form(graph: nn.Module, form: NormForm) -> None:
+    """Replace every GroupNorm and ChannelNorm of ``graph``, in place, by its ``form``.
 
     Requires: nothing. Guarantees: the same function up to rounding. Norms that shared weights share the new module;
     norms of equal width share their group matrices.
     """
     if form is NormForm.NATIVE:
         return
-    made: dict[int, PointwiseGroupNorm] = {}
+    made: dict[int, nn.Module] = {}
     matrices: dict[tuple[int, int], tuple[nn.Parameter, nn.Parameter]] = {}
     for parent in list(graph.modules()):
         for name, norm in list(parent.named_children()):
-            if isinstance(norm, nn.GroupNorm):
+            if isinstance(norm, nn.GroupNorm) and form is NormForm.POINTWISE:
                 key = (norm.num_channels, norm.num_groups)
                 gather, spread = matrices.setdefault(key, _group_matrices(norm))
                 setattr(parent, name, made.setdefault(id(norm.weight), PointwiseGroupNorm(norm, gather, spread)))
+            elif isinstance(norm, ChannelNorm):
+                kind = PointwiseChannelNorm if form is NormForm.POINTWISE else MeansChannelNorm
+                setattr(parent, name, made.setdefault(id(norm.weight), kind(norm)))
 
 
 def _group_matrices(norm: nn.GroupNorm) -> tuple[nn.Parameter, nn.Parameter]:

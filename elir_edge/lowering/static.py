@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from elir_edge.artifacts.signature import GraphForm, StageSpec
+from elir_edge.artifacts.signature import GraphForm, StageSpec, TensorSpec
 from elir_edge.errors import UsageError
 from elir_edge.families.base import BYTE_RANGE, IMAGE, RESTORED, Space, Stage, Walk, output_stages, walk
 from elir_edge.families.networks.euler import euler_step
@@ -40,7 +40,7 @@ class StaticRestorer(nn.Module):
         self.pixel_gain = 1.0
         self.noise_gain = spec.sigma_s
         self.noise: nn.Parameter | None = None
-        if form.noise.mode == "baked" and steps:
+        if form.noise.mode == "baked" and spec.takes_noise:
             shape = spec.latent_shape(form.height, form.width)
             noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(self._weight())
             self.noise = nn.Parameter(noise, requires_grad=False)
@@ -57,18 +57,26 @@ class StaticRestorer(nn.Module):
         """All stages by name: the restored image as in ``forward``, others in the latent layout, times their gain."""
         values, decoded = self.values(image, noise)
         layout = self.form.latent_layout
-        stages = {name: _to_layout(value, layout) for name, value in values.items()}
-        return stages | {RESTORED: self._output_image(decoded)}
+        stages = {name: to_layout(value, layout) for name, value in values.items()}
+        return stages | {RESTORED: self.output_image(decoded)}
 
     def values(self, image: Tensor, noise: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
         """(stages by name, restored image times ``pixel_gain`` before the clip), all NCHW."""
-        given = None if noise is None else _to_nchw(noise, self.form.latent_layout)
-        values = walk(self.stage_list(), Walk(self, {IMAGE: self._input_image(image)}, given))
+        given = None if noise is None else to_nchw(noise, self.form.latent_layout)
+        values = walk(self.stage_list(), Walk(self, {IMAGE: self.input_image(image)}, given))
         return {name: value for name, value in values.items() if name not in (IMAGE, RESTORED)}, values[RESTORED]
 
     def stage_list(self) -> tuple[Stage, ...]:
-        """The stages of the family for a graph of this form."""
-        return self.spec.family.stages(self.spec, self.form.noise.mode != "zero")
+        """The family's stages for a graph of this form."""
+        return self.spec.family.stages(self.spec, self.spec.takes_noise and self.form.noise.mode != "zero")
+
+    def inputs(self) -> list[TensorSpec]:
+        """The image, and the noise if it is an input."""
+        return self.form.inputs(self.spec)
+
+    def staged(self) -> StagedRestorer:
+        """The module to convert, whose output is a dict of all stages."""
+        return StagedRestorer(self)
 
     def output_names(self) -> list[str]:
         """Names of the stages that are tensors of their own, in the order of execution, ``restored`` last."""
@@ -106,8 +114,7 @@ class StaticRestorer(nn.Module):
         weight = self._weight()
         dtypes = {"uint8": torch.uint8, "float32": weight.dtype}
         return tuple(
-            torch.zeros(tensor.shape, dtype=dtypes[tensor.dtype], device=weight.device)
-            for tensor in self.form.inputs(self.spec)
+            torch.zeros(tensor.shape, dtype=dtypes[tensor.dtype], device=weight.device) for tensor in self.inputs()
         )
 
     def parameter_count(self) -> int:
@@ -118,17 +125,19 @@ class StaticRestorer(nn.Module):
         """Any weight: all have the same type and device."""
         return next(part for name, part in self.named_parameters() if name != "noise")
 
-    def _input_image(self, image: Tensor) -> Tensor:
+    def input_image(self, image: Tensor) -> Tensor:
+        """``image`` of the form -> N x 3 x H x W times ``pixel_gain``."""
         if self.form.io == "uint8":
             image = image.to(self._weight().dtype)
             image = image if self.pixel_gain == BYTE_RANGE else image * (1 / BYTE_RANGE)
-        return _to_nchw(image, self.form.layout)
+        return to_nchw(image, self.form.layout)
 
-    def _output_image(self, decoded: Tensor) -> Tensor:
+    def output_image(self, decoded: Tensor) -> Tensor:
+        """The decoder's N x 3 x H x W times ``pixel_gain`` -> the restored image in the form's layout and type."""
         if self.form.io == "float":
-            return _to_layout(decoded.clamp(0.0, 1.0), self.form.layout)
+            return to_layout(decoded.clamp(0.0, 1.0), self.form.layout)
         decoded = decoded if self.pixel_gain == BYTE_RANGE else decoded * BYTE_RANGE
-        return _to_layout(decoded, self.form.layout).clamp(0.0, BYTE_RANGE).round().to(torch.uint8)
+        return to_layout(decoded, self.form.layout).clamp(0.0, BYTE_RANGE).round().to(torch.uint8)
 
 
 class StagedRestorer(nn.Module):
@@ -147,9 +156,11 @@ class StagedRestorer(nn.Module):
         return {name: stages[name] for name in self.static.output_names()}
 
 
-def _to_nchw(tensor: Tensor, layout: str) -> Tensor:
+def to_nchw(tensor: Tensor, layout: str) -> Tensor:
+    """``tensor`` of ``layout`` as NCHW."""
     return tensor.permute(0, 3, 1, 2) if layout == "NHWC" else tensor
 
 
-def _to_layout(tensor: Tensor, layout: str) -> Tensor:
+def to_layout(tensor: Tensor, layout: str) -> Tensor:
+    """``tensor``, NCHW, in ``layout``."""
     return tensor.permute(0, 2, 3, 1) if layout == "NHWC" else tensor

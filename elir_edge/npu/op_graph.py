@@ -31,10 +31,10 @@ FREE = ("permute", "to", "relu", "clamp", "round", "detach", "alias", "_assert_t
 
 
 def graph_of(graph: StaticRestorer, precision: str) -> Graph:
-    """Ops in order, each activation's bytes at ``precision``, and the bytes of what is stored.
+    """The ops in order, the bytes of each activation at ``precision``, and the bytes of the weights.
 
-    Activations that the converters fold into the op before (ReLU, the last clip) and layouts that cost nothing are left
-    out. Raises ElirEdgeError for an op that no rewrite is known to leave.
+    Without ops that the converters fold into the one before (ReLU, the last clip) and changes of layout, which cost
+    nothing. Raises ElirEdgeError for an op whose TFLite form is not known.
     """
     program = trace(graph)
     names: dict[str, str] = {}
@@ -80,7 +80,7 @@ def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op]
 
 
 def _shape(node: Node) -> tuple[int, ...]:
-    """In the order N, H, W, C."""
+    """Shape in the order N, H, W, C."""
     shape = tuple(int(side) for side in node.meta["val"].shape)
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
 

@@ -77,7 +77,7 @@ def request_of(
     io = _io_of(chosen, precision, io)
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
-    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.has_flow:
+    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
         raise UsageError(
             f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one",
             hint="use --noise baked:SEED or zero",
@@ -131,7 +131,7 @@ def _with_limits(quantization: Quantization, restorer: Restorer, precision: str)
 
 
 def _noise_contract(restorer: Restorer, noise: NoiseContract) -> dict[str, Any]:
-    if not restorer.spec.has_flow:
+    if not restorer.spec.takes_noise:
         return {"mode": "zero", "seed": None, "sigma_s": 0.0, "distribution": "none"}
     return {
         "mode": noise.mode,

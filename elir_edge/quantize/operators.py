@@ -16,7 +16,7 @@ CONVOLUTIONS: dict[Callable[..., Any], int] = {functional.conv2d: 0, functional.
 ROUNDED: frozenset[Callable[..., Any]] = frozenset(
     {
         *CONVOLUTIONS,
-        *(functional.silu, functional.relu, functional.group_norm),
+        *(functional.silu, functional.relu, functional.group_norm, functional.layer_norm),
         *(torch.relu, torch.tanh, torch.cat, torch.rsqrt, torch.add, torch.mul, torch.sub, torch.mean),
         *(Tensor.add, Tensor.mul, Tensor.sub, Tensor.mean, Tensor.tanh, Tensor.clamp, Tensor.rsqrt),
         *(Tensor.__add__, Tensor.__mul__, Tensor.__sub__, Tensor.__radd__, Tensor.__rmul__),

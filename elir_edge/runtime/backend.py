@@ -53,7 +53,7 @@ class Backend:
     modes: bool = False
     enters: bool = False
 
-    def installed(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether the package is installed; nothing is imported."""
         try:
             return importlib.util.find_spec(self.package) is not None
@@ -80,7 +80,7 @@ class Backend:
                 raise ResourceError(
                     f"not enough memory to load the package '{self.package}'", hint=MORE_MEMORY
                 ) from error
-            if self.installed():
+            if self.is_installed():
                 raise UnavailableError(
                     f"the package '{self.package}' cannot be loaded: {error}",
                     hint=f"install it again: pip install --force-reinstall '{self.install}'",
@@ -150,7 +150,7 @@ def backends_for(path: Path) -> list[Backend]:
 def usual_backend(path: Path) -> Backend:
     """The first installed backend for the suffix of ``path``; if none is installed, the first one."""
     found = backends_for(path)
-    return next((backend for backend in found if backend.installed()), found[0])
+    return next((backend for backend in found if backend.is_installed()), found[0])
 
 
 def choose_backends(

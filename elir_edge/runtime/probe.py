@@ -1,4 +1,4 @@
-"""Loading and running files that nobody vouches for in a child: a native crash there is an error here, not our end."""
+"""Load untrusted files in a child process, so that a crash becomes an error."""
 
 from __future__ import annotations
 

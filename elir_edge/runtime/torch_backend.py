@@ -21,7 +21,7 @@ class TorchSession(Session):
     def __init__(self, graph: StaticRestorer, threads: int | None, stages: tuple[str, ...]) -> None:
         self._graph, self._threads = graph, threads
         outputs = [TensorSpec(name, (), "float32", graph.form.layout, "latent") for name in stages]
-        super().__init__(graph.form.inputs(graph.spec), [*outputs, *graph.form.outputs()])
+        super().__init__(graph.inputs(), [*outputs, *graph.form.outputs()])
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         before = torch.get_num_threads()

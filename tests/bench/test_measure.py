@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from elir_edge import export, load_restorer, open_session
+from elir_edge import open_session
 from elir_edge.bench.measure import WORKER, Contestant, Worker, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import latency_of
@@ -29,8 +29,8 @@ print(os.wait4(child, 0)[2].ru_maxrss, file=sys.stderr)
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
-    return export(load_restorer(SPEC), "onnx", out=tmp_path_factory.mktemp("bench"))
+def artifact(tiny_artifact):
+    return tiny_artifact("onnx")
 
 
 def request_for(path, backend="onnxruntime", **mode):

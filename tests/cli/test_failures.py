@@ -18,16 +18,7 @@ from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.imaging.pictures import read_picture
 from elir_edge.runtime.base import Session
 from tests.helpers import Outcome, child_environment, command_line, run_process, save_picture, snapshot
-
-TINY = """
-name: tiny
-size: 64
-steps: 2
-autoencoder: {latent_channels: 4, width: 8, levels: 2, blocks: 1}
-estimator: {hidden: 8, blocks: 1}
-field: {hidden: 32, multipliers: [1, 2], mid_blocks: 1, time_features: 16}
-weights: random:0
-"""
+from tests.tiny import SPEC
 
 
 class IdentitySession(Session):
@@ -52,7 +43,7 @@ def place(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "place"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(SPEC.to_yaml())
     (folder / "broken.yaml").write_text("steps: [")
     (folder / "K.yaml").write_text("steps: 1000000000")
     save_picture(folder / "a.png")
@@ -424,17 +415,17 @@ def test_interrupted_exports_leave_nothing_behind(number, code, stage, place):
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_restorer, tmp_path_factory) -> Path:
+def tiny_onnx(tiny_restorer, tmp_path_factory) -> Path:
     from elir_edge.pipeline.export import export
 
     return export(tiny_restorer, out=tmp_path_factory.mktemp("exported") / "tiny.onnx").path
 
 
 @pytest.fixture
-def artifact(exported, place) -> Path:
-    for name in (exported.name, f"{exported.name}.json", f"{exported.name}.golden.zip"):
-        shutil.copy(exported.parent / name, place / name)
-    return place / exported.name
+def artifact(tiny_onnx, place) -> Path:
+    for name in (tiny_onnx.name, f"{tiny_onnx.name}.json", f"{tiny_onnx.name}.golden.zip"):
+        shutil.copy(tiny_onnx.parent / name, place / name)
+    return place / tiny_onnx.name
 
 
 def flip(path: Path, position: int) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 # The formats whose graph is inspected here; the other targets are held by the contract tests.
 TARGETS = ("onnx", "openvino", "tflite")
 SIZE_FACTOR = 1.03
-# Stated in README.md: the XML of OpenVINO's nano describes 700 small layers.
+# Stated in docs/figures.md: the XML of OpenVINO's nano describes 700 small layers.
 NANO_FACTOR = {"openvino": 1.04}
 MODELS = {"nano": None, "sr": "sr", "bfr": "bfr"}
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from elir_edge import export, load_restorer
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from tests.tiny import SPEC
 
@@ -65,8 +64,8 @@ def programs(wheel, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> Path:
-    return export(load_restorer(SPEC), "onnx", out=tmp_path_factory.mktemp("artifact")).path
+def artifact(tiny_artifact) -> Path:
+    return tiny_artifact("onnx").path
 
 
 def test_every_data_file_is_inside(wheel):

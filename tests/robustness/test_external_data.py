@@ -9,7 +9,7 @@ import pytest
 
 from elir_edge.errors import DataError
 from elir_edge.runtime.session import open_session
-from tests.helpers import refused
+from tests.helpers import refusal
 from tests.robustness.faults import (
     SIDE,
     Fault,
@@ -69,4 +69,4 @@ def test_sessions_refuse_external_data_too(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     external("nested", tmp_path / "folder")
     for backend in ("onnxruntime", "openvino"):
-        refused(DataError, partial(open_session, tmp_path / "folder" / "ext.onnx", backend), "ext.onnx", "other files")
+        refusal(DataError, partial(open_session, tmp_path / "folder" / "ext.onnx", backend), "ext.onnx", "other files")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.test_publish import mounted
+from tests.core.test_publish import mount_tmpfs
 from tests.helpers import Outcome, child_environment, command_line, run_process, snapshot
 from tests.robustness.faults import TINY, assert_told
 
@@ -21,7 +21,7 @@ MB = 1_000_000
 
 
 def test_a_full_disk(place, run):
-    with mounted(place.parent / "small", "size=1m") as folder:
+    with mount_tmpfs(place.parent / "small", "size=1m") as folder:
         (folder / "old.png").write_text("precious")
         (folder / "filler").write_bytes(bytes(os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize))
         before = snapshot(folder)
@@ -31,7 +31,7 @@ def test_a_full_disk(place, run):
 
 
 def test_a_read_only_place_is_told_in_two_seconds(place):
-    with mounted(place.parent / "fixed", "size=1m", "ro") as folder:
+    with mount_tmpfs(place.parent / "fixed", "size=1m", "ro") as folder:
         began = time.process_time()
         outcome = run_process("export", "-p", "tiny.yaml", "-o", folder / "a.onnx", cwd=place)
         assert_told(outcome, 73, "a.onnx", "Read-only", "choose another place")
@@ -130,7 +130,7 @@ def test_a_converter_that_ends_the_process_is_told(place, monkeypatch):
 @pytest.mark.slow
 def test_no_room_for_temporary_files(place):
     """The converters of some formats end the whole process then."""
-    with mounted(place.parent / "small", "size=300k") as scratch:
+    with mount_tmpfs(place.parent / "small", "size=300k") as scratch:
         before = snapshot(place)
         outcome = run_process(*EXPORT, cwd=place, TMPDIR=str(scratch))
         assert_told(outcome, 74, str(scratch), "free some space")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elir_edge.families.base import IMAGE, RESTORED, Stage, Walk
+from elir_edge.families.base import IMAGE, RESTORED, Stage, euler_stage
 from elir_edge.families.elir.spec import ElirSpec
 
 
@@ -19,13 +19,6 @@ def stages(spec: ElirSpec, noisy: bool = True) -> tuple[Stage, ...]:
         Stage("encoded", "encoder", "encoder", "enc", lambda run: run.model.enc(run.values[IMAGE])),
         Stage("coarse", "coarse estimator", before, "mmse" if spec.estimator else None, estimate),
         Stage("state_0", "noise", before, None, noise),
-        *(_step(k) for k in range(spec.steps)),
+        *(euler_stage(k) for k in range(spec.steps)),
         Stage(RESTORED, "decoder", "decoder", "dec", lambda run: run.model.dec(run.values[f"state_{spec.steps}"])),
     )
-
-
-def _step(k: int) -> Stage:
-    def compute(run: Walk):  # type: ignore[no-untyped-def]  # noqa: ANN202  (a Tensor; torch is not imported here)
-        return run.model.euler_step(k, run.values[f"state_{k}"])
-
-    return Stage(f"state_{k + 1}", f"step {k + 1}", f"step {k + 1}", f"steps.{k}", compute)

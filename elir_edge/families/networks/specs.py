@@ -9,6 +9,7 @@ from elir_edge.errors import ConfigError
 
 NORM_GROUPS = 32
 MAX_FIELD_WIDTH = 8192
+MAX_LEVELS = 4
 
 
 def within(name: str, value: int, low: int, high: int) -> None:
@@ -23,12 +24,57 @@ def nearest_multiple(value: int, multiple: int) -> int:
 
 
 @dataclass(frozen=True)
+class ResidualSpec:
+    """A residual network over the latent: ``blocks`` of two 3x3 convolutions with ReLU, no normalisation.
+
+    ``widths`` are the channels at the latent's resolution and at each halving of it. ``blocks`` counts those at each
+    width on the way down, at the last width, and on the way up again: 2 len(widths) - 1 numbers. ``time_features`` are
+    those of a field's time embedding.
+    """
+
+    kind: str = "residual"
+    widths: tuple[int, ...] = (64,)
+    blocks: tuple[int, ...] = (8,)
+    time_features: int = 64
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.widths) <= MAX_LEVELS:
+            raise ConfigError(
+                f"widths has {len(self.widths)} entries, allowed are 1 to {MAX_LEVELS}",
+                hint="give one width for each level",
+            )
+        if len(self.blocks) != 2 * len(self.widths) - 1:
+            raise ConfigError(
+                f"blocks has {len(self.blocks)} entries, {len(self.widths)} widths ask for {2 * len(self.widths) - 1}",
+                hint="way down, last width, way up",
+            )
+        for width in self.widths:
+            within("widths", width, 1, MAX_FIELD_WIDTH)
+        for count in self.blocks:
+            within("blocks", count, 0, 64)
+        check_time_features("time_features", self.time_features)
+
+    @property
+    def stride(self) -> int:
+        """How much smaller than the latent the coarsest level is."""
+        return int(2 ** (len(self.widths) - 1))
+
+
+def check_time_features(name: str, count: int) -> None:
+    """Raise ConfigError unless the time embedding can have ``count`` features."""
+    within(name, count, 4, 4096)
+    if count % 2:
+        raise ConfigError(f"{name} is {count}, and must be even: cosine and sine halves", hint="choose an even number")
+
+
+@dataclass(frozen=True)
 class FieldSpec:
     """The vector field: a U-Net over the latent. Each level multiplies the width by its entry of ``multipliers``.
 
     A multiplier other than 1 also halves the resolution. Widths are multiples of 32, the number of norm groups.
     """
 
+    kind: str = "unet"
     hidden: int = 128
     multipliers: tuple[int, ...] = (1, 2, 1, 2)
     mid_blocks: int = 1
@@ -55,12 +101,7 @@ class FieldSpec:
                 hint="use a smaller hidden, or fewer multipliers",
             )
         within("field.mid_blocks", self.mid_blocks, 1, 32)
-        within("field.time_features", self.time_features, 4, 4096)
-        if self.time_features % 2:
-            raise ConfigError(
-                f"field.time_features is {self.time_features}, and must be even: cosine and sine halves",
-                hint="choose an even number",
-            )
+        check_time_features("field.time_features", self.time_features)
 
     @property
     def stride(self) -> int:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from elir_edge.families.networks.layers import conv3x3, conv_at, linear_block
 from elir_edge.families.networks.specs import NORM_GROUPS, FieldSpec
+from elir_edge.families.rewrites.collapse import merge
+from elir_edge.families.rewrites.sharing import SharedUpdate, scale_output
 
 TIME_SCALE = 1000.0
 MAX_PERIOD = 10000.0
@@ -67,6 +69,11 @@ class ResidualBlock(nn.Module):
         self.block1 = Block(cin, cout, expanded=expanded)
         self.block2 = Block(cout, cout, expanded=expanded)
         self.conv2d = nn.Conv2d(cin, cout, 1)
+
+    @property
+    def timed_conv(self) -> nn.Conv2d:
+        """The convolution whose bias the time moves, of a collapsed block."""
+        return self.block1.conv
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
         h = self.block1(x)
@@ -132,9 +139,23 @@ class Field(nn.Module):
         """Whether ``forward`` needs ``t``: False after ``fold_time``."""
         return self.time_mlp is not None
 
+    def rescale_stream(self, update: SharedUpdate, gain: float) -> None:
+        """Let it read and write ``gain`` times the latent. Needs the projection folded."""
+        update(self.first_proj, "weight", lambda weight: weight / gain)
+        scale_output(update, self.final_block.conv, gain)
+
     def residual_blocks(self) -> list[ResidualBlock]:
         """All residual blocks in the order of execution."""
         return [module for module in self.modules() if isinstance(module, ResidualBlock)]
+
+    def output_conv(self) -> nn.Conv2d:
+        """The one convolution, of collapsed blocks, that ``final_block``'s and ``final_proj`` are together."""
+        return merge(self.final_block.conv, self.final_proj)
+
+    def set_output_conv(self, conv: nn.Conv2d) -> None:
+        """Put ``conv`` into the place of both."""
+        self.final_block.block[-1] = conv
+        self.final_proj = nn.Identity()
 
     def forward(self, z: Tensor, t: Tensor | None = None) -> Tensor:
         embedding = self.time_mlp(t) if self.time_mlp is not None else None

@@ -1,12 +1,9 @@
-"""Fold the step size and the final 1x1 projection into the field's last 3x3 convolution."""
+"""Fold the step size, and a U-Net's final 1x1 projection, into the field's last 3x3 convolution."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
-from elir_edge.families.rewrites.collapse import merge
 from elir_edge.families.rewrites.sharing import SharedUpdate
 
 if TYPE_CHECKING:
@@ -21,12 +18,10 @@ def fold_projection(graph: StaticRestorer) -> None:
     """
     if not graph.steps:
         return
-    first = graph.fields()[0]
-    merged = merge(first.final_block.conv, first.final_proj)
+    merged = graph.fields()[0].output_conv()
     update = SharedUpdate()
     for name in ("weight", "bias"):
         update(merged, name, lambda tensor: tensor * (1 / graph.step_divisor))
     for step in graph.fields():
-        step.final_block.block[-1] = merged
-        step.final_proj = nn.Identity()
+        step.set_output_conv(merged)
     graph.step_divisor = 1.0

@@ -26,7 +26,7 @@ def fold_time(graph: StaticRestorer) -> None:
 def _fold(field: Field, t: float) -> None:
     embedding = _embed(field, t)
     for block in field.residual_blocks():
-        conv = block.block1.conv
+        conv = block.timed_conv
         assert conv.bias is not None
         bias = conv.bias.detach().double() + _shift(block, embedding)
         conv.bias = nn.Parameter(bias.to(conv.bias.dtype), requires_grad=False)

@@ -29,6 +29,12 @@ class SharedUpdate:
         setattr(module, name, self._made[id(old)][1])
 
 
+def scale_output(update: SharedUpdate, conv: nn.Module, gain: float) -> None:
+    """Multiply what a convolution writes by ``gain``."""
+    for name in ("weight", "bias"):
+        update(conv, name, lambda tensor: tensor * gain)
+
+
 def unique_tensors(module: nn.Module) -> Iterator[Tensor]:
     """Parameters and buffers of ``module``, shared ones once."""
     seen: set[int] = set()

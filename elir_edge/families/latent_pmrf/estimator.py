@@ -1,0 +1,48 @@
+"""The posterior mean in pixels: a network of the tool, or a module of the user's."""
+
+from __future__ import annotations
+
+import importlib
+
+from torch import nn
+
+from elir_edge.errors import ConfigError
+from elir_edge.families.latent_pmrf.spec import ModuleSpec, ResidualSpec
+from elir_edge.families.networks.residual import ResidualEstimator
+
+
+def build_estimator(spec: ResidualSpec | ModuleSpec | None, *, expanded: bool) -> nn.Module | None:
+    """Image N x 3 x H x W in [0, 1] -> estimate of the same shape; None where there is none.
+
+    Raises ConfigError where the module of a ``ModuleSpec`` cannot be imported, or is no ``nn.Module`` that can be built
+    without arguments.
+    """
+    if spec is None:
+        return None
+    if isinstance(spec, ModuleSpec):
+        return _import_module(spec.path)
+    return ResidualEstimator(spec, 3, expanded=expanded)
+
+
+def _import_module(path: str) -> nn.Module:
+    """Only a class derived from ``nn.Module`` is called: a specification may come from a stranger."""
+    place, _, name = path.partition(":")
+    try:
+        kind = getattr(importlib.import_module(place), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"estimator.path '{path}': {error}", hint="is its package installed, or on PYTHONPATH?"
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ConfigError(
+            f"estimator.path '{path}' is not a class derived from torch.nn.Module",
+            hint="name a class of torch.nn.Module as package.module.Class",
+        )
+    try:
+        built: nn.Module = kind()
+    except TypeError as error:
+        raise ConfigError(
+            f"estimator.path '{path}' cannot be built without arguments: {error}",
+            hint="give every argument of the class a default",
+        ) from error
+    return built

@@ -1,0 +1,114 @@
+"""Weights of Latent-PMRF from folders as the hub lays them out, and estimators of the user's own."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from elir_edge import load_restorer
+from elir_edge.errors import ConfigError, DataError, UnavailableError, UsageError
+from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
+from elir_edge.families.spec import ModelSpec, load_spec
+from tests.helpers import refusal
+
+AUTOENCODER = SimVaeSpec(4, widths=(8, 12), encoder_blocks=1, decoder_blocks=1, mid_blocks=1)
+SPEC = LatentPmrfSpec(name="vae", size=32, steps=0, estimator=None, field=None, autoencoder=AUTOENCODER)
+CONFIG = {"_class_name": "SimVAE", "latent_channels": 4, "block_out_channels": [8, 12], "scaling_factor": 0.5}
+
+
+class Mean(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Conv2d(3, 3, 1)
+
+    def forward(self, image):
+        return self.mix(image)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as ``save_pretrained`` writes it."""
+    place = tmp_path / "sim-vae"
+    place.mkdir()
+    save_file(load_restorer(SPEC, "random:4").state_dict(), place / "diffusion_pytorch_model.safetensors")
+    (place / "config.json").write_text(json.dumps(CONFIG))
+    return place
+
+
+def test_a_folder_states_the_scale_of_its_latent(folder):
+    restorer = load_restorer(SPEC, folder)
+    assert restorer.spec.autoencoder == dataclasses.replace(AUTOENCODER, scale=0.5)
+    assert (restorer.source.name, restorer.source.kind) == ("sim-vae", "folder")
+    image = torch.rand(1, 3, 32, 32)
+    plain = load_restorer(SPEC, folder / "diffusion_pytorch_model.safetensors")
+    assert plain.spec == SPEC
+    assert torch.allclose(restorer.trajectory(image).encoded, plain.trajectory(image).encoded * 0.5, atol=1e-6)
+    assert torch.allclose(restorer(image), plain(image), atol=1e-5)
+
+
+def test_bin_files_are_read_and_safetensors_come_first(folder):
+    tensors = load_restorer(SPEC, "random:4").state_dict()
+    torch.save({name: value * 0 for name, value in tensors.items()}, folder / "pytorch_model.bin")
+    assert load_restorer(SPEC, folder).encoder.conv_in.weight.abs().max() > 0
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    assert load_restorer(SPEC, folder).encoder.conv_in.weight.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    "config, named",
+    [
+        ({"latent_channels": 16}, ("latent_channels", "16", "4")),
+        ({"block_out_channels": [8]}, ("block_out_channels", "[8]")),
+        ({"scaling_factor": "1"}, ("scaling_factor", "'1'")),
+        ({"shift_factor": 1e9}, ("shift",)),
+        ({"scaling_factor": float("nan")}, ("scale",)),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(folder, config, named):
+    (folder / "config.json").write_text(json.dumps(CONFIG | config))
+    refusal(ConfigError, lambda: load_restorer(SPEC, folder), *named)
+
+
+def test_folders_without_one_file_of_weights_are_refused(folder, tmp_path):
+    (folder / "config.json").write_text("[1]")
+    refusal(DataError, lambda: load_restorer(SPEC, folder), "config.json", "list")
+    (tmp_path / "empty").mkdir()
+    refusal(DataError, lambda: load_restorer(SPEC, tmp_path / "empty"), "empty")
+    save_file({"x": torch.zeros(1)}, folder / "another.safetensors")
+    refusal(DataError, lambda: load_restorer(SPEC, folder), "another.safetensors", "give the path")
+
+
+def test_the_hub_is_asked_by_its_own_client(monkeypatch):
+    refusal(UsageError, lambda: load_restorer(SPEC, "hf:owner"), "hf:owner", "OWNER/REPOSITORY")
+    refusal(UsageError, lambda: load_restorer(SPEC, "hf:owner/name/../up"), "names no repository")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    refusal(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "hf:owner/name", "cannot be fetched")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    refusal(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "huggingface_hub", "hub")
+
+
+def test_an_estimator_of_ones_own():
+    spec = dataclasses.replace(SPEC, estimator=ModuleSpec(path=f"{__name__}:Mean", stride=4))
+    assert ModelSpec.from_yaml(spec.to_yaml()) == spec
+    restorer = load_restorer(spec, "random:0")
+    assert isinstance(restorer.estimator, Mean)
+    assert "estimator.mix.weight" in restorer.state_dict()
+
+
+@pytest.mark.parametrize("path", ["os:getcwd", "no_such_package:Net", f"{__name__}:Missing", "torch.nn:Conv2d"])
+def test_estimators_that_are_none_are_refused(path):
+    spec = dataclasses.replace(SPEC, estimator=ModuleSpec(path=path))
+    refusal(ConfigError, lambda: load_restorer(spec, "random:0"), path)
+    refusal(ConfigError, lambda: ModuleSpec(path="os.getcwd"), "package.module:Class")
+
+
+@pytest.mark.parametrize("name", ["latent-pmrf", "latent-pmrf-nano"])
+def test_presets_are_read_back(name):
+    spec = load_spec(name)
+    assert ModelSpec.from_dict(spec.to_dict()) == spec
+    assert spec.family_name == "latent_pmrf"
