@@ -201,7 +201,10 @@ def _stream(pictures: tuple[Path, ...], options: Options) -> int:
     from elir_edge.runtime.frames import restore_raw_frames
 
     if _only(pictures, "a stream of frames") != STREAM or options.raw is None:
-        raise UsageError("frames on stdin need both - and --raw WIDTHxHEIGHT")
+        raise UsageError(
+            "frames on stdin need both - and --raw WIDTHxHEIGHT",
+            hint="give the frames' size with --raw, and - as the picture",
+        )
     if options.out != STREAM:
         raise UsageError(f"frames of stdin go to stdout, not to {options.out}", hint="use -o -")
     size = parse_raw_size(options.raw)

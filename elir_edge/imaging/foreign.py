@@ -34,7 +34,7 @@ def _read_with_pillow(path: Path) -> Decoded:
             deep = image.mode.startswith("I")
             pixels = np.asarray(image) if deep or image.mode == "L" else np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: damaged or cut short ({error})") from error
+        raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
     pixels = pixels if pixels.ndim > 2 else pixels[..., None]
     return Decoded(pixels.astype(np.uint16 if deep else np.uint8), 16 if deep else 8)
 
@@ -48,7 +48,7 @@ def _read_heic(path: Path) -> Decoded:
         picture = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
         pixels = np.array(picture)
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
-        raise DataError(f"{path}: damaged or cut short ({error})") from error
+        raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
     pixels = pixels if pixels.ndim > 2 else pixels[..., None]
     more = len(picture.info.get("depth_images") or []) + len(picture.info.get("aux") or {})
     notes = ("depth and auxiliary pictures are dropped",) if more else ()
@@ -65,7 +65,9 @@ def _read_raw(path: Path) -> Decoded:
         with rawpy.imread(str(path)) as raw:
             pixels = raw.postprocess(use_camera_wb=True, output_bps=16, no_auto_bright=True)
     except (rawpy.LibRawError, OSError, ValueError) as error:
-        raise DataError(f"{path}: LibRaw cannot develop it ({error})") from error
+        raise DataError(
+            f"{path}: LibRaw cannot develop it ({error})", hint="save it as .tif or .png with a raw converter"
+        ) from error
     notes = ("developed by LibRaw with the camera's white balance, to sRGB", "EXIF is dropped: LibRaw gives none")
     return Decoded(pixels, 16, notes=notes)
 

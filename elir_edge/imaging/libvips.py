@@ -37,7 +37,9 @@ def damaged(path: str | Path) -> Iterator[None]:
         yield
     except pyvips.Error as error:
         reason = next((line for line in reversed(str(error).strip().splitlines()) if line.strip()), "")
-        raise DataError(f"{path}: damaged or cut short ({reason.strip()})") from error
+        raise DataError(
+            f"{path}: damaged or cut short ({reason.strip()})", hint="copy it again, or leave it out"
+        ) from error
 
 
 def open_descriptor(descriptor: int, sequential: bool) -> Any:

@@ -80,9 +80,11 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
     """
     path = Path(path)
     if profile not in PROFILES:
-        raise UsageError(f"profile '{profile}' is not one of {', '.join(PROFILES)}")
+        raise UsageError(
+            f"profile '{profile}' is not one of {', '.join(PROFILES)}", hint="choose one of these with --profile"
+        )
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such picture")
+        raise MissingInputError(f"{path}: no such picture", hint="check the name")
     kind = kind_of(path)
     if kind is None:
         known = ", ".join(known.name.upper() for known in FORMATS)
@@ -131,7 +133,10 @@ def _opened(
             exif = read_tiff_exif(path)
             header = with_fields(image.copy(), exif_carrier(exif)) if exif else image
     if image.width * image.height > MOST_PIXELS:
-        raise DataError(f"{path}: {image.width} x {image.height} pixels, more than {MOST_PIXELS} in all")
+        raise DataError(
+            f"{path}: {image.width} x {image.height} pixels, more than {MOST_PIXELS} in all",
+            hint="cut it into parts, or scale it down first",
+        )
     if _orientation(image) != 1:
         image = image.autorot()
     image, more = _to_rgb(image, path, profile)
@@ -165,7 +170,9 @@ def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]
     if image.interpretation in ("lab", "labs", "xyz", "yxy", "hsv", "lch"):
         return image.colourspace("rgb16" if depth == 16 else "srgb"), (f"{image.interpretation} is converted to sRGB",)
     if image.bands > 4:
-        raise DataError(f"{path}: {image.bands} channels; only grey, RGB, CMYK and alpha are read")
+        raise DataError(
+            f"{path}: {image.bands} channels; only grey, RGB, CMYK and alpha are read", hint="save it as RGB"
+        )
     if profile == "srgb" and embedded:
         space = "b-w" if image.bands < MANY else "srgb"
         if space == "b-w":
@@ -180,9 +187,15 @@ def _refuse_several(image: Any, path: Path, kind: str) -> None:
         with path.open("rb") as file:
             animated = b"acTL" in file.read(4096).partition(b"IDAT")[0]
         if animated:
-            raise DataError(f"{path}: an animated PNG; only single pictures are read")
+            raise DataError(
+                f"{path}: an animated PNG; only single pictures are read",
+                hint="save one page or frame as a picture of its own",
+            )
     if pages > 1:
-        raise DataError(f"{path}: {pages} pages or frames; only single pictures are read")
+        raise DataError(
+            f"{path}: {pages} pages or frames; only single pictures are read",
+            hint="save one page or frame as a picture of its own",
+        )
 
 
 def with_fields(image: Any, carrier: Any) -> Any:

@@ -16,7 +16,9 @@ def parse_raw_size(text: str) -> tuple[int, int]:
     """(height, width) of ``WIDTHxHEIGHT``. Raises UsageError for any other text."""
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise UsageError(f"--raw {text} is not WIDTHxHEIGHT in pixels, such as 640x480")
+        raise UsageError(
+            f"--raw {text} is not WIDTHxHEIGHT in pixels, such as 640x480", hint="write width and height of a frame"
+        )
     return int(height), int(width)
 
 
@@ -30,7 +32,8 @@ def read_frames(stream: BinaryIO, size: tuple[int, int]) -> Iterator[np.ndarray]
     while data := _read(stream, length):
         if len(data) < length:
             raise DataError(
-                f"the stream ended after {len(data)} of the {length} bytes of a frame of {width} x {height}"
+                f"the stream ended after {len(data)} of the {length} bytes of a frame of {width} x {height}",
+                hint="check the size given with --raw, and that frames are RGB bytes",
             )
         yield np.frombuffer(data, np.uint8).reshape(height, width, CHANNELS)
 

@@ -45,7 +45,7 @@ class VideoCopy:
         if suffix.lower() not in CONTAINERS:
             raise UsageError(f"cannot write '{suffix}' videos", hint=f"known: {', '.join(CONTAINERS)}")
         if not source.is_file():
-            raise MissingInputError(f"{source}: no such video")
+            raise MissingInputError(f"{source}: no such video", hint="check the name")
         self._path, self._av = source, load_av()
         self._frames: deque[tuple[int | None, Any]] = deque()  # presentation times of the frames that are out
         with ExitStack() as stack:
@@ -75,7 +75,9 @@ class VideoCopy:
                     packet.stream = self._copies[packet.stream.index]
                     self._output.mux(packet)
         except self._av.FFmpegError as error:
-            raise DataError(f"{self._path}: damaged or cut short ({error})") from error
+            raise DataError(
+                f"{self._path}: damaged or cut short ({error})", hint="copy it again, or leave it out"
+            ) from error
 
     def write(self, pixels: np.ndarray) -> None:
         """The next frame of ``frames()``, restored."""
@@ -106,10 +108,13 @@ class VideoCopy:
         try:
             opened = self._av.open(str(self._path))
         except (self._av.FFmpegError, OSError) as error:
-            raise DataError(f"{self._path}: not a video of a known format, or damaged ({error})") from error
+            raise DataError(
+                f"{self._path}: not a video of a known format, or damaged ({error})",
+                hint="copy it again, or leave it out",
+            ) from error
         if not opened.streams.video:
             opened.close()
-            raise DataError(f"{self._path}: holds no video")
+            raise DataError(f"{self._path}: holds no video", hint="give a video file")
         return opened
 
     def _first_frame(self) -> Any:
@@ -117,7 +122,9 @@ class VideoCopy:
             try:
                 return next(peeked.decode(video=0))
             except (StopIteration, self._av.FFmpegError) as error:
-                raise DataError(f"{self._path}: no frame of it can be decoded") from error
+                raise DataError(
+                    f"{self._path}: no frame of it can be decoded", hint="copy it again, or leave it out"
+                ) from error
 
     def _add_encoder(self, first: Any, quality: int) -> Any:
         """The video stream of the output, like the source's: size, pixel format, time base, colours."""

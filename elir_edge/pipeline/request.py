@@ -74,13 +74,7 @@ def request_of(
         raise UsageError(
             f"the target '{target}' has no precision '{precision}'", hint=f"it offers {', '.join(chosen.precisions)}"
         )
-    ios = chosen.ios(precision)
-    io = io or ios[0]
-    if io not in ios:
-        raise UsageError(
-            f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}",
-            hint="choose one of these with --io",
-        )
+    io = _io_of(chosen, precision, io)
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
     if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
@@ -98,6 +92,16 @@ def request_of(
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
     check_disjoint(calibration.sources)
     return ExportRequest(chosen, precision, form, quantization, calibration)
+
+
+def _io_of(target: Target, precision: str, io: str | None) -> str:
+    ios = target.ios(precision)
+    if io is not None and io not in ios:
+        raise UsageError(
+            f"io '{io}' is not one of {', '.join(ios)} for {target.name} at {precision}",
+            hint="choose one of these with --io",
+        )
+    return io or ios[0]
 
 
 def _require_installed(target: Target, precision: str) -> None:

@@ -87,7 +87,10 @@ def _targets(
     arrays = [picture for picture in given if isinstance(picture, np.ndarray)]
     paths = [Path(picture) for picture in given if not isinstance(picture, np.ndarray)]
     if arrays and (paths or out is not None):
-        raise UsageError("arrays are restored to arrays: leave out the files and `out`")
+        raise UsageError(
+            "arrays are restored to arrays: leave out the files and `out`",
+            hint="give the pictures' paths to have files written",
+        )
     if arrays:
         return [(as_channels(array), None) for array in arrays], None
     plan = plan_pictures(paths, out, format, recursive, force)
@@ -147,7 +150,10 @@ def check_overlap(overlap: int, tile: tuple[int, int]) -> None:
     """Raise UsageError unless tiles of this size can share ``overlap`` pixels."""
     most = min(tile) // 2
     if not 0 <= overlap <= most and overlap != Settings.overlap:
-        raise UsageError(f"an overlap of {overlap} pixels; tiles of {tile[0]} x {tile[1]} allow 0 to {most}")
+        raise UsageError(
+            f"an overlap of {overlap} pixels; tiles of {tile[0]} x {tile[1]} allow 0 to {most}",
+            hint="choose a value in this range",
+        )
 
 
 def _steps(works: Iterable[Work]) -> Iterator[Step]:

@@ -38,9 +38,11 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
     found = [pair for path in given for pair in _find(path, recursive, out)]
     missing = [str(path) for path, _ in found if not path.is_file()]
     if missing:
-        raise MissingInputError(f"no such picture: {', '.join(missing)}")
+        raise MissingInputError(
+            f"no such picture: {', '.join(missing)}", hint="check the name; quote names with spaces"
+        )
     if not found:
-        raise MissingInputError("no pictures were given")
+        raise MissingInputError("no pictures were given", hint="name at least one picture or folder")
     if out is None:
         return Plan([(source, None) for source, _ in found], False)
     single = len(found) == 1 and not given[0].is_dir() and not out.is_dir() and out.suffix != ""

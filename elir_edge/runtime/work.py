@@ -46,9 +46,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.alpha not in ALPHAS:
-            raise UsageError(f"alpha '{self.alpha}' is not one of {', '.join(ALPHAS)}")
+            raise UsageError(f"alpha '{self.alpha}' is not one of {', '.join(ALPHAS)}", hint="choose one of these")
         if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality} is not between 1 and 100")
+            raise UsageError(f"quality {self.quality} is not between 1 and 100", hint="choose a value in this range")
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,7 @@ def as_channels(pixels: np.ndarray) -> np.ndarray:
         or not shaped.size
     ):
         raise UsageError(
-            f"a picture is {pixels.dtype} {pixels.shape}; allowed is uint8 or uint16, H x W x 1 to 4 channels"
+            f"a picture is {pixels.dtype} {pixels.shape}; allowed is uint8 or uint16, H x W x 1 to 4 channels",
+            hint="convert it to uint8, values 0..255",
         )
     return shaped

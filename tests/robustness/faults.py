@@ -128,3 +128,45 @@ def write_beside(path: Path, whole: Manifest, *others: Path) -> None:
     """The manifest beside an artifact, with hashes that agree."""
     files = {file.name: sha256_of(file) for file in (path, *others)}
     sidecar(path).write_text(dataclasses.replace(whole, files=files).to_json())
+
+
+def write_tflite(path: Path) -> Path:
+    """The same as .tflite, bytes of a flatbuffer with one ADD, without a manifest beside it."""
+    from elir_edge.formats.tflite.edit import set_metadata
+    from elir_edge.formats.tflite.flatmodel import load_schema, pack_model
+
+    schema = load_schema()
+
+    def made(kind: str, **values: object):
+        item = getattr(schema, f"{kind}T")()
+        for name, value in values.items():
+            setattr(item, name, value)
+        return item
+
+    def tensor(name: str, shape: list[int], buffer: int):
+        return made("Tensor", name=name.encode(), shape=np.asarray(shape, np.int32), buffer=buffer, type=0)
+
+    def entry(name: str, index: int):
+        return made("TensorMap", name=name.encode(), tensorIndex=index)
+
+    zeros = made("Buffer", data=np.zeros(4 * SIDE * 3, np.uint8))
+    tensors = [
+        tensor(IMAGE, [1, SIDE, SIDE, 3], 0),
+        tensor("zeros", [1, 1, SIDE, 3], 1),
+        tensor(RESTORED, [1, SIDE, SIDE, 3], 0),
+    ]
+    add = made("Operator", opcodeIndex=0, inputs=np.asarray([0, 1], np.int32), outputs=np.asarray([2], np.int32))
+    add.builtinOptionsType, add.builtinOptions = schema.BuiltinOptions.AddOptions, made("AddOptions")
+    graph = made("SubGraph", name=b"main", tensors=tensors, operators=[add])
+    graph.inputs, graph.outputs = np.asarray([0], np.int32), np.asarray([2], np.int32)
+    signature = made("SignatureDef", signatureKey=b"restore", inputs=[entry(IMAGE, 0)], outputs=[entry(RESTORED, 2)])
+    model = made("Model", version=3, description=b"identity", subgraphs=[graph], signatureDefs=[signature], metadata=[])
+    model.operatorCodes = [made("OperatorCode", builtinCode=0, deprecatedBuiltinCode=0, version=1)]
+    model.buffers = [made("Buffer"), zeros]
+    image = dataclasses.replace(manifest().inputs[0], shape=(1, SIDE, SIDE, 3), layout="NHWC")
+    whole = manifest(
+        target="tflite", layout="NHWC", inputs=(image,), outputs=(dataclasses.replace(image, name=RESTORED),)
+    )
+    set_metadata(model, MANIFEST_KEY, whole.to_json())
+    path.write_bytes(pack_model(model))
+    return path

@@ -39,7 +39,10 @@ class ResidualSpec:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) <= MAX_LEVELS:
-            raise ConfigError(f"widths has {len(self.widths)} entries, allowed are 1 to {MAX_LEVELS}")
+            raise ConfigError(
+                f"widths has {len(self.widths)} entries, allowed are 1 to {MAX_LEVELS}",
+                hint="give one width for each level",
+            )
         if len(self.blocks) != 2 * len(self.widths) - 1:
             raise ConfigError(
                 f"blocks has {len(self.blocks)} entries, {len(self.widths)} widths ask for {2 * len(self.widths) - 1}",
@@ -61,7 +64,7 @@ def check_time_features(name: str, count: int) -> None:
     """Raise ConfigError unless the time embedding can have ``count`` features."""
     within(name, count, 4, 4096)
     if count % 2:
-        raise ConfigError(f"{name} is {count}, and must be even: cosine and sine halves")
+        raise ConfigError(f"{name} is {count}, and must be even: cosine and sine halves", hint="choose an even number")
 
 
 @dataclass(frozen=True)
