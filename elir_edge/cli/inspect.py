@@ -12,6 +12,8 @@ from elir_edge.artifacts.artifact import NOT_COMPARED
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
 
+BOUND = ", PSNR of the autoencoder's own reconstruction of a photograph"
+
 
 @click.command("inspect")
 @click.argument("artifact", type=click.Path(path_type=Path))
@@ -36,6 +38,8 @@ def command(artifact: Path, as_json: bool) -> None:
         *((f"output {tensor.name}", _describe(tensor)) for tensor in manifest.outputs),
         ("stages inside", ", ".join(stage.name for stage in manifest.stages)),
         ("parity", _parity(parity) if parity else "not measured"),
+        *((("bound", f"{parity['autoencoder_db']:.2f} dB{BOUND}"),) if parity and "autoencoder_db" in parity else ()),
+        *((("split", f"1 to {manifest.split['most_steps']} steps, chosen when it runs"),) if manifest.split else ()),
         *((("compiled", _compiled(manifest.compiled)),) if manifest.compiled else ()),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @model_options
 @size_option
 @click.option("--seed", default=0, type=click.IntRange(0, MAX_SEED), show_default=True, help="Draws the flow's noise.")
+@click.option("--steps", type=click.IntRange(1), help="Euler steps of a split artifact. Default: as many as it has.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Default: the runtime's own choice.")
 @click.option("--force", is_flag=True, help="Replace pictures that are there.")
 @json_option
@@ -44,6 +45,7 @@ def command(
     weights: tuple[str, ...],
     size: str | None,
     seed: int,
+    steps: int | None,
     threads: int | None,
     force: bool,
     as_json: bool,
@@ -53,11 +55,13 @@ def command(
         raise UsageError("--artifact brings its own model; leave out --preset, --weights and --size")
     if artifact is None and backend not in (None, "torch"):
         raise UsageError(f"--backend {backend} runs an artifact", hint="give one with --artifact, or export it first")
+    if artifact is None and steps is not None:
+        raise UsageError("--steps runs a split artifact", hint="give one with --artifact: elir-edge export --split")
     from elir_edge.runtime.restore import noise_feeds
 
     jobs = _plan(pictures, out, force)
     shown = Shown()
-    with _session(artifact, backend, preset, weights, size, seed, threads, shown) as session:
+    with _session(artifact, backend, preset, weights, size, seed, steps, threads, shown) as session:
         if artifact is not None and given("seed") and not noise_feeds(session, seed):
             raise UsageError("--seed has no effect: the artifact's noise is baked in", hint="leave it out")
         failed = [_attempt(session, source, target, seed, shown) for source, target in jobs]
@@ -105,6 +109,7 @@ def _session(
     weights: tuple[str, ...],
     size: str | None,
     seed: int,
+    steps: int | None,
     threads: int | None,
     shown: Shown,
 ) -> Session:
@@ -114,7 +119,7 @@ def _session(
     if artifact is not None:
         opened = open_artifact(artifact, shown, backend)
         require_runnable(opened)
-        return open_session(opened.path, backend, threads)
+        return open_session(opened.path, backend, threads, steps=steps)
     restorer = load_model(preset, weights, shown)
     from elir_edge.lowering.lower import lower
 

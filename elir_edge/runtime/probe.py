@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.artifacts.artifact import Manifest
+from elir_edge.artifacts.split import SUFFIX
 from elir_edge.core.child import ChildError, run_child
 from elir_edge.errors import DataError, ElirEdgeError
 from elir_edge.runtime.backend import get_backend, usual_backend
+from elir_edge.runtime.session import open_session
+from elir_edge.runtime.split import read_split_manifest
 
 TIMEOUT_SECONDS = 60
 MAX_REASON = 500
@@ -45,9 +48,10 @@ def load_manifest(request: dict[str, str]) -> dict[str, Any]:
     """
     path = Path(request["path"])
     try:
-        module = get_backend(request["backend"]).load()
-        module.open_session(path, None, ()).close()
-        return {"manifest": module.read_manifest(path)}
+        open_session(path, request["backend"]).close()
+        if path.suffix == SUFFIX:
+            return {"manifest": read_split_manifest(path).to_json()}
+        return {"manifest": get_backend(request["backend"]).load().read_manifest(path)}
     except ElirEdgeError:
         raise
     except Exception as error:
