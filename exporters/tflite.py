@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
+from elir_edge.families.base import RESTORED, Space, output_stages
 from elir_edge.formats.tflite.edit import rename_tensors, set_metadata, set_outputs
 from elir_edge.formats.tflite.flatmodel import pack_model, read_file, read_model, tensor_types, tensors_by_stage
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
@@ -70,7 +71,14 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
         conversion.progress,
         conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
+        bounds=_clipped(graph),
     )
+
+
+def _clipped(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
+    """(low, high) of the stages inside the graph that are pixels, which families clip as the restored image is."""
+    inside = (stage for stage in output_stages(graph.stage_list()) if stage.name != RESTORED)
+    return {stage.name: (0.0, graph.pixel_gain) for stage in inside if stage.space is Space.PIXELS}
 
 
 def _export(graph: StaticRestorer, path: Path) -> None:

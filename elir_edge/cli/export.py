@@ -101,6 +101,9 @@ def quantization_options(function: F) -> F:
 @form_options
 @quantization_options
 @click.option("--out", "-o", type=PATH, help="File or folder to write. Default: build/.")
+@click.option(
+    "--split", is_flag=True, help="Encoder, one step and decoder apart: restore --steps chooses their number."
+)
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--explain", is_flag=True, help="Show what each rewrite of the lowering saves.")
 @json_option
@@ -123,6 +126,7 @@ def command(
     max_size: float | None,
     max_latency: float | None,
     out: Path | None,
+    split: bool,
     force: bool,
     explain: bool,
     as_json: bool,
@@ -150,7 +154,7 @@ def command(
         budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
         limits = Limits(max_drop, max_size, max_latency)
         quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
-    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization)
+    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
     mixed = (manifest.quantization or {}).get("mixed")
     if as_json:

@@ -15,6 +15,8 @@ from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option
 if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Manifest
 
+BOUND = ", PSNR of the autoencoder's own reconstruction of a photograph"
+
 
 @click.command("inspect")
 @click.argument("artifact", type=PATH)
@@ -44,6 +46,8 @@ def rows_of(manifest: Manifest) -> list[tuple[str, str]]:
         *((f"output {tensor.name}", _describe(tensor)) for tensor in manifest.outputs),
         ("stages inside", ", ".join(stage.name for stage in manifest.stages)),
         ("parity", _parity(parity) if parity else "not measured"),
+        *((("bound", f"{parity['autoencoder_db']:.2f} dB{BOUND}"),) if parity and "autoencoder_db" in parity else ()),
+        *((("split", f"1 to {manifest.split['most_steps']} steps, chosen when it runs"),) if manifest.split else ()),
         *((("compiled", _compiled(manifest.compiled)),) if manifest.compiled else ()),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]

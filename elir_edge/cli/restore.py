@@ -45,6 +45,7 @@ class Options:
     weights: tuple[str, ...]
     size: str | None
     seed: int
+    steps: int | None
     threads: int | None
     jobs: int
     recursive: bool
@@ -72,6 +73,7 @@ class Options:
 @model_options
 @size_option
 @click.option("--seed", default=0, type=click.IntRange(0, MAX_SEED), show_default=True, help="Draws the flow's noise.")
+@click.option("--steps", type=click.IntRange(1), help="Euler steps of a split artifact. Default: as many as it has.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of each session. Default: the runtime's own choice.")
 @click.option("--jobs", "-j", default=1, type=click.IntRange(1, 256), show_default=True, help="Sessions at a time.")
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders inside folders; the tree is kept.")
@@ -102,6 +104,8 @@ def _check(options: Options) -> None:
             "--artifact brings its own model; leave out --preset, --weights and --size",
             hint="or leave out --artifact to run the PyTorch model",
         )
+    if options.artifact is None and options.steps is not None:
+        raise UsageError("--steps runs a split artifact", hint="give one with --artifact: elir-edge export --split")
     if options.artifact is None and options.backend not in (None, "torch"):
         raise UsageError(
             f"--backend {options.backend} runs an artifact", hint="give one with --artifact, or export it first"
@@ -173,7 +177,7 @@ def _session(options: Options, shown: Shown) -> Session:
     if options.artifact is not None:
         opened = open_artifact(options.artifact, shown, options.backend)
         require_runnable(opened)
-        return open_session(opened.path, options.backend, options.threads)
+        return open_session(opened.path, options.backend, options.threads, steps=options.steps)
     restorer = load_model(options.preset, options.weights, shown)
     from elir_edge.lowering.lower import lower
 

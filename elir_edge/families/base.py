@@ -23,7 +23,7 @@ BYTE_RANGE = 255.0
 
 
 class Space(StrEnum):
-    """Kind of a stage's values: pixels N x 3 x H x W in [0, 1], or a latent N x C x h x w."""
+    """Kind of a stage's values: pixels N x 3 x H x W, clipped to [0, 1], or a latent N x C x h x w."""
 
     PIXELS = "pixels"
     LATENT = "latent"
@@ -106,6 +106,12 @@ class Family(ABC):
     def configured(self, spec: Any, config: Mapping[str, Any], where: str) -> Any:
         """``spec`` with what a ``config.json`` beside the weights states; ``where`` names that file in errors."""
         return spec
+
+    def reconstruct(self, model: Any, image: Tensor) -> Tensor | None:
+        """Decoder of encoder of ``image``, N x 3 x H x W in [0, 1], if no restored picture can be closer to its
+        original than that; None where the encoder is trained to restore too.
+        """
+        return None
 
     def has_linear_blocks(self, names: Mapping[str, Any]) -> bool:
         """Whether a checkpoint with these canonical names has linear blocks that are not collapsed."""

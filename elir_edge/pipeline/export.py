@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from elir_edge.artifacts.artifact import Artifact, Manifest, load_artifact, sidecar
 from elir_edge.artifacts.facts import NOT_COMPARED
@@ -27,6 +27,7 @@ from elir_edge.core.publish import (
 from elir_edge.errors import ElirEdgeError, StorageError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower, measure
+from elir_edge.lowering.split import lower_split
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import convert_and_embed, main_file
 from elir_edge.pipeline.judge import judge_conversion, why_not_run
@@ -51,6 +52,7 @@ def export(
     force: bool = False,
     progress: Progress | None = None,
     quantization: Quantization | None = None,
+    split: bool = False,
 ) -> Artifact:
     """Write an artifact of ``restorer``, with its manifest inside and beside it.
 
@@ -60,6 +62,7 @@ def export(
         io: ``float`` [0, 1] or ``uint8`` 0..255; None: the usual one of target and precision.
         out: a file, or a folder; None: ``build/``. force: replace existing files.
         quantization: options of an integer precision; None: the defaults. progress: gets the stages of the work.
+        split: a folder with the graphs before, of and after one step, whose number is chosen when it runs.
 
     Returns the artifact; ``fresh`` is False where an identical one existed. Raises UsageError and ConfigError for
     options that do not fit, OutputError where other files exist or nothing can be written, GateError where the result
@@ -67,7 +70,7 @@ def export(
     pictures that cannot be used, UnavailableError for a missing library, StorageError and ResourceError.
     """
     progress = progress or Silent()
-    request = request_of(restorer, target, precision, size, noise, io, quantization)
+    request = request_of(restorer, target, precision, size, noise, io, quantization, split)
     path = _output_path(out, restorer, request)
     identity = request.identity(restorer)
     _check_names(path, request.target)
@@ -93,6 +96,8 @@ def _build(
         cost = measure("lowered", graph)
     feeds = request.calibration.feeds(form, restorer.spec) if request.calibration is not None else ()
     prepared, tuning = _prepare(graph, restorer, request, identity, progress)
+    if request.split:
+        prepared = cast(Any, lower_split(restorer, form, target.norm))
     lowered = {
         "request": key_of(identity),
         "inputs": tuple(form.inputs(restorer.spec)),
@@ -165,7 +170,8 @@ def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequ
     side = str(form.height) if form.height == form.width else f"{form.height}x{form.width}"
     byte = "-uint8" if form.io == "uint8" else ""
     noise = "" if str(form.noise) == "baked:0" else "-noise_" + str(form.noise).replace(":", "")
-    name = f"{restorer.spec.name}-{side}-{request.precision}{byte}{noise}{suffix}"
+    split = f"-{request.target.name}" if request.split else ""
+    name = f"{restorer.spec.name}-{side}-{request.precision}{byte}{noise}{split}{suffix}"
     path = DEFAULT_FOLDER / name if out is None else Path(out)
     if path.is_dir() and path.suffix != suffix:
         return path / name

@@ -15,11 +15,12 @@ from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.core.progress import Progress
 from elir_edge.errors import GateError
 from elir_edge.families.restorer import Restorer
-from elir_edge.imaging.pictures import builtin_photograph
+from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
 from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import get_backend
+from elir_edge.validation.reference import reconstruction_db
 from elir_edge.validation.result import Validation
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
@@ -62,7 +63,20 @@ def judge_conversion(
         manifest = convert_finer()
         validation = validate_conversion(path, manifest, restorer, request, progress)
     degraded = check_gate(validation, request.quantization, progress)
-    return complete_manifest(path, manifest, validation, degraded)
+    return with_bound(complete_manifest(path, manifest, validation, degraded), restorer)
+
+
+def with_bound(manifest: Manifest, restorer: Restorer) -> Manifest:
+    """``manifest`` with the PSNR of the autoencoder's own reconstruction of a photograph, where that bounds fidelity.
+
+    Stand-in weights reconstruct nothing: they have no such figure.
+    """
+    if restorer.source is not None and not restorer.source.trained:
+        return manifest
+    bound = reconstruction_db(restorer, fit_picture(builtin_photograph(PARITY_PICTURE), *manifest.size))
+    if bound is None:
+        return manifest
+    return dataclasses.replace(manifest, parity=(manifest.parity or {}) | {"autoencoder_db": round(bound, 2)})
 
 
 def validate_conversion(

@@ -15,6 +15,7 @@ from elir_edge.errors import UsageError, missing_package
 from elir_edge.families.restorer import Restorer, WeightSource
 from elir_edge.families.weights import tensors_sha256
 from elir_edge.imaging.noise import NoiseContract
+from elir_edge.pipeline.split import split_target
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target, get_target
 from elir_edge.quantize.calibration import Calibration, gather_calibration
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Quantization
@@ -33,6 +34,7 @@ class ExportRequest:
     form: GraphForm
     quantization: Quantization | None = None
     calibration: Calibration | None = None
+    split: bool = False
 
     def identity(self, restorer: Restorer) -> dict[str, Any]:
         """Everything that decides the result, as plain data: model, options, versions of the packages.
@@ -41,17 +43,21 @@ class ExportRequest:
         """
         source = restorer.source or WeightSource("in memory", "memory", "", True)
         digest = tensors_sha256(restorer.state_dict())
-        return {
-            "target": self.target.name,
-            "precision": self.precision,
-            "spec": restorer.spec.to_dict() | {"weights": None},
-            "weights": dataclasses.asdict(source) | {"tensors_sha256": digest},
-            "size": (self.form.height, self.form.width),
-            "io": self.form.io,
-            "layout": self.form.layout,
-            "noise": _noise_contract(restorer, self.form.noise),
-            "versions": _versions(self.target, self.quantization is not None),
-        } | self._quantization_facts()
+        return (
+            {
+                "target": self.target.name,
+                "precision": self.precision,
+                "spec": restorer.spec.to_dict() | {"weights": None},
+                "weights": dataclasses.asdict(source) | {"tensors_sha256": digest},
+                "size": (self.form.height, self.form.width),
+                "io": self.form.io,
+                "layout": self.form.layout,
+                "noise": _noise_contract(restorer, self.form.noise),
+                "versions": _versions(self.target, self.quantization is not None),
+            }
+            | self._quantization_facts()
+            | ({"split": {"most_steps": restorer.spec.steps}} if self.split else {})
+        )
 
     def _quantization_facts(self) -> dict[str, Any]:
         if self.quantization is None or self.calibration is None:
@@ -67,12 +73,14 @@ def request_of(
     noise: str,
     io: str | None,
     quantization: Quantization | None,
+    split: bool = False,
 ) -> ExportRequest:
     """The options of ``export``, checked, with the calibration pictures. Raises what ``export`` documents."""
-    chosen = get_target(target)
+    chosen = split_target(get_target(target)) if split else get_target(target)
     if precision not in chosen.precisions:
         raise UsageError(
-            f"the target '{target}' has no precision '{precision}'", hint=f"it offers {', '.join(chosen.precisions)}"
+            f"the target '{target}' has no precision '{precision}'{' for split artifacts' if split else ''}",
+            hint=f"it offers {', '.join(chosen.precisions)}",
         )
     io = _io_of(chosen, precision, io)
     _require_installed(chosen, precision)
@@ -87,7 +95,7 @@ def request_of(
             raise UsageError(
                 f"calibration and tuning are options of integer precisions, not of {precision}", hint="--precision int8"
             )
-        return ExportRequest(chosen, precision, form)
+        return ExportRequest(chosen, precision, form, split=split)
     quantization = _with_limits(quantization or Quantization(), restorer, precision)
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
     check_disjoint(calibration.sources)

@@ -19,6 +19,7 @@ from elir_edge.formats.tflite.edit import (
     QUANTIZE_VERSION,
     add_op,
     add_tensor,
+    drop_clip,
     drop_unused,
 )
 from elir_edge.formats.tflite.flatmodel import (
@@ -37,6 +38,7 @@ from elir_edge.quantize.ranges import Ranges
 BYTES = (0.0, 255.0)
 RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
+CLIPS = ("MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
 SUMS = ("ADD", "MUL")
 WIDE_BITS, WEIGHT_BITS = 16, 8
 CHEAP_NUMBERS_PER_GFLOP = 10_000
@@ -53,6 +55,7 @@ def quantize_tflite(
     float_tensors: frozenset[str] = frozenset(),
     method: str = RANGE_METHOD,
     gflop: float = 0.0,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> bytes:
     """The integer form of a .tflite file with uint8 input and output.
 
@@ -64,6 +67,7 @@ def quantize_tflite(
         float_tensors: names of tensors whose ops stay fp32. Input and output are uint8 in any case.
         method: of the activation ranges, see ``Ranges.estimate``.
         gflop: of the graph: decides whether the sums of the latent stream have 16 bits.
+        bounds: (low, high) of tensors that the graph clips: the saturation of their type replaces these clips too.
 
     Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
     saturation of the output's type replaces the final clip.
@@ -72,7 +76,11 @@ def quantize_tflite(
     _strip_edges(model)
     core = pack_model(model)
     ranges, means = _observe(core, feeds, stages, progress, method)
-    ranges |= {IMAGE: BYTES, RESTORED: BYTES}
+    bounds = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
+    ranges |= {IMAGE: BYTES, RESTORED: BYTES, **bounds}
+    for name in bounds:
+        drop_clip(model, name, CLIPS)
+    core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)

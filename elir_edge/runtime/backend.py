@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from elir_edge.artifacts.split import runtime_suffix
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import (
@@ -140,10 +141,11 @@ def get_backend(name: str) -> Backend:
 def backends_for(path: Path) -> list[Backend]:
     """The backends for the suffix of ``path``, the usual one first. Raises UsageError where there is none."""
     known = backends().values()
-    found = [backend for backend in known if path.suffix in backend.suffixes]
+    suffix = runtime_suffix(path)
+    found = [backend for backend in known if suffix in backend.suffixes]
     if not found:
         endings = sorted({suffix for backend in known for suffix in backend.suffixes})
-        raise UsageError(f"{path}: no backend opens '{path.suffix}' files", hint=f"known: {', '.join(endings)}")
+        raise UsageError(f"{path}: no backend opens '{suffix}' files", hint=f"known: {', '.join(endings)}")
     return found
 
 

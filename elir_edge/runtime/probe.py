@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import Manifest
+from elir_edge.artifacts.split import SUFFIX
 from elir_edge.core.child import ChildError, run_child
 from elir_edge.core.files import files_of
 from elir_edge.errors import DataError, ElirEdgeError
 from elir_edge.runtime.backend import get_backend, usual_backend
 from elir_edge.runtime.base import AGAIN, unusable
+from elir_edge.runtime.session import open_session
+from elir_edge.runtime.split import read_split_manifest
 
 TIMEOUT_SECONDS = 60
 SECONDS_A_MB = 2  # what is large may take long to run
@@ -53,8 +56,8 @@ def try_out(request: dict[str, str]) -> dict[str, Any]:
     path = Path(request["path"])
     try:
         module = get_backend(request["backend"]).load()
-        with module.open_session(path, None, ()) as session:
-            text = module.read_manifest(path)
+        with open_session(path, request["backend"]) as session:
+            text = read_split_manifest(path).to_json() if path.suffix == SUFFIX else module.read_manifest(path)
             if text:
                 session.run({tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in session.inputs})
         return {"manifest": text}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elir_edge.artifacts.artifact import is_there
+from elir_edge.artifacts.split import SUFFIX, runtime_suffix
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError
 from elir_edge.runtime.backend import TORCH, Backend, backends, get_backend, usual_backend
 from elir_edge.runtime.base import Session
@@ -22,6 +23,7 @@ def open_session(
     stages: tuple[str, ...] = (),
     mode: Mode = DEFAULT_MODE,
     entry: str | None = None,
+    steps: int | None = None,
 ) -> Session:
     """A session for an artifact, or for a lowered model (``elir_edge.lower``) in PyTorch.
 
@@ -32,6 +34,7 @@ def open_session(
         mode: device, hint and arithmetic; the default is the CPU in fp32.
         entry: the stage to start at. Its value, float32, is an input in place of the image; earlier stages are not
             computed and cannot be among ``stages``.
+        steps: number of Euler steps of a split artifact; None: as many as it has times for.
 
     Raises MissingInputError, UsageError (the backend does not open such files), UnavailableError (the backend is not
     installed, has no such mode or cannot start at a stage), DataError (the file is damaged or has no such stage).
@@ -44,14 +47,35 @@ def open_session(
     chosen = _backend_for(path, backend)
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file", hint="check the name; elir-edge export writes artifacts")
-    return chosen.load().open_session(path, threads, stages, **_options(chosen, mode, entry))
+    options = _options(chosen, mode, entry)
+    if path.suffix == SUFFIX:
+        return _open_split(path, chosen, threads, stages, options, steps)
+    if steps is not None:
+        raise UsageError(f"{path}: its steps are unrolled", hint="export it with --split to choose their number here")
+    return chosen.load().open_session(path, threads, stages, **options)
+
+
+def _open_split(
+    path: Path,
+    backend: Backend,
+    threads: int | None,
+    stages: tuple[str, ...],
+    options: dict[str, Any],
+    steps: int | None,
+) -> Session:
+    from elir_edge.runtime.split import SplitSession
+
+    if "entry" in options:
+        raise UnavailableError("split artifacts cannot start at a stage", hint="export the model without --split")
+    opener = backend.load().open_session
+    return SplitSession(path, lambda part, names: opener(part, threads, names, **options), stages, steps)
 
 
 def _backend_for(path: Path, name: str | None) -> Backend:
     if name is None:
         return usual_backend(path)
     chosen = get_backend(name)
-    if path.suffix not in chosen.suffixes:
+    if runtime_suffix(path) not in chosen.suffixes:
         raise UsageError(
             f"{path}: the backend '{name}' opens {', '.join(chosen.suffixes) or 'lowered models'}",
             hint="choose another backend, or leave it out",

@@ -10,7 +10,7 @@ from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec
 from elir_edge.families.latent_pmrf.stages import stages
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class LatentPmrf(Family):
@@ -57,6 +57,11 @@ class LatentPmrf(Family):
         from elir_edge.families.latent_pmrf.config import configured
 
         return configured(spec, config, where)
+
+    def reconstruct(self, model: Any, image: Tensor) -> Tensor:
+        """What Sim-VAE alone makes of ``image``: it bounds the fidelity of every restored picture."""
+        restored: Tensor = model.decoder(model.encoder(image)).clamp(0.0, 1.0)
+        return restored
 
     def has_linear_blocks(self, names: Mapping[str, Any]) -> bool:
         """Whether a 1x1 convolution follows a 3x3 one, as in layers that are not collapsed."""

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from elir_edge.errors import DataError
-from elir_edge.formats.tflite.flatmodel import FLOAT16, FLOAT32, activations, load_schema, op_name, tensor_sources
+from elir_edge.formats.tflite.flatmodel import (
+    FLOAT16,
+    FLOAT32,
+    activations,
+    load_schema,
+    op_name,
+    producer_of,
+    tensor_sources,
+)
 from elir_edge.formats.walk import upstream
 
 DEQUANTIZE, DEQUANTIZE_VERSION = 6, 2
@@ -102,6 +111,22 @@ def _drop_unused_buffers(model: Any) -> None:
     model.buffers = [model.buffers[i] for i in kept]
     for holder in holders:
         holder.buffer = index[holder.buffer]
+
+
+def drop_clip(model: Any, name: str, kinds: Sequence[str]) -> None:
+    """Remove the ops of ``kinds`` right before the tensor ``name``; what they read takes the name."""
+    graph = model.subgraphs[0]
+    made = activations(model)
+    op, kind = producer_of(model, made[name])
+    while kind in kinds:
+        clipped = int(op.outputs[0])
+        (source,) = (int(i) for i in op.inputs if int(i) in made.values())
+        for reader in graph.operators:
+            reader.inputs = np.array([source if int(i) == clipped else int(i) for i in reader.inputs], np.int32)
+        graph.operators = [other for other in graph.operators if other is not op]
+        graph.tensors[clipped].name += b"_clipped"
+        graph.tensors[source].name = name.encode()
+        op, kind = producer_of(model, source)
 
 
 def add_tensor(model: Any, like: int, name: str, kind: int, zero_point: int) -> int:

@@ -1,0 +1,116 @@
+"""Split artifacts: exported, validated, restoring with any number of steps as the unrolled graph does."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from elir_edge import export, load_artifact, load_restorer, open_session, restore_picture
+from elir_edge.artifacts.artifact import sidecar
+from elir_edge.artifacts.split import MANIFEST_FILE, SHIFTS_FILE
+from elir_edge.cli import main
+from elir_edge.errors import DataError, UsageError
+from elir_edge.families.latent_pmrf.spec import FieldSpec, LatentPmrfSpec, ResidualSpec, SimVaeSpec
+from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
+from elir_edge.runtime.restore import run_picture
+from elir_edge.validation.trials import gather_pictures
+from elir_edge.validation.validate import validate
+from elir_edge.validation.verify import verify
+from tests.helpers import refused
+from tests.tiny import SPEC
+
+PMRF = LatentPmrfSpec(
+    name="tiny-pmrf",
+    size=64,
+    steps=3,
+    estimator=ResidualSpec(widths=(8, 12), blocks=(1, 1, 1)),
+    autoencoder=SimVaeSpec(4, widths=(16, 24), encoder_blocks=1, decoder_blocks=1, mid_blocks=1, shift=0.2, scale=1.5),
+    field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
+    weights="random:0",
+)
+SPECS = {"elir": dataclasses.replace(SPEC, steps=3), "latent_pmrf": PMRF}
+EQUAL = 1e-5
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """The split artifact of ELIR in ONNX."""
+    return export(load_restorer(SPECS["elir"]), "onnx", out=tmp_path_factory.mktemp("split"), split=True)
+
+
+@pytest.mark.parametrize("family", SPECS)
+@pytest.mark.parametrize("target", ["onnx", "openvino", "tflite"])
+def test_any_number_of_steps_equals_the_unrolled_artifact(family, target, tmp_path):
+    restorer = load_restorer(SPECS[family])
+    artifact = export(restorer, target, out=tmp_path, split=True)
+    assert artifact.path.suffix == ".split"
+    assert artifact.manifest.split == {"most_steps": 3}
+    assert verify(artifact).passed
+    assert load_artifact(artifact.path).manifest == artifact.manifest
+    result = validate(artifact.path, artifact.manifest, restorer, gather_pictures(None, (64, 64)), stages=True)
+    assert result.passed, result.failures
+    assert [stage.stage for stage in result.stages][-3:] == ["state_1", "state_2", "state_3"]
+    assert not any(stage.drifted for stage in result.stages)
+    pixels = builtin_photograph("astronaut")[:64, :64]
+    for steps in (1, 3):
+        restorer.spec = dataclasses.replace(SPECS[family], steps=steps)
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        unrolled = export(restorer, target, out=folder)
+        with open_session(unrolled.path) as whole, open_session(artifact.path, steps=steps) as parts:
+            expected, actual = run_picture(whole, pixels), run_picture(parts, pixels)
+            assert parts.backend == whole.backend
+        assert np.abs(actual - expected).max() <= EQUAL
+
+
+def test_its_size_does_not_depend_on_the_number_of_steps(split, tmp_path):
+    many = export(load_restorer(dataclasses.replace(SPECS["elir"], steps=12)), "onnx", out=tmp_path, split=True)
+    table = (many.path / SHIFTS_FILE).stat().st_size - (split.path / SHIFTS_FILE).stat().st_size
+    manifests = (many.path / MANIFEST_FILE).stat().st_size - (split.path / MANIFEST_FILE).stat().st_size
+    assert many.size_bytes - split.size_bytes == table + manifests
+    assert many.size_bytes - table <= 1.25 * 4 * split.manifest.graph["parameters"]
+
+
+def test_fp16_and_bytes(tmp_path):
+    artifact = export(load_restorer(SPECS["elir"]), "onnx", "fp16", io="uint8", out=tmp_path, split=True)
+    picture = builtin_photograph("chelsea")[:90, :100]
+    with open_session(artifact.path) as session:
+        assert restore_picture(session, picture).shape == picture.shape
+
+
+def test_the_command_line_chooses_the_steps(split, tmp_path):
+    picture, results = tmp_path / "photo.png", []
+    write_picture(picture, builtin_photograph("chelsea")[:64, :64])
+    for steps in ("1", "3"):
+        restored = tmp_path / f"{steps}.png"
+        assert main(["restore", str(picture), "-o", str(restored), "-a", str(split.path), "--steps", steps]) == 0
+        results.append(read_picture(restored))
+    assert (results[0] != results[1]).any()
+    assert main(["restore", str(picture), "-o", str(tmp_path / "4.png"), "-a", str(split.path), "--steps", "4"]) == 2
+    assert main(["restore", str(picture), "-o", str(tmp_path / "t.png"), "--steps", "2"]) == 2
+    sidecar(split.path).rename(tmp_path / "kept.json")
+    assert main(["inspect", str(split.path)]) == 0  # by the manifest inside
+    (tmp_path / "kept.json").rename(sidecar(split.path))
+
+
+def test_what_cannot_be_split_is_refused(tiny_artifact, tiny_restorer, tmp_path):
+    refused(UsageError, lambda: export(tiny_restorer, "executorch", out=tmp_path, split=True), "executorch", "onnx")
+    refused(UsageError, lambda: export(tiny_restorer, "onnx", "int8", out=tmp_path, split=True), "int8", "split")
+    refused(UsageError, lambda: open_session(tiny_artifact("onnx").path, steps=1), "unrolled", "--split")
+
+
+def test_damage_is_refused(split, tmp_path):
+    import shutil
+
+    def damaged(name, data):
+        copy = tmp_path / f"{name}.split"
+        shutil.copytree(split.path, copy)
+        (copy / name).write_bytes(data) if data is not None else (copy / name).unlink()
+        return copy
+
+    for name in (MANIFEST_FILE, SHIFTS_FILE):
+        for data in (None, b"", b"{}"):
+            refused(DataError, lambda name=name, data=data: open_session(damaged(name, data)), name)
+            shutil.rmtree(tmp_path / f"{name}.split")
