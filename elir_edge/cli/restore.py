@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -204,9 +205,7 @@ def _stream(pictures: tuple[Path, ...], options: Options) -> int:
     size, shown = parse_raw_size(options.raw), Shown()
     with ExitStack() as stack:
         sessions = _sessions(options, shown, stack)
-        told = restore_raw_frames(
-            click.get_binary_stream("stdin"), click.get_binary_stream("stdout"), size, sessions, options.settings()
-        )
+        told = restore_raw_frames(sys.stdin.buffer, sys.stdout.buffer, size, sessions, options.settings())
     shown.note(f"{told.frames} frames, {told.per_second:.2f} a second")
     return 0
 

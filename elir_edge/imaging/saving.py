@@ -100,6 +100,8 @@ def _options(target: FileFormat, pixels: np.ndarray, bits: int, quality: int) ->
     options: dict[str, Any] = {"Q": quality} if target.quality else {}
     if target.name == "tiff":
         options = {"compression": "deflate", "predictor": "horizontal", "bigtiff": pixels.nbytes > BIG_TIFF}
+    if target.name == "webp":
+        options["exact"] = True  # colours under full transparency stay: the next program may need them
     if target.name == "avif":
         options |= {"compression": "av1", "bitdepth": 8 if pixels.dtype == np.uint8 else 10 if bits == 10 else 12}
     return options

@@ -60,7 +60,8 @@ class Restored:
             result; None where there is none.
         pixels: the result, H x W x channels, where no file was asked for.
         lost: sentences on what the result does not keep. error: why there is no result. exit_code: of the error.
-        failure: the error itself. skipped: whether the file was there already, made from the same picture by the same artifact and settings.
+        failure: the error itself.
+        skipped: whether the file was there already, made from the same picture by the same artifact and settings.
         seconds: from opening to writing.
     """
 
