@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.core.commit import recover
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import Journal
 from elir_edge.core.publish import publish, refuse_existing, staging
@@ -187,6 +188,7 @@ class Work:
         if around.settings.force:
             return False
         if around.journal.done(target, self._key):
+            recover(target)  # of a run that was killed between putting it in place and tidying up
             return True
         if target.exists() or target.is_symlink():
             what = (
