@@ -22,6 +22,7 @@ from elir_edge.imaging.opening import Opened, open_picture
 from elir_edge.imaging.saving import DEFAULT_QUALITY, Layout, layout_for, save_picture
 from elir_edge.imaging.tiling import DEFAULT_OVERLAP, Grid, Mosaic, ReadRows, Tile, cut
 
+FEW_ROWS = 16
 ALPHAS = ("keep", "restore")
 
 
@@ -120,8 +121,12 @@ class Work:
     def add(self, part: np.ndarray) -> None:
         """The restored tile, float32 0..255."""
         rows = self._mosaic.add(part)
-        if rows is None:
-            return
+        if rows is not None:
+            for top in range(0, len(rows), FEW_ROWS):
+                self._put(rows[top : top + FEW_ROWS])
+
+    def _put(self, rows: np.ndarray) -> None:
+        """Finished rows into the result. Few at a time: the steps of rounding cost several times their size."""
         wanted = self._layout.channels
         if rows.shape[2] > wanted:
             rows = over_white(rows)

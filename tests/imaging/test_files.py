@@ -171,13 +171,15 @@ def test_exif_and_profile_travel_from_any_format_to_any(ending, to, tmp_path):
         assert out.info["icc_profile"] == profile()
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("ending", CARRIERS)
 @pytest.mark.parametrize("orientation", TURNED)
 def test_orientation_is_applied_and_reset(orientation, ending, tmp_path):
     letters = np.frombuffer(b"abcdef", np.uint8).reshape(2, 3)
     big = np.kron(letters, np.ones((16, 16), np.uint8))
     Image.fromarray(np.repeat(big[..., None], 3, 2)).save(
-        tmp_path / f"in.{ending}", exif=exif(orientation), **({"quality": 100} if ending in ("jpg", "webp") else {})
+        tmp_path / f"in.{ending}",
+        exif=exif(orientation),
+        **({"quality": 100} if ending in ("jpg", "webp", "avif") else {}),
     )
     restored(tmp_path / f"in.{ending}", tmp_path / f"out.{ending}", quality=100)
     with Image.open(tmp_path / f"out.{ending}") as out:
@@ -304,3 +306,46 @@ def test_several_pictures_in_one_file_are_refused(kind, said, tmp_path):
     pictures[0].save(tmp_path / "in.png", kind, save_all=True, append_images=pictures[1:])
     with pytest.raises(DataError, match=said):
         open_picture(tmp_path / "in.png")
+
+
+COLOUR_MATRIX = (3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570)
+
+
+def write_dng(path: Path, red: int, green: int, blue: int) -> None:
+    """A DNG of one colour behind an RGGB filter, neutral as shot, with the matrix of sRGB."""
+    tifffile = pytest.importorskip("tifffile")
+    mosaic = np.tile(np.array([[red, green], [green, blue]], np.uint16), (32, 48))
+    matrix = tuple(part for value in COLOUR_MATRIX for part in (round(value * 10_000), 10_000))
+    tags = [
+        (33421, "H", 2, (2, 2), True),
+        (33422, "B", 4, b"\0\1\1\2", True),
+        (50706, "B", 4, b"\1\4\0\0", True),
+        (50707, "B", 4, b"\1\1\0\0", True),
+        (50708, "s", 0, "Test camera", True),
+        (50714, "I", 1, 0, True),
+        (50717, "I", 1, 65535, True),
+        (50721, "2i", 9, matrix, True),
+        (50728, "2I", 3, (1, 1) * 3, True),
+        (50778, "H", 1, 21, True),
+    ]
+    tifffile.imwrite(path, mosaic, photometric=32803, extratags=tags)
+
+
+def test_camera_raw_is_developed_into_16_bits(tmp_path):
+    pytest.importorskip("rawpy")
+    write_dng(tmp_path / "in.dng", 30_000, 20_000, 10_000)
+    result = restored(tmp_path / "in.dng", tmp_path / "out.png")
+    assert any("LibRaw" in text for text in result.lost)
+    found = read_png(tmp_path / "out.png")
+    assert (found.shape, found.dtype) == ((64, 96, 3), np.uint16)
+    red, green, blue = found[32, 48].astype(int)
+    assert red > green > blue and red % 257
+
+
+def test_orientation_in_xmp_is_reset_too(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    Image.fromarray(random_pixels(3, 8)).save(tmp_path / "in.jpg", exif=exif(6), xmp=xmp)
+    restored(tmp_path / "in.jpg", tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as out:
+        assert b'tiff:Orientation="1"' in out.info["xmp"]
+        assert out.size == (40, 30)
