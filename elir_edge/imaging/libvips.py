@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.errors import DataError, missing_package
+from elir_edge.errors import DataError, UnavailableError
 
 TYPES = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 
@@ -25,7 +25,10 @@ def load_library() -> Any:
     try:
         import pyvips
     except (ImportError, OSError) as error:
-        raise missing_package("pyvips[binary]", "pictures") from error
+        raise UnavailableError(
+            f"picture files are read by libvips, which cannot be loaded: {error}",
+            hint="pip install 'pyvips[binary]'",
+        ) from error
     return pyvips
 
 

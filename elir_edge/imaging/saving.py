@@ -50,6 +50,9 @@ def layout_for(opened: Opened, target: FileFormat) -> Layout:
     if carried and not target.metadata:
         lost.append(f"{', '.join(field.split('-')[0].upper() for field in carried)} dropped: {name} holds none")
     deep = opened.bits > 8 and target.bits > 8
+    size = opened.height * opened.width * opened.channels * (2 if deep else 1)
+    if target.name == "tiff" and size > BIG_TIFF and "exif-data" in carried:
+        lost.append("EXIF dropped: it is not written into TIFF files above 3.9 GB")
     channels = opened.channels - int(opened.alpha and not target.alpha)
     if target.name == "heic" and channels < 3:
         channels += 2
@@ -100,6 +103,8 @@ def _options(target: FileFormat, pixels: np.ndarray, bits: int, quality: int) ->
     options: dict[str, Any] = {"Q": quality} if target.quality else {}
     if target.name == "tiff":
         options = {"compression": "deflate", "predictor": "horizontal", "bigtiff": pixels.nbytes > BIG_TIFF}
+    if target.name == "webp":
+        options["exact"] = True  # colours under full transparency stay: the next program may need them
     if target.name == "avif":
         options |= {"compression": "av1", "bitdepth": 8 if pixels.dtype == np.uint8 else 10 if bits == 10 else 12}
     return options

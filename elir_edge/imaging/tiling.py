@@ -138,7 +138,7 @@ class Mosaic:
             strip[: len(self._above)] = self._above
             _place(strip, incoming, 0, len(incoming))
         ready = (grid.tops[row + 1] if row + 1 < len(grid.tops) else grid.height) - grid.tops[row]
-        self._above = strip[ready:]
+        self._above = strip[ready:].copy()  # a view would keep all of the strip
         return strip[:ready, : grid.width]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.core.commit import recover
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import Journal
 from elir_edge.core.publish import publish, refuse_existing, staging
@@ -21,6 +22,7 @@ from elir_edge.imaging.opening import Opened, open_picture
 from elir_edge.imaging.saving import DEFAULT_QUALITY, Layout, layout_for, save_picture
 from elir_edge.imaging.tiling import DEFAULT_OVERLAP, Grid, Mosaic, ReadRows, Tile, cut
 
+FEW_ROWS = 16
 ALPHAS = ("keep", "restore")
 
 
@@ -60,8 +62,8 @@ class Restored:
             result; None where there is none.
         pixels: the result, H x W x channels, where no file was asked for.
         lost: sentences on what the result does not keep. error: why there is no result. exit_code: of the error.
-        failure: the error itself. skipped: whether the file was there already, made from the same picture by the same
-            artifact and settings.
+        failure: the error itself.
+        skipped: whether the file was there already, made from the same picture by the same artifact and settings.
         seconds: from opening to writing.
     """
 
@@ -119,8 +121,12 @@ class Work:
     def add(self, part: np.ndarray) -> None:
         """The restored tile, float32 0..255."""
         rows = self._mosaic.add(part)
-        if rows is None:
-            return
+        if rows is not None:
+            for top in range(0, len(rows), FEW_ROWS):
+                self._put(rows[top : top + FEW_ROWS])
+
+    def _put(self, rows: np.ndarray) -> None:
+        """Finished rows into the result. Few at a time: the steps of rounding cost several times their size."""
         wanted = self._layout.channels
         if rows.shape[2] > wanted:
             rows = over_white(rows)
@@ -187,6 +193,7 @@ class Work:
         if around.settings.force:
             return False
         if around.journal.is_done(target, self._key):
+            recover(target)  # of a run that was killed between putting it in place and tidying up
             return True
         if target.exists() or target.is_symlink():
             what = (

@@ -1,0 +1,263 @@
+"""Many pictures: folders, what is done already, what fails, several sessions, and a run that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elir_edge.core.journal import NAME, Journal
+from elir_edge.errors import DataError, LockedError, MissingInputError, OutputError, UsageError
+from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
+from elir_edge.runtime.in_order import run_in_order
+from elir_edge.runtime.plan import plan_pictures
+from elir_edge.runtime.work import Settings
+from tests.helpers import child_environment, refused, save_picture, snapshot
+from tests.sessions import IdentitySession
+
+
+def run_folder(source: Path, out: Path, sessions=None, artifact="identity", recursive=False, **settings):
+    chosen = Settings(**settings)
+    plan = plan_pictures([source], out, None, recursive, chosen.force)
+    with locked_journal(out) as journal:
+        return list(run_pictures([*plan.pairs], sessions or [IdentitySession()], artifact, chosen, journal))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    path = tmp_path / "in"
+    (path / "inner" / "most").mkdir(parents=True)
+    for i, name in enumerate(("a.png", "b.png", "inner/c.png", "inner/most/d.png", ".hidden.png")):
+        save_picture(path / name, seed=i)
+    (path / "notes.txt").write_text("no picture")
+    return path
+
+
+# ---- which pictures, and where to -----------------------------------------------------------------------------------
+
+
+def names(pairs, out):
+    return [str(target.relative_to(out)) for _, target in pairs]
+
+
+def test_folders_keep_their_tree_and_hidden_files_are_left_out(folder, tmp_path):
+    out = tmp_path / "out"
+    assert names(plan_pictures([folder], out, None, False, False).pairs, out) == ["a.png", "b.png"]
+    found = names(plan_pictures([folder], out, "webp", True, False).pairs, out)
+    assert found == ["a.webp", "b.webp", "inner/c.webp", "inner/most/d.webp"]
+
+
+def test_globs_and_an_output_folder_inside_the_input_s(folder):
+    out = folder / "out"
+    plan = plan_pictures([folder / "**" / "[cd].png"], out, None, False, False)
+    assert names(plan.pairs, out) == ["c.png", "d.png"]
+    run_folder(folder, out, recursive=True)
+    again = plan_pictures([folder], out, None, True, False)
+    assert names(again.pairs, out) == ["a.png", "b.png", "inner/c.png", "inner/most/d.png"]
+
+
+@pytest.mark.parametrize(
+    ("given", "format", "expected"),
+    [("a.JPG", None, "a.JPG"), ("a.nef", None, "a.tif"), ("a.ppm", None, "a.png"), ("a.jpeg", "jpg", "a.jpeg"),
+     ("a.png", "tiff", "a.tif"), ("a.heic", "jpeg", "a.jpg"), ("a", None, "a.png")],
+)  # fmt: skip
+def test_the_format_is_the_picture_s_own_or_the_one_asked_for(given, format, expected, tmp_path):
+    (tmp_path / given).write_bytes(b"x")
+    [(_, target)] = plan_pictures([tmp_path / given], tmp_path / "out", format, False, False).pairs
+    assert target.name == expected
+
+
+def test_what_cannot_be_planned_is_refused(folder, tmp_path):
+    refused(MissingInputError, lambda: plan_pictures([tmp_path / "no*.png"], tmp_path / "o", None, False, False), "no*")
+    refused(UsageError, lambda: plan_pictures([folder], tmp_path / "o", "jepg", False, False), "did you mean 'jpg'?")
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    refused(DataError, lambda: plan_pictures([tmp_path / "outer"], tmp_path / "o", None, False, False), "--recursive")
+
+
+# ---- again ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_done_is_skipped_by_content(folder, tmp_path):
+    out = tmp_path / "out"
+    assert [result.skipped for result in run_folder(folder, out)] == [False, False]
+    first = snapshot(out)
+    assert [result.skipped for result in run_folder(folder, out)] == [True, True]
+    assert snapshot(out) == first
+    os.utime(folder / "a.png")
+    assert [result.skipped for result in run_folder(folder, out)] == [True, True], "times mean nothing"
+    (out / "a.png").unlink()
+    assert [result.skipped for result in run_folder(folder, out)] == [False, True]
+    assert snapshot(out).keys() == first.keys()
+
+
+@pytest.mark.parametrize("change", ["picture", "artifact", "settings"])
+def test_something_else_of_the_same_name_is_not_replaced_unless_forced(change, folder, tmp_path):
+    out = tmp_path / "out"
+    run_folder(folder, out)
+    before = snapshot(out)
+    if change == "picture":
+        save_picture(folder / "a.png", seed=9)
+    more = {"artifact": {"artifact": "other"}, "settings": {"quality": 3}}.get(change, {})
+    results = run_folder(folder, out, **more)
+    assert "from another picture, artifact or settings" in results[0].error and results[0].exit_code == 73
+    assert snapshot(out) == before
+    forced = run_folder(folder, out, force=True, **more)
+    assert [(result.error, result.skipped) for result in forced] == [(None, False)] * 2
+
+
+def test_a_changed_result_is_nobody_s(folder, tmp_path):
+    out = tmp_path / "out"
+    run_folder(folder, out)
+    (out / "a.png").write_text("edited by hand")
+    assert "is there already" in run_folder(folder, out)[0].error
+    assert (out / "a.png").read_text() == "edited by hand"
+
+
+def test_a_foreign_file_in_the_way_is_refused_before_any_work(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.png").write_text("precious")
+    refused(OutputError, lambda: run_folder(folder, tmp_path / "out"), "b.png", "--force")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def test_a_torn_journal_loses_only_its_last_line(tmp_path):
+    journal = Journal(tmp_path)
+    (tmp_path / "a").write_text("a")
+    digest = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    journal.add(tmp_path / "a", "key", digest)
+    with (tmp_path / NAME).open("a") as file:
+        file.write('{"name": "b", "ke')
+    again = Journal(tmp_path)
+    again.add(tmp_path / "c", "other", digest)
+    assert Journal(tmp_path).done(tmp_path / "a", "key") and Journal(tmp_path).lists(tmp_path / "c")
+    assert not Journal(tmp_path).done(tmp_path / "a", "another key")
+
+
+def test_one_run_at_a_time(folder, tmp_path):
+    with locked_journal(tmp_path / "out"):
+        refused(LockedError, lambda: run_folder(folder, tmp_path / "out"), "another run")
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from elir_edge.runtime.work import Settings
+from tests.runtime.test_batch import run_folder
+from tests.sessions import IdentitySession
+
+def slow(image):
+    time.sleep(0.02)
+    return image
+
+print("ready", flush=True)
+run_folder(Path(sys.argv[1]), Path(sys.argv[2]), [IdentitySession(function=slow)])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("wait", [3, 11])
+def test_a_killed_run_is_gone_on_with(wait, tmp_path):
+    """Nothing twice, nothing half-written: what the killed run finished stays as it is, byte and time."""
+    source, out, count = tmp_path / "in", tmp_path / "out", 40
+    source.mkdir()
+    saved = {f"{i:03}.png": save_picture(source / f"{i:03}.png", seed=i) for i in range(count)}
+    arguments = [sys.executable, "-c", KILLED, str(source), str(out)]
+    with subprocess.Popen(arguments, env=child_environment(), stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        process.stdout.readline()
+        while len(list(out.glob("*.png"))) < wait:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    assert wait <= len(finished) < count
+    results = run_folder(source, out)
+    assert {Path(result.source).name for result in results if result.skipped} == set(finished)
+    assert {path.name for path in out.glob("[!.]*")} == set(saved)
+    assert {name: (out / name).stat().st_mtime_ns for name in finished} == finished
+    assert [path.name for path in out.glob(".*")] == [NAME]
+    noted = [json.loads(line)["name"] for line in (out / NAME).read_text().splitlines()]
+    assert set(noted) == set(saved) and len(noted) <= count + 3
+
+
+# ---- several at a time, and what fails ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_results_come_in_order_whatever_takes_longest(jobs, tmp_path):
+    sizes = [(70, 90), (10, 10), (33, 64), (5, 200), (64, 64)]
+    arrays = [np.random.default_rng(i).integers(0, 256, (*size, 3), dtype=np.uint8) for i, size in enumerate(sizes)]
+    sessions = [IdentitySession() for _ in range(jobs)]
+    shares: list[float] = []
+    pairs = [(array, None) for array in arrays]
+    results = list(run_pictures(pairs, sessions, "", Settings(), advance=shares.append))
+    assert [result.source for result in results] == [f"[{i}]" for i in range(len(sizes))]
+    assert all(np.array_equal(result.pixels, array) for result, array in zip(results, arrays, strict=True))
+    assert sum(shares) == pytest.approx(len(sizes))
+
+
+def test_sessions_run_at_the_same_time():
+    """Two sessions meet at a barrier, which one alone would wait at for ever."""
+    barrier = threading.Barrier(2, timeout=20)
+
+    def meet(session, item):
+        barrier.wait()
+        return item * 2
+
+    assert [result for _, result in run_in_order(meet, range(6), [IdentitySession(), IdentitySession()])] == [
+        0, 2, 4, 6, 8, 10,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 1), (40, 30, 2), (40, 30, 3), (40, 30, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_arrays_of_any_form(shape, dtype):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    [result] = run_pictures(
+        [(pixels if pixels.ndim > 2 else pixels[..., None], None)], [IdentitySession()], "", Settings()
+    )
+    assert result.pixels.dtype == dtype
+    assert np.array_equal(result.pixels.squeeze(), pixels.squeeze())
+
+
+def test_one_bad_picture_stops_no_other(folder, tmp_path):
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:600])
+    save_picture(folder / "z.png", seed=7)
+    good, bad, last = run_folder(folder, tmp_path / "out")
+    assert (good.error, last.error) == (None, None)
+    assert "b.png: damaged or cut short" in bad.error and isinstance(bad.failure, DataError)
+    assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_an_artifact_that_fails_on_one_tile_fails_that_picture(folder, tmp_path):
+    dark = folder / "b.png"
+    from PIL import Image
+
+    Image.new("RGB", (20, 24)).save(dark)
+    nan_if_dark = IdentitySession(function=lambda image: image if image.any() else np.full_like(image, np.nan))
+    first, second = run_folder(folder, tmp_path / "out", [nan_if_dark])
+    assert first.error is None and "NaN" in second.error
+
+
+def test_a_full_disk_ends_the_run(folder, tmp_path, monkeypatch):
+    from elir_edge.errors import StorageError
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("elir_edge.imaging.saving.sync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        run_folder(folder, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == []
+
+
+@pytest.mark.parametrize("overlap", [-1, 17, 1000])
+def test_an_overlap_of_more_than_half_a_tile_is_refused(overlap):
+    refused(UsageError, lambda: check_overlap(overlap, (32, 48)), str(overlap), "0 to 16")
