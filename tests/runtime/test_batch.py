@@ -20,7 +20,7 @@ from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.work import Settings
-from tests.helpers import child_environment, refused, save_picture, snapshot
+from tests.helpers import child_environment, refusal, save_picture, snapshot
 from tests.sessions import IdentitySession
 
 
@@ -76,10 +76,10 @@ def test_the_format_is_the_picture_s_own_or_the_one_asked_for(given, format, exp
 
 
 def test_what_cannot_be_planned_is_refused(folder, tmp_path):
-    refused(MissingInputError, lambda: plan_pictures([tmp_path / "no*.png"], tmp_path / "o", None, False, False), "no*")
-    refused(UsageError, lambda: plan_pictures([folder], tmp_path / "o", "jepg", False, False), "did you mean 'jpg'?")
+    refusal(MissingInputError, lambda: plan_pictures([tmp_path / "no*.png"], tmp_path / "o", None, False, False), "no*")
+    refusal(UsageError, lambda: plan_pictures([folder], tmp_path / "o", "jepg", False, False), "did you mean 'jpg'?")
     (tmp_path / "outer" / "inner").mkdir(parents=True)
-    refused(DataError, lambda: plan_pictures([tmp_path / "outer"], tmp_path / "o", None, False, False), "--recursive")
+    refusal(DataError, lambda: plan_pictures([tmp_path / "outer"], tmp_path / "o", None, False, False), "--recursive")
 
 
 # ---- again ----------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_a_changed_result_is_nobody_s(folder, tmp_path):
 def test_a_foreign_file_in_the_way_is_refused_before_any_work(folder, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.png").write_text("precious")
-    refused(OutputError, lambda: run_folder(folder, tmp_path / "out"), "b.png", "--force")
+    refusal(OutputError, lambda: run_folder(folder, tmp_path / "out"), "b.png", "--force")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
 
 
@@ -143,7 +143,7 @@ def test_a_torn_journal_loses_only_its_last_line(tmp_path):
 
 def test_one_run_at_a_time(folder, tmp_path):
     with locked_journal(tmp_path / "out"):
-        refused(LockedError, lambda: run_folder(folder, tmp_path / "out"), "another run")
+        refusal(LockedError, lambda: run_folder(folder, tmp_path / "out"), "another run")
 
 
 KILLED = """
@@ -260,4 +260,4 @@ def test_a_full_disk_ends_the_run(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("overlap", [-1, 17, 1000])
 def test_an_overlap_of_more_than_half_a_tile_is_refused(overlap):
-    refused(UsageError, lambda: check_overlap(overlap, (32, 48)), str(overlap), "0 to 16")
+    refusal(UsageError, lambda: check_overlap(overlap, (32, 48)), str(overlap), "0 to 16")

@@ -14,7 +14,7 @@ from elir_edge.imaging.raw_frames import parse_raw_size
 from elir_edge.runtime.frames import restore_raw_frames
 from elir_edge.runtime.video import restore_video
 from elir_edge.runtime.work import Settings
-from tests.helpers import refused
+from tests.helpers import refusal
 from tests.sessions import IdentitySession
 
 av = pytest.importorskip("av")
@@ -109,17 +109,17 @@ def test_what_is_no_video(tmp_path):
     def restore(name, target="out.mp4"):
         return lambda: restore_video(tmp_path / name, tmp_path / target, [IdentitySession()], Settings())
 
-    refused(DataError, restore("text.mp4"), "text.mp4", "not a video")
-    refused(DataError, restore("cut.mp4"), "cut.mp4")
-    refused(MissingInputError, restore("no.mp4"), "no.mp4")
-    refused(UsageError, restore("in.mp4", "out.gif"), ".gif", ".mp4")
+    refusal(DataError, restore("text.mp4"), "text.mp4", "not a video")
+    refusal(DataError, restore("cut.mp4"), "cut.mp4")
+    refusal(MissingInputError, restore("no.mp4"), "no.mp4")
+    refusal(UsageError, restore("in.mp4", "out.gif"), ".gif", ".mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_an_artifact_that_fails_fails_the_video(tmp_path):
     write_clip(tmp_path / "in.mp4")
     nan = IdentitySession(function=lambda image: np.full_like(image, np.nan))
-    refused(DataError, lambda: restore_video(tmp_path / "in.mp4", tmp_path / "o.mp4", [nan], Settings()), "NaN")
+    refusal(DataError, lambda: restore_video(tmp_path / "in.mp4", tmp_path / "o.mp4", [nan], Settings()), "NaN")
     assert not (tmp_path / "o.mp4").exists()
 
 
@@ -139,7 +139,7 @@ def test_raw_frames_in_and_out(jobs):
 def test_a_stream_that_ends_inside_a_frame_gives_the_whole_ones():
     target = io.BytesIO()
     data = frame_of(0).tobytes() * 3 + b"rest"
-    refused(
+    refusal(
         DataError,
         lambda: restore_raw_frames(io.BytesIO(data), target, (HEIGHT, WIDTH), [IdentitySession()], Settings()),
         "4 of the 18432 bytes",
@@ -148,4 +148,4 @@ def test_a_stream_that_ends_inside_a_frame_gives_the_whole_ones():
 
 @pytest.mark.parametrize("text", ["", "640", "640x", "x480", "0x4", "axb", "640x480x3"])
 def test_sizes_that_are_none(text):
-    refused(UsageError, lambda: parse_raw_size(text), "WIDTHxHEIGHT")
+    refusal(UsageError, lambda: parse_raw_size(text), "WIDTHxHEIGHT")
