@@ -83,9 +83,10 @@ WRITER = """
 import hashlib, sys
 from pathlib import Path
 from tests.artifacts.samples import write_artifact
-print("ready", flush=True)
 for turn in range(10_000):
     write_artifact(Path(sys.argv[1]), str(turn % 10).encode() * 200_000)
+    if turn == 0:
+        print("ready", flush=True)
 """
 
 
