@@ -37,8 +37,8 @@ def quantize_ir(
             every step unchanged.
 
     Weights are symmetric, with one scale for each output channel. The range of an activation spans, over all samples,
-    the quantiles ``OUTLIERS`` and 1 - ``OUTLIERS`` of each, for each tensor of each step. Biases are corrected one after
-    the other on the quantized graph. Raises UnavailableError where NNCF is not installed.
+    the quantiles ``OUTLIERS`` and 1 - ``OUTLIERS`` of each, for each tensor of each step. Biases are corrected one
+    after the other on the quantized graph. Raises UnavailableError where NNCF is not installed.
     """
     with captured_output():
         nncf = _nncf()
