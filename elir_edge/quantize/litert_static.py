@@ -33,10 +33,9 @@ from elir_edge.formats.tflite.flatmodel import (
     tensor_name,
 )
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
-from elir_edge.quantize.ranges import Ranges
+from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
 BYTES = (0.0, 255.0)
-RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
 CLIPS = ("MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
 SUMS = ("ADD", "MUL")
