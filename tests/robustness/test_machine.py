@@ -55,7 +55,8 @@ def capped(place: Path, megabytes: int, *arguments: str) -> Outcome:
 
 CAPS = {
     "PyTorch cannot be loaded": (500, EXPORT),
-    "PyTorch can, and the rest cannot": (700, EXPORT),
+    "PyTorch dies while it is loaded": (600, EXPORT),
+    "the converter cannot be loaded": (1000, ("export", "-p", "tiny.yaml", "-t", "tflite", "-o", "new.tflite")),
     "no runtime can be loaded": (180, (*RESTORE, "new.png")),
     "a runtime has nothing left to run in": (330, (*RESTORE, "new.png", "-b", "openvino")),
 }
