@@ -53,7 +53,7 @@ def save(content, folder: Path, name: str = "bad.pth") -> None:
     torch.save(content, folder / name)
 
 
-def changed(folder: Path, change) -> None:
+def save_changed(folder: Path, change) -> None:
     """A checkpoint after ``change`` of its dict."""
     content = dict(tensors())
     change(content)
@@ -71,7 +71,7 @@ def poison(value: float, folder: Path) -> None:
         content[names()[0]] = content[names()[0]].clone()
         content[names()[0]].view(-1)[3] = value
 
-    changed(folder, change)
+    save_changed(folder, change)
 
 
 def torchscript(folder: Path) -> None:
@@ -140,18 +140,18 @@ LINES = {
     "a key given twice": (partial(safetensors, TWICE, bytes(4), None), SAFE, "given twice: a"),
     "100,000 entries": (many, SAFE, "100000 tensors", "more than any model has"),
     "a missing tensor": (
-        lambda f: changed(f, lambda c: c.pop(names()[0])), PTH, "1 missing", names()[0], "elir-edge presets"
+        lambda f: save_changed(f, lambda c: c.pop(names()[0])), PTH, "1 missing", names()[0], "elir-edge presets"
     ),
     "an extra tensor": (
-        lambda f: changed(f, lambda c: c.update({"enc.more": torch.zeros(1)})), PTH, "1 not part of", "enc.more"
+        lambda f: save_changed(f, lambda c: c.update({"enc.more": torch.zeros(1)})), PTH, "1 not part of", "enc.more"
     ),
     "a wrong shape": (
-        lambda f: changed(f, lambda c: c.update({names()[0]: torch.zeros(3)})), PTH, names()[0], "(3,), expected ("
+        lambda f: save_changed(f, lambda c: c.update({names()[0]: torch.zeros(3)})), PTH, names()[0], "(3,), expected ("
     ),
     "NaN": (partial(poison, float("nan")), PTH, "1 with NaN or Inf", names()[0]),
     "Inf": (partial(poison, float("inf")), PTH, "1 with NaN or Inf", names()[0]),
     "integers": (
-        lambda f: changed(f, lambda c: c.update({names()[0]: c[names()[0]].mul(100).to(torch.int8)})),
+        lambda f: save_changed(f, lambda c: c.update({names()[0]: c[names()[0]].mul(100).to(torch.int8)})),
         PTH, "1 of whole numbers", f"{names()[0]} int8",
     ),
     "TorchScript": (torchscript, PTH, "a TorchScript program", "model.state_dict()"),

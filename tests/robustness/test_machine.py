@@ -41,7 +41,7 @@ def test_a_read_only_place_is_told_in_two_seconds(place):
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 
-def capped(place: Path, megabytes: int, *arguments: str) -> Outcome:
+def run_with_cap(place: Path, megabytes: int, *arguments: str) -> Outcome:
     import resource
 
     def limit() -> None:
@@ -68,7 +68,7 @@ def test_a_memory_cap_is_called_one(line, place):
     """Never a bug, a damaged artifact or a package that is not installed; the advice is one that can be followed."""
     megabytes, arguments = CAPS[line]
     before = snapshot(place)
-    outcome = capped(place, megabytes, *arguments)
+    outcome = run_with_cap(place, megabytes, *arguments)
     assert_told(outcome, 71, "not enough memory", f"{megabytes} MB allowed", "MB used", "ulimit -v")
     assert snapshot(place) == before
 

@@ -88,7 +88,7 @@ def sixteen_bits() -> Image.Image:
     return Image.fromarray(np.full((8, 6), 0xABCD, np.uint16))
 
 
-def rotated() -> bytes:
+def turned_picture() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
     return encode(Image.new("RGB", (8, 6), RED), "PNG", exif=exif)
@@ -106,7 +106,7 @@ CONVERSIONS = {
     "grey is repeated": (encode(Image.new("L", (6, 8), 77), "PNG"), (77, 77, 77)),
     "CMYK becomes sRGB by its profile": (encode(Image.new("CMYK", (6, 8), (255, 0, 255, 0)), "TIFF"), PRINTED_GREEN),
     "16 bits keep their upper 8": (encode(sixteen_bits(), "PNG"), (0xAB,) * 3),
-    "EXIF rotation is applied": (rotated(), RED),
+    "EXIF rotation is applied": (turned_picture(), RED),
 }
 
 

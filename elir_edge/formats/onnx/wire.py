@@ -36,7 +36,7 @@ def refuse_external_data(path: Path) -> None:
     try:
         elsewhere = _leads_elsewhere(memoryview(path.read_bytes()), "model", 0)
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     if elsewhere:
         raise DataError(
             f"{path}: keeps its weights in other files",
@@ -53,7 +53,7 @@ def read_metadata(path: Path, key: str) -> str | None:
                 if _text(entry.get(KEY)) == key:
                     return _text(entry.get(VALUE))
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise _damage_error(path, error) from error
     return None
 
 
@@ -102,5 +102,5 @@ def _text(value: int | memoryview | None) -> str | None:
     return bytes(value).decode(errors="replace") if isinstance(value, memoryview) else None
 
 
-def _damaged(path: Path, error: ValueError) -> DataError:
+def _damage_error(path: Path, error: ValueError) -> DataError:
     return DataError(f"{path}: damaged .onnx file ({error})", hint="copy it again, or export it again")
