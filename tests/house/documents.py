@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = (
     *("README.md", "docs/export.md", "docs/quantization.md", "docs/npu.md", "docs/packages.md", "docs/bench.md"),
     *("docs/training.md", "docs/figures.md", "docs/python.md", "docs/architecture.md", "CONTRIBUTING.md"),
-    "CHANGELOG.md",
+    *("SECURITY.md", "CHANGELOG.md"),
 )
 PROGRAMS = ("elir-edge ", "make ", "python -m ", "pip install ")
 
