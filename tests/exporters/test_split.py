@@ -8,7 +8,6 @@ import pytest
 from elir_edge import export, load_artifact, load_restorer, open_session, restore_picture
 from elir_edge.artifacts.artifact import sidecar
 from elir_edge.artifacts.split import MANIFEST_FILE, SHIFTS_FILE
-from elir_edge.cli import main
 from elir_edge.errors import DataError, UsageError
 from elir_edge.families.latent_pmrf.spec import FieldSpec, LatentPmrfSpec, ResidualSpec, SimVaeSpec
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
@@ -16,7 +15,7 @@ from elir_edge.runtime.restore import run_picture
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from elir_edge.validation.verify import verify
-from tests.helpers import refused
+from tests.helpers import refused, run_process
 from tests.tiny import SPEC
 
 PMRF = LatentPmrfSpec(
@@ -85,13 +84,15 @@ def test_the_command_line_chooses_the_steps(split, tmp_path):
     write_picture(picture, builtin_photograph("chelsea")[:64, :64])
     for steps in ("1", "3"):
         restored = tmp_path / f"{steps}.png"
-        assert main(["restore", str(picture), "-o", str(restored), "-a", str(split.path), "--steps", steps]) == 0
+        assert run_process("restore", picture, "-o", restored, "-a", split.path, "--steps", steps).code == 0
         results.append(read_picture(restored))
     assert (results[0] != results[1]).any()
-    assert main(["restore", str(picture), "-o", str(tmp_path / "4.png"), "-a", str(split.path), "--steps", "4"]) == 2
-    assert main(["restore", str(picture), "-o", str(tmp_path / "t.png"), "--steps", "2"]) == 2
+    too_many = run_process("restore", picture, "-o", tmp_path / "4.png", "-a", split.path, "--steps", "4")
+    assert too_many.code == 2 and "1 to 3" in too_many.err
+    assert run_process("restore", picture, "-o", tmp_path / "t.png", "--steps", "2").code == 2
     sidecar(split.path).rename(tmp_path / "kept.json")
-    assert main(["inspect", str(split.path)]) == 0  # by the manifest inside
+    told = run_process("inspect", split.path)  # by the manifest inside
+    assert told.code == 0 and "1 to 3 steps" in told.out
     (tmp_path / "kept.json").rename(sidecar(split.path))
 
 
