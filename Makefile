@@ -1,10 +1,12 @@
 # One command on a fresh clone is enough: every target sets up .venv first if that was not done.
 #   make export TARGET=tflite [PRESET=nano] [PRECISION=fp32] [ARGS="--io uint8"]
+#   make test [WORKERS=2]    files of tests are shared out among so many processes
 PYTHON ?= python3
 TARGET ?= onnx
 PRESET ?= nano
 PRECISION ?= fp32
 ARGS ?=
+WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -22,10 +24,10 @@ export: $(READY)
 	$(BIN)/elir-edge export --target $(TARGET) --preset $(PRESET) --precision $(PRECISION) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

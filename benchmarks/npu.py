@@ -140,7 +140,7 @@ def _of(device: KnownDevice, name: str) -> str:
     return f" of {device.memory.kib(name)}" if device.memory.kib(name) else ""
 
 
-def _left_out(preset: str, device: KnownDevice) -> bool:
+def _is_left_out(preset: str, device: KnownDevice) -> bool:
     return ONLY_FAMILY.get(preset, device.shared.family) != device.shared.family
 
 
@@ -154,7 +154,7 @@ def main(presets: tuple[str, ...]) -> None:
     rows = []
     for preset in presets or CASES:
         for device in known_devices().values():
-            if ONLY_CASE.get(device.name, preset) != preset or _left_out(preset, device):
+            if ONLY_CASE.get(device.name, preset) != preset or _is_left_out(preset, device):
                 continue
             try:
                 rows.append(measure(preset, device, artifacts, shown))

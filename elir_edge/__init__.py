@@ -15,6 +15,8 @@ _PUBLIC = {
     "open_session": "elir_edge.runtime.session",
     "package": "elir_edge.packaging.package",
     "load_artifact": "elir_edge.artifacts.artifact",
+    "restore": "elir_edge.runtime.batch",
+    "Settings": "elir_edge.runtime.work",
     "restore_picture": "elir_edge.runtime.restore",
     "read_picture": "elir_edge.imaging.pictures",
     "write_picture": "elir_edge.imaging.pictures",

@@ -1,15 +1,18 @@
-"""Everything that can go wrong on purpose, each with the exit code a shell sees."""
+"""The errors that the tool raises on purpose, each with its exit code."""
 
 from __future__ import annotations
 
 import difflib
+import errno
+import importlib.util
+import sys
 from collections.abc import Iterable
 
 
 class ElirEdgeError(Exception):
-    """Base of all errors the tool raises on purpose.
+    """Base class of the project's errors.
 
-    ``str(error)`` names what was given and why it cannot be used; ``hint`` says what to do next.
+    ``str(error)`` says what was given and why it cannot be used; ``hint`` says what to do next.
     """
 
     exit_code = 70
@@ -20,31 +23,31 @@ class ElirEdgeError(Exception):
 
 
 class GateError(ElirEdgeError):
-    """The work ran, and the result is not good enough."""
+    """The result does not pass its quality gate."""
 
     exit_code = 1
 
 
 class UsageError(ElirEdgeError):
-    """Options or arguments that make no sense, alone or together."""
+    """Options or arguments are wrong, alone or together."""
 
     exit_code = 2
 
 
 class DataError(ElirEdgeError):
-    """A file was read and its content cannot be used."""
+    """A file's content cannot be used."""
 
     exit_code = 65
 
 
 class MissingInputError(ElirEdgeError):
-    """An input file or folder is not there."""
+    """An input file or folder does not exist."""
 
     exit_code = 66
 
 
 class UnavailableError(ElirEdgeError):
-    """An extra, a device or a server that is needed is not there."""
+    """A package, a device or a server that is needed is missing."""
 
     exit_code = 69
 
@@ -56,13 +59,13 @@ class ResourceError(ElirEdgeError):
 
 
 class OutputError(ElirEdgeError):
-    """The output cannot be created at the place asked for."""
+    """The output cannot be created at its path."""
 
     exit_code = 73
 
 
 class StorageError(ElirEdgeError):
-    """Reading or writing failed half way, for instance on a full disk."""
+    """Reading or writing failed, for instance because the disk is full."""
 
     exit_code = 74
 
@@ -74,29 +77,68 @@ class LockedError(ElirEdgeError):
 
 
 class ConfigError(ElirEdgeError):
-    """A model specification that describes no model."""
+    """A model specification is not valid."""
 
     exit_code = 78
 
 
-NO_MEMORY = ("can't allocate memory", "Failed to allocate memory", "bad_alloc", "bad allocation", "out of memory")
+NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "out of memory",
+    "failed to map segment",
+    "can't start new thread",
+    "unable to allocate",
+)
 
 
-def is_memory_error(error: BaseException) -> bool:
-    """Whether a library's error means that memory ran out: most have no class of their own for it."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
+def is_memory_error(error: BaseException | None) -> bool:
+    """Whether a library's error, or one that led to it, means that memory ran out: most have no class for it."""
+    while error is not None:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if any(words in said for words in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+MORE_MEMORY = "close other programs, raise the limit (ulimit -v), or use a model or an artifact of a smaller size"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest of ``known`` names as a sentence, else the whole list of them."""
+    """A hint with the name in ``known`` that is nearest to ``word``; with all of them if none is near."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
-def missing_package(package: str, extra: str) -> UnavailableError:
-    """The error for an optional library that is not installed, with the command that mends it."""
+def missing_package(package: str, extra: str) -> ElirEdgeError:
+    """The error for an optional library that cannot be imported, with what mends it.
+
+    Inside an ``except``, the import's own error tells a package that is not installed from one for which memory ran
+    out (ResourceError) and one that is broken.
+    """
+    error = sys.exception()
+    if is_memory_error(error):
+        return ResourceError(f"not enough memory to load the package '{package}'", hint=MORE_MEMORY)
+    if error is not None and _is_installed(package):
+        return UnavailableError(
+            f"the package '{package}' is installed, but cannot be loaded: {error}",
+            hint=f"install it again: pip install --force-reinstall '{package}'",
+        )
     return UnavailableError(
         f"this needs the package '{package}', which is not installed",
         hint=f"pip install 'elir-edge[{extra}]'",
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package.replace("-", "_")) is not None
+    except (ImportError, ValueError):  # ValueError: None in sys.modules, the import is blocked
+        return False

@@ -33,7 +33,10 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     with conversion.progress.stage("simplifying and checking the ONNX graph"), captured_output():
         model, same = onnxsim.simplify(model)
         if not same:
-            raise ElirEdgeError("the simplified ONNX graph does not compute what the converted one does")
+            raise ElirEdgeError(
+                "the simplified ONNX graph does not compute what the converted one does",
+                hint="report it with the model's specification; --target openvino does not simplify",
+            )
         _tidy(model, graph.output_names())
         onnx.checker.check_model(model, full_check=True)
     model = _at_precision(model, graph.output_names(), conversion)

@@ -25,7 +25,7 @@ OPTIONS = (
 
 @contextmanager
 def open_browser() -> Iterator[Any]:
-    """Playwright's handle on a Chromium; skips the test, with the reason, where there is none."""
+    """A Chromium in Playwright; skips the test, with the reason, if there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:

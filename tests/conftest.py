@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -33,7 +35,7 @@ def tiny_spec() -> ElirSpec:
 
 @pytest.fixture(scope="session")
 def tiny_restorer(tiny_spec):
-    """Its stand-in weights, loaded."""
+    """The tiny model with its stand-in weights."""
     from elir_edge.families.weights import load_restorer
 
     return load_restorer(tiny_spec)
@@ -41,7 +43,7 @@ def tiny_restorer(tiny_spec):
 
 @pytest.fixture(scope="session")
 def tiny_artifact(tiny_restorer, tmp_path_factory) -> Callable[..., Artifact]:
-    """Exports of the tiny model, each (target, precision, io, noise) once; tests leave the files as they are."""
+    """Exports the tiny model, each (target, precision, io, noise) once per session; tests must not change the files."""
     from elir_edge import export
     from elir_edge.pipeline.target import INTEGER_PRECISIONS
 
@@ -56,22 +58,22 @@ def tiny_artifact(tiny_restorer, tmp_path_factory) -> Callable[..., Artifact]:
 
 @pytest.fixture(scope="session", autouse=True)
 def npm_package():
-    """What npm installed for the web target stays findable from the private caches."""
+    """Let tests with a private cache find the npm package of the web target."""
     with contextlib.suppress(UnavailableError):
         os.environ.setdefault(PLACE, str(find_runtime()))
 
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory, monkeypatch):
-    """Downloads and locks of a test stay its own."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Give each test its own cache folder."""
+    folder = Path(tempfile.mkdtemp(prefix="cache", dir=tmp_path_factory.getbasetemp()))
     monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
     return folder
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """A Chromium without a window, the same for all tests."""
+    """A headless Chromium that all tests share."""
     from tests.browser import open_browser
 
     with open_browser() as opened:

@@ -1,4 +1,4 @@
-"""What several test files use."""
+"""Helpers of several test files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from elir_edge.errors import ElirEdgeError
 PACKAGE_ROOT = Path(elir_edge.__file__).parents[1]
 
 
-def refused(kind: type[ElirEdgeError], call, *named: str) -> ElirEdgeError:
-    """``call`` raises exactly ``kind``, and message and hint together name all of ``named``."""
+def refusal(kind: type[ElirEdgeError], call, *named: str) -> ElirEdgeError:
+    """Assert that ``call`` raises exactly ``kind``, with all of ``named`` in message and hint; returns the error."""
     with pytest.raises(ElirEdgeError) as caught:
         call()
     error = caught.value
@@ -33,7 +33,7 @@ def refused(kind: type[ElirEdgeError], call, *named: str) -> ElirEdgeError:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the command line left behind."""
+    """Exit code, stdout and stderr of a run of the command line."""
 
     code: int
     out: str
@@ -46,7 +46,7 @@ def command_line(*arguments: str | Path) -> list[str]:
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """This process's environment, with the package under test first on the path."""
+    """Environment for child processes, with the package under test first on the path."""
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([str(PACKAGE_ROOT), *([inherited] if inherited else [])])
     return {**os.environ, "PYTHONPATH": path, **more}
@@ -82,7 +82,7 @@ def save_picture(path: Path, height: int = 24, width: int = 20, seed: int = 0) -
 
 
 def manifest_without_files() -> Manifest:
-    """A manifest as an export writes it, for what only reads manifests."""
+    """A manifest as an export writes it, for tests that need no files."""
     return Manifest(
         target="onnx",
         precision="fp32",

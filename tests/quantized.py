@@ -47,13 +47,17 @@ def psnr_db(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean(np.square(actual.clip(0, 1).astype(np.float64) - expected))))
 
 
-def float_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions that ONNX Runtime computes in floating point, in the graph that its optimizer makes."""
+def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph that ONNX Runtime's optimizer makes of ``model``."""
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        optimized = onnx.load_model(options.optimized_model_filepath)
+        return onnx.load_model(options.optimized_model_filepath)
+
+
+def float_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions that ONNX Runtime computes in floating point, in the graph that its optimizer makes."""
     kinds = ("Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
-    return [node.name for node in optimized.graph.node if node.op_type in kinds]
+    return [node.name for node in optimize(model).graph.node if node.op_type in kinds]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elir_edge.artifacts.facts import check_facts
 from elir_edge.artifacts.signature import StageSpec, TensorSpec
 from elir_edge.core.files import files_of, sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
@@ -18,37 +19,7 @@ NAMED_WEIGHTS = ("random", "packaged", "published")
 MANIFEST_KEY = "elir_edge"
 RUN_ANYWHERE = ("micro",)  # compilers whose output the usual runtimes still load
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-NUMBER = (int, float)
-FACTS: dict[str, Any] = {
-    "target": str,
-    "precision": str,
-    "spec": {"name": str, "task": str, "steps": int},
-    "weights": {"name": str, "kind": str, "sha256": str, "tensors_sha256": str},
-    "noise": {"mode": str, "seed": (int, type(None)), "sigma_s": NUMBER},
-    "stages": list,
-    "graph": {"parameters": int, "gflop": NUMBER},
-    "format": dict,
-    "versions": dict,
-    "files": dict,
-}
-NOT_COMPARED = "not_compared"  # key of the reason, where parity has no figures
-PARITY_FACTS = {
-    "against": str,
-    "backend": str,
-    "backend_version": str,
-    "pictures": list,
-    "max_abs": NUMBER,
-    "psnr_db": NUMBER,
-}
-GOLDEN_FACTS = {
-    "file": str,
-    "sha256": str,
-    "picture": str,
-    "backend": str,
-    "backend_version": str,
-    "max_abs": NUMBER,
-    "elsewhere_db": (int, float, type(None)),
-}
+AGAIN = "copy it again from where it was exported, or export it again"
 
 
 @dataclass(frozen=True)
@@ -105,16 +76,16 @@ class Manifest:
                     f"{where}: manifest schema {data.get('schema')!r}, this version reads {MANIFEST_SCHEMA}",
                     hint="export the artifact again with this version",
                 )
-            _require(data, FACTS, "")
+            check_facts(data)
             for key in ("inputs", "outputs"):
                 data[key] = tuple(TensorSpec.from_dict(item) for item in data[key])
             data["stages"] = tuple(StageSpec.from_dict(item) for item in data["stages"])
             height, width = data["size"]
-            return cls(**data | {"size": (int(height), int(width))})
+            return cls(**data | {"size": (height, width)})
         except KeyError as error:
-            raise DataError(f"{where}: not an elir-edge manifest ({error} is missing)") from error
+            raise DataError(f"{where}: not an elir-edge manifest ({error} is missing)", hint=AGAIN) from error
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{where}: not an elir-edge manifest ({error})") from error
+            raise DataError(f"{where}: not an elir-edge manifest ({error})", hint=AGAIN) from error
 
     def model_spec(self) -> ModelSpec:
         """The model's specification. Raises ConfigError where it is invalid."""
@@ -160,20 +131,6 @@ def require_runnable(artifact: Artifact) -> None:
         )
 
 
-def _require(data: dict[str, Any], facts: dict[str, Any], where: str) -> None:
-    """Raise KeyError or TypeError unless ``data`` has the keys of ``facts`` with values of those types."""
-    for key, kind in facts.items():
-        value = data[key]
-        if isinstance(kind, dict) and isinstance(value, dict):
-            _require(value, kind, f"{where}{key}.")
-        elif isinstance(kind, dict) or not isinstance(value, kind):
-            raise TypeError(f"{where}{key} is {type(value).__name__}")
-    if not where and data.get("parity") is not None and NOT_COMPARED not in data["parity"]:
-        _require(data["parity"], PARITY_FACTS, "parity.")
-    if not where and data.get("golden") is not None:
-        _require(data["golden"], GOLDEN_FACTS, "golden.")
-
-
 def sidecar(path: Path) -> Path:
     """Path of the manifest beside the artifact at ``path``."""
     return path.with_name(path.name + ".json")
@@ -191,12 +148,15 @@ def load_artifact(path: str | Path) -> Artifact:
     """
     path = Path(path)
     if not is_there(path):
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(f"{path}: no such file", hint="check the name; elir-edge export writes artifacts")
     beside = sidecar(path)
     if not beside.is_file():
-        raise MissingInputError(f"{beside}: the manifest beside the artifact is missing")
+        raise MissingInputError(
+            f"{beside}: the manifest beside the artifact is missing",
+            hint=f"copy it from where {path.name} was exported",
+        )
     if beside.stat().st_size > MAX_MANIFEST_BYTES:
-        raise DataError(f"{beside}: larger than any manifest")
+        raise DataError(f"{beside}: larger than any manifest", hint=AGAIN)
     manifest = Manifest.from_json(beside.read_text(encoding="utf-8", errors="replace"), str(beside))
     check_files(path, manifest)
     return Artifact(path, manifest, fresh=False)
@@ -205,11 +165,17 @@ def load_artifact(path: str | Path) -> Artifact:
 def check_files(path: Path, manifest: Manifest) -> None:
     """Raise DataError unless every file of ``manifest`` is beside ``path`` and has the stated sha256."""
     if path.name not in manifest.files:
-        raise DataError(f"{path}: the manifest beside it is that of {', '.join(manifest.files) or 'no file'}")
+        raise DataError(
+            f"{path}: the manifest beside it is that of {', '.join(manifest.files) or 'no file'}",
+            hint="keep the names that the export gave: the manifest is held to them",
+        )
     for name, digest in manifest.files.items():
         file = path.parent / name
         if Path(name).name != name or not is_there(file) or any(part.is_symlink() for part in (file, *files_of(file))):
-            raise DataError(f"{path}: its file '{name}' is missing or not a plain file beside it")
+            raise DataError(
+                f"{path}: its file '{name}' is missing or not a plain file beside it",
+                hint="copy all files of the artifact, and no links",
+            )
         if sha256_of(file) != digest:
             raise DataError(
                 f"{file}: its content is not what the manifest states (sha256 differs)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -17,6 +18,17 @@ from elir_edge.errors import DataError, MissingInputError, UsageError
 
 PIXELS_FILE, RESTORED_FILE, FINE_FILE, NOISE_FILE = "image.png", "restored.png", "restored_fine.png", "noise.npy"
 MAX_MEMBER_BYTES = 256 * 1024 * 1024
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    KeyError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    NotImplementedError,
+    RuntimeError,
+)
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FINE_LEVELS = 65535
 
@@ -103,14 +115,21 @@ def read_golden(path: Path, manifest: Manifest) -> Golden:
                 restored = (fine / FINE_LEVELS).astype(np.float32)
             drawn = np.load(io.BytesIO(_member(file, NOISE_FILE)), allow_pickle=False) if noise else None
             return Golden(_picture(file, PIXELS_FILE, manifest), drawn, restored)
-    except (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: damaged golden file ({error})") from error
+    except DAMAGE as error:
+        raise DataError(f"{path}: damaged golden file ({error})", hint="copy it again, or export again") from error
+    except Exception as error:
+        if "DecompressionBomb" not in type(error).__name__:  # Pillow's, which is imported only where it is needed
+            raise
+        raise DataError(f"{path}: damaged golden file ({error})", hint="copy it again, or export again") from error
 
 
 def _picture(file: zipfile.ZipFile, name: str, manifest: Manifest) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(io.BytesIO(_member(file, name)), formats=["PNG"]) as image:
+    with (
+        warnings.catch_warnings(action="ignore"),  # of a size that is refused right below
+        Image.open(io.BytesIO(_member(file, name)), formats=["PNG"]) as image,
+    ):
         if (image.height, image.width) != manifest.size or image.mode != "RGB":
             raise ValueError(f"{name} is {image.mode} {image.width} x {image.height}")
         return np.asarray(image)

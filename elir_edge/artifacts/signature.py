@@ -64,15 +64,15 @@ class GraphForm:
 
     def __post_init__(self) -> None:
         if self.io not in IO_KINDS:
-            raise UsageError(f"io '{self.io}' is not one of {', '.join(IO_KINDS)}")
+            raise UsageError(f"io '{self.io}' is not one of {', '.join(IO_KINDS)}", hint="give one of these with --io")
         for layout in (self.layout, self.latent_layout):
             if layout not in LAYOUTS:
-                raise UsageError(f"layout '{layout}' is not one of {', '.join(LAYOUTS)}")
+                raise UsageError(f"layout '{layout}' is not one of {', '.join(LAYOUTS)}", hint="give one of these")
 
     def inputs(self, spec: ModelSpec) -> list[TensorSpec]:
         """The image, and the noise if it is an input."""
         tensors = [self._image(IMAGE)]
-        if self.noise.mode == "input" and spec.has_flow:
+        if self.noise.mode == "input" and spec.takes_noise:
             tensors.append(TensorSpec(NOISE, self.stage_shape(spec), "float32", self.latent_layout, "standard normal"))
         return tensors
 
@@ -106,7 +106,9 @@ def parse_size(size: int | str | tuple[int, int] | None, spec: ModelSpec) -> tup
     if isinstance(size, str):
         parts = size.lower().split("x")
         if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-            raise UsageError(f"size '{size}' is neither a number of pixels nor HEIGHTxWIDTH")
+            raise UsageError(
+                f"size '{size}' is neither a number of pixels nor HEIGHTxWIDTH", hint="write 256 or 256x384"
+            )
         size = (int(parts[0]), int(parts[-1]))
     if size is None:
         size = spec.size

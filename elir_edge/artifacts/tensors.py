@@ -34,7 +34,10 @@ def picture_of(restored: np.ndarray, tensor: TensorSpec) -> np.ndarray:
 def from_graph(restored: np.ndarray, tensor: TensorSpec) -> np.ndarray:
     """Image tensor of a graph -> float32 H x W x 3 in 0..255. Raises DataError for NaN and infinity."""
     if not np.isfinite(restored).all():
-        raise DataError("the artifact gave NaN or infinite values for this picture")
+        raise DataError(
+            "the artifact gave NaN or infinite values for this picture",
+            hint="elir-edge verify tells whether it does so on its golden picture too; export it in fp32",
+        )
     return picture_of(restored, tensor).astype(np.float32) * np.float32(1 if tensor.dtype == "uint8" else 255)
 
 

@@ -1,1 +1,1 @@
-"""Timing artifacts: each in a process of its own, taking turns, raw samples kept."""
+"""Benchmarks: artifacts run in turn, each in its own process; all samples are kept."""

@@ -1,11 +1,11 @@
-"""Results as SVG pictures. Colours come from CSS variables, so that a page's light and dark theme reach them."""
+"""Charts of results as SVG. Colours are CSS variables, so that they follow a page's light or dark theme."""
 
 from __future__ import annotations
 
 import random
 from html import escape
 
-from elir_edge.bench.drawing import FOOT, LANE, LEFT, RIGHT, TOP, WIDTH, Axis, line, padded, svg_picture, ticks
+from elir_edge.bench.drawing import FOOT, LANE, LEFT, RIGHT, TOP, WIDTH, Axis, line, padded_range, svg_picture, ticks
 from elir_edge.bench.results import WRONG, Results, Row, Section
 from elir_edge.bench.statistics import medians_of
 
@@ -26,7 +26,7 @@ KNOWN = ("torch", "onnxruntime", "openvino", "litert", "tensorflow", "ncnn")
 
 
 def speed_plot(results: Results) -> str:
-    """A picture file of every section's speeds, light or dark as the reader's system is."""
+    """A standalone SVG with the speeds of all sections; light or dark, as the reader's system is set."""
     parts, height = [], 0
     for section in results.sections:
         size = " x ".join(map(str, section.model.size))
@@ -38,13 +38,13 @@ def speed_plot(results: Results) -> str:
 
 
 def speed_chart(section: Section) -> str:
-    """Pictures a second, a bar each; the thin line spans the quartiles of the rounds."""
+    """One bar per row: pictures per second; the thin line spans the quartiles of the rounds."""
     return svg_picture(*_speed_body(section))
 
 
 def latency_chart(section: Section) -> str:
-    """Every sample a dot, by row; upright lines are the median (tall), 90th and 99th percentile."""
-    rows = _timed(section)
+    """One dot per sample in ms, by row; vertical lines: median (tall), 90th and 99th percentile."""
+    rows = _rows_with_latency(section)
     samples = [[1000 * s for samples in row.rounds for s in samples] for row in rows]
     axis = Axis(min(map(min, samples)) * 0.97, max(map(max, samples)) * 1.03)
     parts = [axis.grid(len(rows), "ms")]
@@ -64,8 +64,8 @@ def latency_chart(section: Section) -> str:
 
 
 def memory_chart(section: Section) -> str:
-    """Peak resident memory, a bar each; the dark part is the size of the file."""
-    rows = [row for row in _timed(section) if row.peak_bytes]
+    """One bar per row: peak resident memory in MB; the dark part is the size of the artifact."""
+    rows = [row for row in _rows_with_latency(section) if row.peak_bytes]
     axis = Axis(0, max(row.peak_bytes or 0 for row in rows) / 1e6 * 1.02, log=False)
     parts = [axis.grid(len(rows), "MB")]
     for i, row in enumerate(rows):
@@ -78,16 +78,16 @@ def memory_chart(section: Section) -> str:
 
 
 def size_chart(section: Section) -> str | None:
-    """File size against the PSNR lost to PyTorch, a point for each artifact; None where there is none to show.
+    """One point per artifact: its size in MB and the PSNR in dB that it loses against PyTorch; None without points.
 
-    With stand-in weights, quality means nothing, and the distance to PyTorch's pictures stands in its place.
+    With stand-in weights, which restore nothing, the axis is the PSNR to PyTorch's pictures instead.
     """
     points = _size_points(section)
     if not points:
         return None
     height, left, right = 300, 62, 24
     most_x = max(x for x, _, _, _ in points) * 1.15
-    low, high = padded([y for _, y, _, _ in points])
+    low, high = padded_range([y for _, y, _, _ in points])
     scale_x = (WIDTH - left - right) / most_x
     scale_y = (height - 60) / (high - low)
     unit = "dB lost to PyTorch" if section.model.trained else "dB from PyTorch's pictures"
@@ -114,7 +114,7 @@ def size_chart(section: Section) -> str | None:
 
 
 def _speed_body(section: Section) -> tuple[str, int]:
-    rows = sorted(_timed(section), key=lambda row: -(row.latency.fps if row.latency else 0))
+    rows = sorted(_rows_with_latency(section), key=lambda row: -(row.latency.fps if row.latency else 0))
     axis = Axis(0, max(_fastest(row) for row in rows) * 1.02, log=False)
     parts = [axis.grid(len(rows), "FPS")]
     for i, row in enumerate(rows):
@@ -129,7 +129,7 @@ def _speed_body(section: Section) -> tuple[str, int]:
     return "".join(parts), TOP + len(rows) * LANE + FOOT
 
 
-def _timed(section: Section) -> list[Row]:
+def _rows_with_latency(section: Section) -> list[Row]:
     return [row for row in section.rows if row.latency is not None]
 
 
@@ -143,7 +143,7 @@ def _fastest(row: Row) -> float:
 
 
 def _size_points(section: Section) -> list[tuple[float, float, str, Row]]:
-    """One point an artifact, where it is worst: MB, dB, its name, the row."""
+    """(MB, dB, name, row) of each artifact, from its row with the worst dB."""
     worst: dict[str, tuple[float, float, str, Row]] = {}
     for row in section.rows:
         judgement = row.judgement
@@ -187,7 +187,7 @@ def _bar(axis: Axis, value: float, middle: float, colour: str, opacity: float, t
 
 
 def _marker(row: Row, x: float, y: float) -> str:
-    """fp32 a disc, everything smaller a diamond."""
+    """A disc for fp32, a diamond for other precisions."""
     if row.precision == "fp32":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{_colour(row)}"/>'
     return f'<path d="M{x:.1f} {y - 8:.1f}l8 8l-8 8l-8 -8z" fill="{_colour(row)}"/>'

@@ -1,4 +1,4 @@
-"""Two benchmarks side by side: what became slower beyond the noise, wrong, or failed."""
+"""Comparison of two benchmarks: rows that are slower beyond the noise, wrong, or failed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SAME, SLOWER, FASTER, BROKEN, GONE, NEW, MENDED = "same", "SLOWER", "faster", "B
 
 @dataclass(frozen=True)
 class Change:
-    """One row in two runs. ``factor`` is the new speed over the old one, ``noise`` how far it may be off by chance;
-    ``by`` says whether speeds are those against PyTorch in the same run, or pictures a second."""
+    """One row in two runs. ``factor``: new speed / old speed; ``noise``: relative uncertainty of ``factor``; ``by``:
+    whether speeds are ratios to PyTorch in the same run, or pictures per second."""
 
     label: str
     verdict: str
@@ -26,13 +26,13 @@ class Change:
 
     @property
     def regressed(self) -> bool:
-        """Slower beyond the noise, wrong or failed where it was not, or no longer there."""
+        """Whether the row is slower beyond the noise, newly wrong or failed, or missing."""
         return self.verdict in (SLOWER, BROKEN, GONE)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A row with what its section tells: whether its ratio is to PyTorch, and how busy others kept the machine."""
+    """A row with facts of its section: whether its ratio is to PyTorch, and the load by other processes."""
 
     row: Row
     relative: bool
@@ -40,7 +40,7 @@ class _Measured:
 
 
 def compare_results(old: Results, new: Results) -> list[Change]:
-    """Row by row: those of the new run in their order, then what is gone."""
+    """The rows of the new run in their order, then those of the old run that are missing in the new one."""
     before, after = _by_key(old), _by_key(new)
     changes = [_change(before.get(key), found) for key, found in after.items()]
     return changes + [Change(found.row.label, GONE) for key, found in before.items() if key not in after]
@@ -53,7 +53,7 @@ def same_machine(old: Results, new: Results) -> bool:
 
 
 def _by_key(results: Results) -> dict[tuple[object, ...], _Measured]:
-    """Rows by what makes them the same, and their model; those of devices that are not there do not count."""
+    """Rows by model and ``Row.key``, without those whose device is missing."""
     return {
         (section.model.name, section.model.size, *row.key): _Measured(
             row, section.rows[0].backend == TORCH and row is not section.rows[0], section.noise.others or 0.0
@@ -78,7 +78,7 @@ def _change(before: _Measured | None, after: _Measured) -> Change:
 
 
 def _speed_change(before: _Measured, after: _Measured) -> Change:
-    """By the ratio to PyTorch where both have one: what slows the whole machine slows both, and is no regression."""
+    """Compares the ratios to PyTorch if both rows have one: a slower machine slows both, and is no regression."""
     old, new = before.row, after.row
     assert old.latency is not None and new.latency is not None
     by = "against PyTorch"

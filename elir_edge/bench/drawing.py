@@ -1,4 +1,4 @@
-"""What charts are drawn with: axes, lines, round values, and the SVG around them. Lengths are pixels."""
+"""Elements of charts: axes, lines, round values, the SVG document. Lengths are in pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOG_FROM = 8.0
 
 
 class Axis:
-    """Maps values onto the width between the labels and the figures; logarithmic where they differ much."""
+    """Maps values to the width between labels and figures; logarithmic if the values differ much."""
 
     def __init__(self, low: float, high: float, log: bool | None = None) -> None:
         self.low, self.high = low, high if high > low else low + 1
@@ -25,7 +25,7 @@ class Axis:
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def grid(self, lanes: int, unit: str) -> str:
-        """Upright lines with their values below."""
+        """Vertical lines at round values, with the values below them."""
         bottom, parts = TOP + lanes * LANE, []
         marks = list(self._marks())
         for i, mark in enumerate(marks):
@@ -42,8 +42,8 @@ class Axis:
         return [mark for mark in marks if self.low <= mark <= self.high]
 
 
-def padded(values: Sequence[float]) -> tuple[float, float]:
-    """The range of ``values`` and 0, with a little room at both ends."""
+def padded_range(values: Sequence[float]) -> tuple[float, float]:
+    """(low, high): the range of ``values`` and 0, with a margin of 15 % at both ends."""
     low, high = min(0.0, *values), max(values)
     pad = max(0.05, 0.15 * (high - low))
     return low - pad, high + pad
@@ -63,7 +63,7 @@ def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) 
 
 
 def svg_picture(body: str, height: int, style: str = "") -> str:
-    """A whole picture of ``height`` around ``body``, with its own ``style`` where it stands alone."""
+    """The SVG document of ``height`` with ``body``; ``style``: CSS for a file that stands alone."""
     inside = f"<style>{style}</style>" if style else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '

@@ -1,4 +1,4 @@
-"""Energy of the processor package, where the machine lets it be read (RAPL through Linux's powercap)."""
+"""Energy of the processor package, if the machine allows reading it (RAPL through Linux's powercap)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ MICRO = 1e-6
 
 @dataclass(frozen=True)
 class EnergyMeter:
-    """Reads package counters; ``reason`` says why it cannot where there are none."""
+    """Reads the counters of processor packages; ``reason``: why there are none, None if there are some."""
 
     counters: tuple[Path, ...]
     reason: str | None = None
 
     def read(self) -> tuple[float, ...] | None:
-        """Joules of each counter so far, None where nothing can be read."""
+        """Joules of each counter since its start, None if nothing can be read."""
         return tuple(_number(path / "energy_uj") * MICRO for path in self.counters) or None
 
     def between(self, start: tuple[float, ...] | None, end: tuple[float, ...] | None) -> float | None:
-        """Joules from one reading to a later one; a counter that began again at zero in between is understood."""
+        """Joules between two readings; a counter may have wrapped around once in between."""
         if start is None or end is None:
             return None
         return sum(
@@ -31,7 +31,7 @@ class EnergyMeter:
 
 
 def find_energy_meter(folder: Path = POWERCAP) -> EnergyMeter:
-    """A meter of every processor package, or one that says why there is none. The memory's own is not counted."""
+    """A meter of all processor packages; without counters, one with a ``reason``. Memory counters are left out."""
     zones = sorted(path for path in folder.glob("intel-rapl:*") if path.name.count(":") == 1)
     packages = tuple(zone for zone in zones if _text(zone / "name").startswith("package"))
     if not packages:

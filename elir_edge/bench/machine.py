@@ -1,4 +1,4 @@
-"""What a figure was measured on: processor, cores, memory and versions, in words that name no particular machine."""
+"""The machine of a measurement: processor, cores, memory and versions; no host name and no path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_in
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, cores, memory in GiB, system, the instructions that matter here, and the versions of what ran."""
+    """Processor, cores, memory in GiB, system, vector instructions, and the versions of the runtimes."""
     memory = system_library().virtual_memory().total / 2**30
     info = _cpuinfo()
     flags = info.get("flags", info.get("Features", "")).split()
@@ -31,7 +31,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def describe_machine(facts: dict[str, Any] | None = None) -> str:
-    """The same as one sentence."""
+    """The facts of ``machine_facts`` as one sentence."""
     facts = facts or machine_facts()
     versions = ", ".join(f"{name} {found}" for name, found in facts["versions"].items())
     return (
@@ -41,7 +41,7 @@ def describe_machine(facts: dict[str, Any] | None = None) -> str:
 
 
 def system_library() -> Any:
-    """The psutil module. Raises UnavailableError, with the pip command, where it is not installed."""
+    """The psutil module. Raises UnavailableError, with the pip command, if it is not installed."""
     try:
         import psutil
     except ImportError as error:
@@ -50,12 +50,12 @@ def system_library() -> Any:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; psutil counts those on fewer systems."""
+    """Number of cores that this process may use; psutil knows it on fewer systems."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo() -> dict[str, str]:
-    """The first processor as Linux describes it, which psutil does not; nothing elsewhere."""
+    """The first entry of /proc/cpuinfo, which psutil does not have; empty on other systems than Linux."""
     path = Path("/proc/cpuinfo")
     if not path.is_file():
         return {}

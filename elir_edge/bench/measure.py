@@ -1,4 +1,4 @@
-"""Running workers in turn: warm-up until stable, then rounds A B C A B C, so that drift of the machine cancels."""
+"""Run workers in turn: warm-up until stable, then rounds A B C A B C, so that drift of the machine cancels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Absent = dict[tuple[str, str], UnavailableError]
 
 @dataclass(frozen=True)
 class Contestant:
-    """What is timed: the worker's ``request``, and the ``row`` of what is known about it beforehand."""
+    """One thing to time: the worker's ``request``, and the ``row`` with the facts known before the measurement."""
 
     row: Row
     request: dict[str, Any]
@@ -42,7 +42,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows in the contestants' order; ``restored`` the pictures of each, None where it gave none."""
+    """Rows in the order of the contestants; ``restored``: the pictures of each, None if it failed."""
 
     rows: list[Row]
     restored: list[np.ndarray | None]
@@ -51,7 +51,7 @@ class Measured:
 
 
 class Worker:
-    """A child process that runs one contestant on demand. Raises DataError where it fails or dies."""
+    """A child process that runs one contestant on demand. Raises DataError if it fails or dies."""
 
     def __init__(self, contestant: Contestant) -> None:
         self._child = Child(WORKER, contestant.request, contestant.row.label)
@@ -62,24 +62,24 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The child's process."""
+        """Process id of the child."""
         return self._child.pid
 
     def round(self) -> list[float]:
-        """Seconds of each picture of one round."""
+        """Run one round; returns the seconds per picture of each run."""
         answer = self._child.ask({"run": self.count})
         self.peak_bytes, self.device_peak_bytes = answer["peak_bytes"], answer["device_peak_bytes"]
         return [sample / self.greeting["pictures"] for sample in answer["samples"]]
 
     def warm_up(self) -> None:
-        """Rounds until two in a row agree, and as many runs a round as half a second holds."""
+        """Run rounds until two in a row agree; sets the runs per round, as many as fit in half a second."""
         medians: list[float] = []
         while len(medians) < MAX_WARM_UP and not is_stable(medians):
             medians.append(statistics.median(self.round()))
             self.count = self._fitting(medians[-1] * self.greeting["pictures"])
 
     def restore(self, pictures: np.ndarray) -> np.ndarray:
-        """uint8 N x H x W x 3 -> the restored pictures."""
+        """Restore pictures, uint8 N x H x W x 3; returns them as uint8, or float32 in 0..1."""
         with tempfile.TemporaryDirectory(prefix="elir-edge-bench-") as folder:
             given, restored = Path(folder) / "given.npy", Path(folder) / "restored.npy"
             np.save(given, pictures)
@@ -87,7 +87,7 @@ class Worker:
             return np.asarray(np.load(restored))
 
     def close(self) -> None:
-        """End the child."""
+        """Kill the child."""
         self._child.close()
 
     @staticmethod
@@ -97,7 +97,7 @@ class Worker:
 
 @dataclass
 class Entry:
-    """One contestant in the running, or the reason why it is out."""
+    """One contestant with its worker, or the error that ended it."""
 
     contestant: Contestant
     meter: EnergyMeter
@@ -108,7 +108,7 @@ class Entry:
     error: ElirEdgeError | None = None
 
     def take_turn(self) -> None:
-        """Add a round, unless it is out; a failure puts it out."""
+        """Add a round unless an error ended this contestant; an error now ends it."""
         if self.worker is None:
             return
         before = self.meter.read()
@@ -123,7 +123,7 @@ class Entry:
             self.joules.append(joules / (len(samples) * self.worker.greeting["pictures"]))
 
     def restore(self, pictures: np.ndarray) -> None:
-        """Keep the restored pictures; a failure puts it out."""
+        """Keep the restored pictures; an error ends this contestant."""
         if self.worker is None:
             return
         try:
@@ -132,7 +132,7 @@ class Entry:
             self.worker, self.error = None, error
 
     def row(self, base: Entry) -> Row:
-        """What was measured, in relation to ``base``."""
+        """The measurements, with ratios to ``base``."""
         row = self.contestant.row
         if self.error is not None:
             absent = isinstance(self.error, UnavailableError)
@@ -161,11 +161,11 @@ def measure(
     pictures: np.ndarray | None = None,
     threads: int | None = None,
 ) -> Measured:
-    """Time all ``contestants``, taking turns; a failing one becomes a row with its error, and the others go on.
+    """Time all ``contestants`` in turn; one that fails becomes a row with its error, and the others go on.
 
-    At most eight are loaded at once, the first of all among them each time: ratios refer to its rounds beside theirs.
-    Those still running then restore ``pictures``, uint8 N x H x W x 3. ``threads`` are those of the matrix products
-    that say how noisy the machine is, and how fast at best. Raises UnavailableError where psutil is not installed.
+    They run in groups of at most eight. The first contestant runs in every group: ratios compare rounds of the same
+    group. At the end, all that have not failed restore ``pictures``, uint8 N x H x W x 3. ``threads``: of the matrix
+    products that measure the machine's noise and peak. Raises UnavailableError if psutil is not installed.
     """
     system_library()  # said before the first worker is loaded where it is missing
     progress, meter = progress or Silent(), find_energy_meter()
@@ -194,14 +194,14 @@ def measure(
 
 
 def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """As equal in size as may be; one empty group where there are no entries."""
+    """The entries in groups of nearly equal size; one empty group if there are no entries."""
     count = max(1, -(-len(entries) // (TOGETHER - 1)))
     for i in range(count):
         yield entries[i * len(entries) // count : (i + 1) * len(entries) // count]
 
 
 def _race(entries: list[Entry], rounds: int, progress: Progress, peaks: Peaks) -> float | None:
-    """Take turns; returns the share of the processor that other processes took meanwhile."""
+    """Run all rounds in turn; returns the share of processor time that other processes used, 0..1."""
     clock = ProcessorClock()
     for pid in [peaks.pid, *(entry.worker.pid for entry in entries if entry.worker)]:
         clock.include(pid)
@@ -224,7 +224,7 @@ def _restore(entries: list[Entry], pictures: np.ndarray | None, progress: Progre
 
 
 def _enter(entry: Entry, stack: ExitStack, progress: Progress, absent: Absent) -> None:
-    """Start the worker; a device that was not there for one contestant is not tried for the next."""
+    """Start the worker. A device that is missing for one contestant is not tried again for the next."""
     row = entry.contestant.row
     place = (row.backend, row.device)
     if place in absent:

@@ -1,4 +1,4 @@
-"""Whether the machine was quiet while figures were taken."""
+"""Whether the machine was quiet during a measurement."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ COUNTED_ELSEWHERE = ("guest", "guest_nice")  # inside user and nice already
 
 @dataclass(frozen=True)
 class Noise:
-    """Three signs of other work on the machine, each a share of 1.
+    """Three measures of other load on the machine, each a share of 1.
 
-    ``kernel`` is the spread of a fixed computation over the rounds, ``rows`` the largest spread of a row's round
-    medians, ``others`` the share of the machine's processor time that other processes took (None: not told here).
+    ``kernel``: spread of a fixed computation over the rounds; ``rows``: largest spread of a row's round medians;
+    ``others``: share of the machine's processor time that other processes used (None: not known on this system).
     """
 
     kernel: float
@@ -30,7 +30,7 @@ class Noise:
         return max(self.kernel, self.rows, self.others or 0.0) <= STABLE
 
     def verdict(self) -> str:
-        """One sentence for people."""
+        """The measures as one sentence that starts with "quiet machine" or "NOISY machine"."""
         others = "" if self.others is None else f"; other processes took {self.others:.0%} of the processor"
         facts = f"over the rounds a fixed product varied by {self.kernel:.1%}, the worst row by {self.rows:.1%}{others}"
         if self.quiet:
@@ -47,11 +47,11 @@ class ProcessorClock:
         self._counted: dict[int, float] = {}
 
     def include(self, pid: int) -> None:
-        """Count a process as ours from now on."""
+        """Count the processor time of process ``pid`` as ours from now on."""
         self._counted[pid] = process_time(pid)
 
     def others(self) -> float | None:
-        """Share of the machine, 0..1; None where the system does not tell. To be asked while the included live."""
+        """Share of all cores' time, 0..1; None if the system does not report it. Included processes must be alive."""
         end = _processor_time()
         if end[1] <= self._start[1]:
             return None
@@ -61,7 +61,7 @@ class ProcessorClock:
 
 
 def process_time(pid: int) -> float:
-    """Processor seconds of a living process so far; 0 for others, and where the system does not tell."""
+    """Processor seconds of a running process; 0 if there is no such process or the system does not report them."""
     psutil = system_library()
     try:
         times = psutil.Process(pid).cpu_times()
@@ -71,7 +71,7 @@ def process_time(pid: int) -> float:
 
 
 def _processor_time() -> tuple[float, float]:
-    """Seconds that all cores were busy, and all seconds they had."""
+    """(busy, total) seconds of all cores since the system started."""
     times = system_library().cpu_times()._asdict()
     whole = sum(seconds for name, seconds in times.items() if name not in COUNTED_ELSEWHERE)
     return whole - sum(times.get(name, 0.0) for name in IDLE), whole

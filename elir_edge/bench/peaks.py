@@ -1,7 +1,6 @@
-"""How fast this machine multiplies matrices: the roof under which a model's GFLOP/s are seen, and a measure of calm.
+"""Peak speed of matrix products on this machine: the roof for a model's GFLOP/s, and a measure of noise.
 
-The products run in a process of their own, a few in every round, so that a slow moment neither lowers the roof nor
-goes unseen.
+The products run in a child process, a few in every round: the fastest gives the roof, their spread the noise.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "bf16": "bf16", "int8": "int8", "mixe
 
 
 class Peaks:
-    """The measuring process. ``best`` is GFLOP/s (GOP/s for int8) by fp32, bf16 and int8: the best of all products.
+    """The child that runs matrix products. ``best``: GFLOP/s (GOP/s for int8) of the fastest, by fp32, bf16 and int8.
 
-    Through torch where it is installed, else fp32 alone, through NumPy; fp32 through ONNX Runtime too where it is, as
-    torch's product may use half of a processor's width. ``spread`` is the quartile range of the first fp32 product's
-    time over the rounds, relative to its median.
+    Products run in torch if it is installed, else in NumPy (fp32 only); fp32 in ONNX Runtime too, if it is installed,
+    because torch's product may use half of a processor's vector width. ``spread``: quartile range / median of the time
+    of the first fp32 product over the rounds.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -38,16 +37,16 @@ class Peaks:
 
     @property
     def pid(self) -> int:
-        """The measuring process."""
+        """Process id of the child."""
         return self._child.pid
 
     @property
     def spread(self) -> float:
-        """0 before the second round."""
+        """Quartile range / median; 0 before the second round."""
         return relative_spread(self._medians) if self._medians else 0.0
 
     def round(self) -> None:
-        """A few products of each kind. Raises DataError where the process fails."""
+        """Run a few products of each kind. Raises DataError if the child fails."""
         seconds: dict[str, list[float]] = self._child.ask({})["seconds"]
         self._medians.append(statistics.median(seconds["fp32"]))
         for name, samples in seconds.items():
@@ -56,12 +55,12 @@ class Peaks:
             self.best[kind] = max(speed, self.best.get(kind, 0.0))
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the child."""
         self._child.close()
 
 
 def roof_of(peaks: dict[str, float], arithmetic: str) -> float | None:
-    """The peak to hold a row of this arithmetic against: fp16 has fp32's on a CPU, which computes in that."""
+    """The peak for a row of this arithmetic; for fp16 that of fp32, in which a CPU computes it."""
     return peaks.get(ROOF_OF.get(arithmetic, ""))
 
 
@@ -111,7 +110,7 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 
 def open_products(request: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
-    """In the child: an empty greeting, and what gives the seconds of a few products of each kind."""
+    """In the child: an empty greeting, and a function that returns the seconds of a few products of each kind."""
     products = _products(request["threads"])
     for run in products.values():
         run()

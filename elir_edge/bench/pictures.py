@@ -1,4 +1,4 @@
-"""The pictures that every row restores, and what its results are worth against PyTorch's."""
+"""The pictures that every row restores, and the comparison of its results with PyTorch's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Scene:
 
 
 def make_scene(spec: ModelSpec, size: tuple[int, int]) -> Scene:
-    """The photographs that come with the package at ``size``, degraded as the model's task says; the same each time.
+    """The package's photographs at ``size`` (height, width), degraded for the model's task; the same on every call.
 
     A model whose name is no task of ``elir-edge degrade`` gets noise of 25/255.
     """
@@ -46,9 +46,9 @@ def make_scene(spec: ModelSpec, size: tuple[int, int]) -> Scene:
 def judge(
     restored: np.ndarray, expected: np.ndarray, scene: Scene, computes_in: str, trained: bool = True
 ) -> Judgement:
-    """Hold ``restored`` (N x H x W x 3, float in 0..1 or uint8) against ``expected``, PyTorch's, float.
+    """Compare ``restored`` (N x H x W x 3, float in 0..1 or uint8) with PyTorch's pictures ``expected`` (float).
 
-    The gate is that of ``validate``; what is lost against the originals counts where the weights are ``trained``.
+    The gate is that of ``validate``; its PSNR loss against the originals is checked only for ``trained`` weights.
     """
     from elir_edge.validation.gates import gate_for
     from elir_edge.validation.result import Truth, Validation
@@ -74,13 +74,13 @@ def judge(
 
 
 def to_bytes(pictures: np.ndarray) -> np.ndarray:
-    """Float 0..1 or uint8 -> uint8; NaN becomes black."""
+    """Pictures, float in 0..1 or uint8 -> uint8; NaN becomes 0."""
     if pictures.dtype == np.uint8:
         return pictures
     return np.rint(np.nan_to_num(pictures) * np.float32(255)).clip(0, 255).astype(np.uint8)
 
 
 def _against_originals(pictures: np.ndarray, scene: Scene) -> list[float]:
-    """PSNR in dB of each picture, as it would be saved, against its original."""
+    """PSNR in dB of each picture, rounded to uint8, to its original."""
     differences = (to_bytes(pictures).astype(np.float64) - scene.originals) / 255
     return [psnr_of(difference) for difference in differences]

@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs nothing else, with the table, the plots and the pictures under a slider."""
+"""The report: one self-contained HTML page with the table, the charts and the pictures under a slider."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INPUT, ORIGINAL = "input", "original"
 
 
 def html_report(results: Results, galleries: Sequence[Gallery] = ()) -> str:
-    """The page. Without ``galleries`` (results read from a file) it has no pictures."""
+    """The page as HTML. Without ``galleries`` (results read from a file) it has no pictures."""
     page = (resources.files("elir_edge") / "bench" / "page.html").read_text(encoding="utf-8")
     pairs = [(section, galleries[i] if galleries else None) for i, section in enumerate(results.sections)]
     parts = {
@@ -72,7 +72,7 @@ def _section(section: Section, gallery: Gallery | None, results: Results) -> str
 
 
 def _highlights(section: Section) -> str:
-    """The few figures that a reader came for; rows with a wrong picture do not count."""
+    """HTML of the main figures, from rows whose pictures are not wrong."""
     good = [row for row in section.rows if row.latency and row.artifact and row.status != WRONG]
     if not good:
         return ""
@@ -167,7 +167,7 @@ def _slider(section: Section, gallery: Gallery) -> str:
 
 
 def _pictures(section: Section, gallery: Gallery) -> dict[str, object]:
-    """What the slider shows: the layers' names, three to begin with, and each photograph's layers as data URIs."""
+    """Data of the slider: names of the layers, the three shown first, and each photograph's layers as data URIs."""
     layers = _layers(section, gallery)
     first = [INPUT, *_first_layers(section, [name for name in layers if name not in (INPUT, ORIGINAL)])]
     scenes = [
@@ -178,7 +178,7 @@ def _pictures(section: Section, gallery: Gallery) -> dict[str, object]:
 
 
 def _layers(section: Section, gallery: Gallery) -> dict[str, np.ndarray]:
-    """Input, original, then every row whose pictures differ from all before it."""
+    """Pictures by name: the input, the original, then each row whose pictures differ from those of all rows before."""
     layers = {INPUT: gallery.scene.degraded, ORIGINAL: gallery.scene.originals}
     for row in section.rows:
         made = gallery.restored.get(row.label)
@@ -188,7 +188,7 @@ def _layers(section: Section, gallery: Gallery) -> dict[str, np.ndarray]:
 
 
 def _first_layers(section: Section, names: list[str]) -> list[str]:
-    """PyTorch's (or the first row's) in the middle, an int8 artifact's on the right, else the last one's."""
+    """The two layers shown first beside the input: PyTorch (or the first row), an int8 artifact (or the last row)."""
     small = [row.label for row in section.rows if row.precision != "fp32" and row.label in names]
     right = (small or names)[-1] if names else ORIGINAL
     return [names[0] if names else ORIGINAL, right if right != names[0] else ORIGINAL]
@@ -203,5 +203,5 @@ def _data_uri(pixels: np.ndarray) -> str:
 
 
 def _json(data: object) -> str:
-    """JSON that may stand inside a script element."""
+    """JSON that is safe inside a script element."""
     return json.dumps(data).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""What a benchmark found, and its JSON: schema versioned, machine described, every raw sample kept."""
+"""Results of a benchmark and their JSON, with a schema version, the machine and all samples."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LEAST_EXACT_FIRST = ("int8", "mixed", "bf16", "fp16", "fp32")
 
 @dataclass(frozen=True)
 class Judgement:
-    """A row's pictures against PyTorch fp32: ``status`` ok, wrong, or unchecked with the ``reason``.
+    """A row's pictures compared with PyTorch fp32. ``status``: ok, wrong, or unchecked, with the ``reason``.
 
-    ``max_abs`` and ``psnr_db`` are the worst picture's; ``drop_db`` is the PSNR against the original photographs that
-    was lost to PyTorch's, a mean, and ``quality_db`` that PSNR itself.
+    ``max_abs`` and ``psnr_db``: of the worst picture, against PyTorch; ``quality_db``: mean PSNR to the original
+    photographs; ``drop_db``: how much lower that is than PyTorch's.
     """
 
     status: str
@@ -38,12 +38,12 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one contestant; ``error`` where it failed or its device is not there (``absent``).
+    """The measurements of one contestant. ``error``: why it failed; with ``absent``, its device is missing.
 
-    ``rounds`` holds the raw samples in seconds a picture, a list for each round; ``ratio`` the quartiles of how many
-    times as fast as the section's first row it is; ``cold`` the seconds of importing the runtime, loading (with
-    compiling) and the first picture; ``placement`` ops by device where not all are on one; ``energy_j`` joules a
-    picture; ``precision`` is the artifact's, ``arithmetic`` that of what is not int8 in it.
+    ``rounds``: all samples in seconds per picture, one list per round; ``ratio``: quartiles of the speed relative to
+    the section's first row; ``cold``: seconds to import the runtime, to load and compile, and for the first picture;
+    ``placement``: ops by device, if they are on several; ``energy_j``: joules per picture; ``precision``: of the
+    artifact; ``arithmetic``: of its ops that are not int8.
     """
 
     label: str
@@ -69,7 +69,7 @@ class Row:
 
     @property
     def latency(self) -> Latency | None:
-        """Figures over all rounds, None where there are none."""
+        """Latency over all rounds, None if there are none."""
         samples = [sample for samples in self.rounds for sample in samples]
         return latency_of(samples) if samples else None
 
@@ -82,28 +82,28 @@ class Row:
 
     @property
     def computes_in(self) -> str:
-        """The least exact of the artifact's precision and the arithmetic: what gate and roof go by."""
+        """The lower of the artifact's precision and the arithmetic: it decides the gate and the roof."""
         return min(self.precision, self.arithmetic, key=LEAST_EXACT_FIRST.index)
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What makes it the same row in another run."""
+        """Identity of the row: rows of two runs with equal keys are compared."""
         name = Path(self.artifact).name if self.artifact else self.label
         return (name, self.backend, self.device, self.hint, self.arithmetic, self.threads)
 
     def gflops(self) -> float | None:
-        """GFLOP/s at the median."""
+        """GFLOP/s at the median latency."""
         return None if self.latency is None else self.gflop * self.latency.fps
 
     def of_roof(self, peaks: dict[str, float]) -> float | None:
-        """GFLOP/s over the machine's best matrix product in the same arithmetic; None off the CPU."""
+        """GFLOP/s / peak GFLOP/s of matrix products in the same arithmetic; None if not on the CPU."""
         roof, speed = roof_of(peaks, self.computes_in), self.gflops()
         return None if roof is None or speed is None or self.device != "CPU" else speed / roof
 
 
 @dataclass(frozen=True)
 class Model:
-    """What all rows of a section compute."""
+    """The model that all rows of a section compute."""
 
     name: str
     task: str
@@ -115,7 +115,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Section:
-    """One model, and everything that was timed taking turns on it; the first row is what ratios refer to."""
+    """One model and the rows that were timed on it in turn; ratios refer to the first row."""
 
     model: Model
     rows: list[Row]
@@ -124,8 +124,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Results:
-    """A whole benchmark. ``peaks`` are GFLOP/s by arithmetic; ``energy`` says where energy comes from, or why not;
-    ``missing`` names devices that are not there, with the reason."""
+    """A whole benchmark. ``peaks``: GFLOP/s by arithmetic; ``energy``: source of the energy figures, or why there are
+    none; ``missing``: missing devices, each with the reason."""
 
     machine: dict[str, Any]
     settings: dict[str, Any]
@@ -137,11 +137,11 @@ class Results:
 
     @property
     def rows(self) -> list[Row]:
-        """Those of all sections."""
+        """The rows of all sections."""
         return [row for section in self.sections for row in section.rows]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; rows carry their figures too, under ``figures``."""
+        """Plain data for JSON; each row also has its computed ``figures``."""
         data = dataclasses.asdict(self)
         for section, plain in zip(self.sections, data["sections"], strict=True):
             plain["verdict"] = section.noise.verdict()
@@ -150,14 +150,14 @@ class Results:
         return data
 
     def to_json(self) -> str:
-        """The same as text."""
+        """``to_dict`` as JSON text."""
         return json.dumps(finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def load_results(path: Path) -> Results:
-    """The results in a JSON file. Raises MissingInputError, and DataError for a file that holds none."""
+    """Read results from a JSON file. Raises MissingInputError, and DataError if the file has no results."""
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(f"{path}: no such file", hint="elir-edge bench -o writes it")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] != SCHEMA:
@@ -165,7 +165,9 @@ def load_results(path: Path) -> Results:
         sections = [_section(item) for item in data["sections"]]
         return Results(data["machine"], data["settings"], data["peaks"], data["energy"], data["missing"], sections)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: not the results of elir-edge bench ({error})") from error
+        raise DataError(
+            f"{path}: not the results of elir-edge bench ({error})", hint="give a file that elir-edge bench -o wrote"
+        ) from error
 
 
 def _figures(row: Row, peaks: dict[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a worker runs: an artifact in a session, the PyTorch model in one of its forms, a foreign file, ncnn."""
+"""Runners of a worker: an artifact in a session, a PyTorch model, a file of another tool, ncnn."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Request = dict[str, Any]
 
 
 class Runner(ABC):
-    """Something loaded that restores pictures.
+    """A loaded model that restores pictures.
 
-    ``device`` and ``arithmetic`` say how; ``pictures`` how many one ``run`` restores.
+    ``device`` and ``arithmetic``: where and in what it computes; ``pictures``: number of pictures per ``run``.
     """
 
     device: str = CPU
@@ -28,27 +28,27 @@ class Runner(ABC):
 
     @abstractmethod
     def prepare(self, pixels: np.ndarray) -> None:
-        """Make uint8 H x W x 3, of the graph's size, what ``run`` restores."""
+        """Set the picture that ``run`` restores: uint8 H x W x 3, of the graph's size."""
 
     @abstractmethod
     def run(self) -> None:
-        """Restore once, and wait for it to be done."""
+        """Restore the prepared picture once; returns when the result is ready."""
 
     @abstractmethod
     def restore(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 H x W x 3 -> the restored picture as the graph gives it: float32 in 0..1, or uint8."""
+        """Restore uint8 H x W x 3; returns the graph's output: float32 in 0..1, or uint8."""
 
     def placement(self) -> dict[str, int]:
-        """Ops by device, where they are on more than one."""
+        """Number of ops by device; empty if all run on one."""
         return {}
 
     def device_peak_bytes(self) -> int | None:
-        """The most memory of its own that an accelerator held, None where that is not told."""
+        """Peak memory on the accelerator in bytes, None if it is not known."""
         return None
 
 
 def open_runner(request: Request) -> Runner:
-    """The runner that ``request["kind"]`` names: artifact, torch, file or ncnn. Raises what its parts raise."""
+    """The runner for ``request["kind"]``: artifact, torch, file or ncnn. Raises the errors of loading it."""
     if request["kind"] == "torch":
         from elir_edge.bench.torch_runner import TorchRunner
 
@@ -59,7 +59,7 @@ def open_runner(request: Request) -> Runner:
 
 
 class SessionRunner(Runner):
-    """An artifact, or (kind ``file``) any file of one image in and one out that a backend opens."""
+    """Runs an artifact, or (kind ``file``) any file with one image input and one output that a backend opens."""
 
     def __init__(self, request: Request) -> None:
         from elir_edge.runtime.session import open_session
@@ -74,29 +74,29 @@ class SessionRunner(Runner):
         self._feeds: dict[str, np.ndarray] = {}
 
     def prepare(self, pixels: np.ndarray) -> None:
-        """Noise, where it is an input, is of seed 0."""
+        """Set the picture; a noise input gets noise of seed 0."""
         others = [tensor for tensor in self._session.inputs if tensor.name != self._image.name]
         self._feeds = feeds_of([self._image, *others], pixels)
 
     def run(self) -> None:
-        """One picture; for throughput, several side by side."""
+        """Restore one picture; for throughput, several in parallel."""
         if self._throughput:
             self._session.run_many(self._feeds, self.pictures)
         else:
             self._session.run(self._feeds)
 
     def restore(self, pixels: np.ndarray) -> np.ndarray:
-        """The first output, as H x W x 3."""
+        """Restore one picture; returns the first output, H x W x 3."""
         self.prepare(pixels)
         return picture_of(next(iter(self._session.run(self._feeds).values())), self._image)
 
     def placement(self) -> dict[str, int]:
-        """As the session tells."""
+        """Number of ops by device, as the session reports it."""
         return self._session.placement()
 
 
 class NcnnRunner(Runner):
-    """A network in ncnn's own form: ``path`` is the .param file, the .bin beside it; fp32 throughout."""
+    """Runs a network of ncnn in fp32: ``path`` is the .param file, with the .bin file beside it."""
 
     def __init__(self, request: Request) -> None:
         try:
@@ -110,11 +110,11 @@ class NcnnRunner(Runner):
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = False
         if self._net.load_param(str(path)) or self._net.load_model(str(path.with_suffix(".bin"))):
-            raise DataError(f"{path}: ncnn cannot load it")
+            raise DataError(f"{path}: ncnn cannot load it", hint="convert it again")
         self._input: Any = None
 
     def prepare(self, pixels: np.ndarray) -> None:
-        """Planes of floats in 0..1."""
+        """Set the picture as float planes in 0..1."""
         image = np.ascontiguousarray(pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
         self._input = self._ncnn.Mat(image).clone()
 
@@ -132,17 +132,20 @@ class NcnnRunner(Runner):
         extractor.input("in0", self._input)
         status, restored = extractor.extract("out0")
         if status:
-            raise DataError(f"ncnn failed to run the network (status {status})")
+            raise DataError(f"ncnn failed to run the network (status {status})", hint="convert it again")
         return restored
 
 
 def _image_of(inputs: list[TensorSpec]) -> TensorSpec:
-    """The image input; of a foreign file, its only one, with the layout that its shape tells."""
+    """The image input; for a file without a manifest its only input, with the layout inferred from the shape."""
     for tensor in inputs:
         if tensor.name == IMAGE and tensor.layout != "unknown":
             return tensor
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise DataError(f"not a graph of one image: its inputs are {', '.join(tensor.name for tensor in inputs)}")
+        raise DataError(
+            f"not a graph of one image: its inputs are {', '.join(tensor.name for tensor in inputs)}",
+            hint="ncnn is compared on graphs with the image as the only input",
+        )
     (tensor,) = inputs
     layout = "NCHW" if tensor.shape[1] == 3 else "NHWC"
     return TensorSpec(tensor.name, tensor.shape, tensor.dtype, layout, tensor.values)

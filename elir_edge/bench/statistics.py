@@ -1,4 +1,4 @@
-"""From raw samples to figures. Pure functions over seconds."""
+"""Statistics of samples in seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOISY = 0.10
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds a picture: median, 90th and 99th percentile, least; ``spread`` is the quartile range over the median."""
+    """Seconds per picture: median, 90th and 99th percentile, minimum; ``spread`` = quartile range / median."""
 
     p50: float
     p90: float
@@ -22,17 +22,17 @@ class Latency:
 
     @property
     def fps(self) -> float:
-        """Pictures a second at the median."""
+        """Pictures per second at the median."""
         return 1 / self.p50
 
     @property
     def noisy(self) -> bool:
-        """Whether the middle half of the samples spreads over more than a tenth of the median."""
+        """Whether the quartile range is larger than 10 % of the median."""
         return self.spread > NOISY
 
 
 def latency_of(samples: Sequence[float]) -> Latency:
-    """Figures of one or more samples. Raises ValueError for none."""
+    """Latency of one or more samples. Raises ValueError for none."""
     if not samples:
         raise ValueError("no samples")
     cuts = statistics.quantiles(samples, n=100, method="inclusive") if len(samples) > 1 else [samples[0]] * 99
@@ -45,27 +45,28 @@ def medians_of(rounds: Sequence[Sequence[float]]) -> list[float]:
 
 
 def is_stable(medians: Sequence[float]) -> bool:
-    """Whether warm-up may end: the last two rounds' medians differ by less than 5 %."""
+    """Whether the warm-up may end: the medians of the last two rounds differ by less than 5 %."""
     return len(medians) > 1 and abs(medians[-1] - medians[-2]) < STABLE * medians[-2]
 
 
 def relative_spread(values: Sequence[float]) -> float:
-    """The quartile range over the median; 0 for a single value. Raises ValueError for none."""
+    """Quartile range / median; 0 for a single value. Raises ValueError for none."""
     return latency_of(values).spread
 
 
 def median_error(values: Sequence[float]) -> float:
-    """How far, relative to it, the median of ``values`` may be off by chance: twice its standard error.
+    """Relative uncertainty of the median: twice its standard error / median.
 
-    Taken from the quartile range, so that a few slow values do not count. Raises ValueError for none.
+    The standard error is estimated from the quartile range, so that a few slow values do not count. Raises ValueError
+    for no values.
     """
     return 2 * 0.93 * relative_spread(values) / len(values) ** 0.5
 
 
 def ratio_of(base: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """How many times as fast as ``base`` the ``other`` is: quartiles of the ratio of their medians, round by round.
+    """Speed of ``other`` relative to ``base``: quartiles of the ratio of their medians, round by round.
 
-    Rounds are taken in turn, so that a slow moment of the machine meets both. Raises ValueError for unequal counts.
+    Rounds are taken in turn, so that a slow moment of the machine affects both. Raises ValueError for unequal counts.
     """
     ratios = [b / o for b, o in zip(base, other, strict=True)]
     if len(ratios) == 1:

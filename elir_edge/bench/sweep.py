@@ -1,4 +1,4 @@
-"""A whole benchmark: which artifact meets which backend, device and mode; timed model by model, judged beside."""
+"""A whole benchmark: choose backend, device and mode for each artifact, time model by model, check the pictures."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ LATENCY = HINTS[0]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to time. ``backends`` and ``devices`` empty: all that fit, all that are found.
+    """What to time. ``backends`` and ``devices``: empty: all that open the artifact, all that are found.
 
-    ``modes`` are latency, throughput, bf16 or fp16, where a backend has the choice; ``torch`` forms of PyTorch to time
-    beside (see ``TorchVariant``); ``weights`` the checkpoint where the artifacts do not name theirs.
+    ``modes``: latency, throughput, bf16 or fp16, for backends that have modes; ``torch``: forms of PyTorch to time too
+    (see ``TorchVariant``); ``weights``: the checkpoint, for artifacts that do not name theirs.
     """
 
     backends: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of one section: the scene, and what each row made of it, uint8 N x H x W x 3 by label."""
+    """The pictures of one section: the scene, and each row's restored pictures by label, uint8 N x H x W x 3."""
 
     scene: Scene
     restored: dict[str, np.ndarray]
 
 
 def parse_mode(word: str, device: str) -> Mode:
-    """latency, throughput, bf16, fp16 -> a Mode on ``device``. Raises UsageError for another word."""
+    """The Mode on ``device`` for latency, throughput, bf16 or fp16. Raises UsageError for any other word."""
     if word in HINTS:
         return Mode(device, word)
     if word in ARITHMETICS:
@@ -72,11 +72,11 @@ def parse_mode(word: str, device: str) -> Mode:
 def sweep(
     artifacts: Sequence[Artifact], plan: Plan, progress: Progress | None = None, reference: bool = True
 ) -> tuple[Results, list[Gallery]]:
-    """Time ``artifacts`` as ``plan`` says; those of one model take turns, beside PyTorch where it is at hand.
+    """Time ``artifacts`` as ``plan`` says. Artifacts of one model run in turn with PyTorch, if it is installed.
 
-    ``reference`` False leaves PyTorch out even then. Rows that fail say so, and the others go on.
+    ``reference`` False leaves PyTorch out. Rows that fail have an error, and the others go on.
 
-    Raises UsageError for a backend that opens none of them, UnavailableError where no runtime is installed.
+    Raises UsageError for a backend that opens none of the artifacts, UnavailableError if no runtime is installed.
     """
     progress = progress or Silent()
     pairs = choose_backends([artifact.path for artifact in artifacts], plan.backends, progress.note)
@@ -97,17 +97,17 @@ def sweep(
 def run_section(
     model: Model, contestants: Sequence[Contestant], manifest: Manifest, plan: Plan, progress: Progress
 ) -> tuple[Section, Gallery, dict[str, float]]:
-    """Time ``contestants`` on one model and judge their pictures by the first's, where that is PyTorch eager."""
+    """Time ``contestants`` on one model; if the first is PyTorch eager, compare their pictures with its pictures."""
     scene = make_scene(manifest.model_spec(), manifest.size)
     measured = measure(contestants, plan.rounds, progress, scene.degraded, plan.threads)
     reference = measured.restored[0] if contestants[0].request.get("variant") == EAGER else None
     made = zip(measured.rows, measured.restored, strict=True)
-    rows = [_judged(row, pictures, reference, scene, model.trained) for row, pictures in made]
+    rows = [_row_with_judgement(row, pictures, reference, scene, model.trained) for row, pictures in made]
     return Section(model, rows, measured.noise), _gallery(scene, measured), measured.peaks
 
 
 def make_results(sections: list[Section], plan: Plan, peaks: dict[str, float], missing: Sequence[str] = ()) -> Results:
-    """Sections with the machine, the settings, a word about energy, and devices that are not there."""
+    """The results of ``sections``, with the machine, the settings, the source of energy figures and missing devices."""
     settings = {key: value for key, value in dataclasses.asdict(plan).items() if key in ("threads", "rounds")}
     energy = find_energy_meter().reason or "joules of the processor package, idle share included (RAPL)"
     return Results(machine_facts(), settings, peaks, energy, list(missing), sections)
@@ -116,7 +116,7 @@ def make_results(sections: list[Section], plan: Plan, peaks: dict[str, float], m
 def torch_contestant(
     manifest: Manifest, variant: str, weights: Sequence[str], threads: int | None, **more: Any
 ) -> Contestant:
-    """PyTorch in one of its forms, on the model and with the noise of ``manifest``; ``more`` goes into the request."""
+    """PyTorch in the form ``variant``, with model and noise of ``manifest``; ``more`` is added to the request."""
     form = TorchVariant.parse(variant)
     label = "PyTorch " + variant.replace("+", ", ").replace("_", " ")
     row = Row(
@@ -138,14 +138,14 @@ def torch_contestant(
 
 
 def _torch_rows(manifest: Manifest, plan: Plan) -> list[Contestant]:
-    if not get_backend(TORCH).installed() or not (plan.weights or manifest.names_its_weights):
+    if not get_backend(TORCH).is_installed() or not (plan.weights or manifest.names_its_weights):
         return []
     variants = dict.fromkeys((EAGER, *plan.torch))
     return [torch_contestant(manifest, variant, plan.weights, plan.threads) for variant in variants]
 
 
 def _missing(backends: list[str]) -> list[str]:
-    """Devices that were looked for and are not there, each with the reason."""
+    """Missing devices of ``backends``, each with the reason."""
     return [
         f"{name} {device.name}: {device.detail}"
         for name in backends
@@ -166,7 +166,7 @@ def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: P
 
 
 def _devices(backend: str, plan: Plan) -> list[str]:
-    """Those asked for, or those found; some are only found by trying."""
+    """The devices of ``plan``, else all that are found, and those that only a trial can find."""
     if plan.devices:
         return list(plan.devices)
     found = [device.name for device in devices_of(get_backend(backend)) if device.available]
@@ -207,7 +207,7 @@ def artifact_contestant(artifact: Artifact, backend: str, mode: Mode, threads: i
 
 
 def _by_model(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:
-    """Artifacts that compute the same together, in the order in which they came."""
+    """Artifacts grouped by model, weights, size and noise, in their order."""
     groups: dict[str, list[Artifact]] = {}
     for artifact in artifacts:
         manifest = artifact.manifest
@@ -218,14 +218,17 @@ def _by_model(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:
 
 
 def model_of(manifest: Manifest) -> Model:
-    """What a manifest says of its model."""
+    """The model of a manifest."""
     spec, weights = manifest.spec, manifest.weights
     return Model(
         spec["name"], spec["task"], manifest.size, spec["steps"], str(weights["name"]), bool(weights.get("trained"))
     )
 
 
-def _judged(row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool) -> Row:
+def _row_with_judgement(
+    row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool
+) -> Row:
+    """``row`` with the comparison of its pictures with ``reference``; unchecked if that is None."""
     if restored is None or row.error is not None:
         return row
     if reference is None:

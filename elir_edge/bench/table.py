@@ -1,4 +1,4 @@
-"""Results as tables: for a terminal, and in Markdown."""
+"""Tables of results, for a terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKS = {OK: "✅ {}", WRONG: "❌ WRONG {}", UNCHECKED: "not checked", FAILED: 
 
 
 def cells(row: Row, peaks: dict[str, float]) -> dict[str, str]:
-    """One row, by the names in HEAD and SHORT; figures that are missing are empty."""
+    """The cells of a row by the names in HEAD and SHORT; missing figures are empty."""
     latency = row.latency
     told = {"what runs": row.label, "picture": picture_cell(row)}
     if latency is None:
@@ -41,7 +41,7 @@ def cells(row: Row, peaks: dict[str, float]) -> dict[str, str]:
 
 
 def picture_cell(row: Row) -> str:
-    """ok with the distance to PyTorch, or what is wrong."""
+    """The word ok with the distance to PyTorch, or what is wrong."""
     judgement = row.judgement
     if row.error is not None or judgement is None or judgement.psnr_db is None:
         return MARKS[row.status]
@@ -50,13 +50,13 @@ def picture_cell(row: Row) -> str:
 
 
 def text_rows(section: Section, peaks: dict[str, float]) -> list[list[str]]:
-    """The full table of a section, for a terminal; rows of devices that are not there are left to the notes."""
+    """The full table of a section, for a terminal, without rows whose device is missing (``notes`` has them)."""
     shown = [cells(row, peaks) for row in section.rows if row.status != ABSENT]
     return [[row.get(name, "") for name in HEAD] for row in shown]
 
 
 def notes(results: Results) -> list[str]:
-    """What a reader must know beside the table: noise, failures, ops on other devices, what is not there, energy."""
+    """Lines that go with the table: noise, failures, ops on other devices, missing devices, source of energy."""
     told = [section.noise.verdict() for section in results.sections]
     for row in results.rows:
         if row.error is not None and not row.absent:
@@ -76,7 +76,7 @@ def notes(results: Results) -> list[str]:
 
 
 def placement_text(row: Row) -> str:
-    """How many ops ran where."""
+    """Number of ops by device, as text."""
     return "ops by device: " + ", ".join(f"{device} {count}" for device, count in row.placement.items())
 
 
@@ -97,7 +97,7 @@ def _markdown_table(section: Section, peaks: dict[str, float]) -> str:
 
 
 def title(model: Model) -> str:
-    """A model in one line."""
+    """One line about a model."""
     height, width = model.size
     weights = "" if model.trained else f", stand-in weights ({model.weights}): pictures mean nothing"
     return f"**{model.name}**, {height} x {width}, K = {model.steps}{weights}"

@@ -1,4 +1,4 @@
-"""The PyTorch model in the forms that people run: eager or compiled, in several arithmetics, on CPU or CUDA."""
+"""PyTorch models: eager or compiled, in fp32, fp16 or bf16, on CPU or CUDA."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ WARM_UP_BEFORE_CAPTURE = 3
 
 
 class TorchRunner(Runner):
-    """Restores with the model that ``request`` describes: spec, weights, size, noise contract, variant, batch."""
+    """Runs the model of ``request``: spec, weights, size, noise contract, variant, batch."""
 
     def __init__(self, request: Request) -> None:
         variant = self._variant = TorchVariant.parse(request["variant"])
         if variant.cuda and not torch.cuda.is_available():
-            raise UnavailableError("no CUDA device, or a CPU build of torch")
+            raise UnavailableError(
+                "no CUDA device, or a CPU build of torch", hint="leave out cuda, or install a CUDA build of torch"
+            )
         torch.backends.cudnn.benchmark = True  # sizes never change here; this process runs nothing else
         if request["threads"]:
             torch.set_num_threads(request["threads"])
@@ -41,7 +43,7 @@ class TorchRunner(Runner):
         self._restored = torch.empty(0)
 
     def prepare(self, pixels: np.ndarray) -> None:
-        """Moves the picture to the device, once; where graphs are used, captures one run."""
+        """Move the picture to the device; with CUDA graphs, capture one run."""
         image = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None].copy() / np.float32(255))
         image = image.expand(self.pictures, -1, -1, -1).to(**self._place)
         self._image = image.contiguous(memory_format=self._format())
@@ -49,7 +51,7 @@ class TorchRunner(Runner):
             self._capture()
 
     def run(self) -> None:
-        """One batch; on CUDA it waits until the device is done."""
+        """Restore one batch; on CUDA, returns when the device is done."""
         if self._graph is None:
             self._forward()
         else:
@@ -58,13 +60,13 @@ class TorchRunner(Runner):
             torch.cuda.synchronize()
 
     def restore(self, pixels: np.ndarray) -> np.ndarray:
-        """The first of the batch."""
+        """Restore a batch of the picture; returns the first result."""
         self.prepare(pixels)
         self.run()
         return self._restored[0].float().permute(1, 2, 0).cpu().numpy()
 
     def device_peak_bytes(self) -> int | None:
-        """What torch's allocator had of the GPU."""
+        """Peak bytes that torch's allocator held on the GPU."""
         return torch.cuda.max_memory_allocated() if self._variant.cuda else None
 
     def _prepare_model(self, restorer: Restorer, request: Request) -> Any:
@@ -99,12 +101,15 @@ def _load(request: Request) -> Restorer:
     restorer = load_restorer(ModelSpec.from_dict(request["spec"]), request["weights"])
     expected = request.get("tensors_sha256")
     if expected is not None and tensors_sha256(restorer.state_dict()) != expected:
-        raise UsageError("these weights are not the ones the artifacts were made from")
+        raise UsageError(
+            "these weights are not the ones the artifacts were made from",
+            hint="give the checkpoint that the artifacts were made from with --weights",
+        )
     return restorer
 
 
 def _noise(spec: ModelSpec, request: Request) -> Tensor:
-    """The noise that the artifacts get, so that pictures can be compared."""
+    """The same noise as in the artifacts, so that pictures can be compared."""
     height, width = request["size"]
     shape = spec.latent_shape(height, width)
     contract = NoiseContract(**request["noise"])

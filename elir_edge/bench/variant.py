@@ -1,4 +1,4 @@
-"""The forms in which PyTorch runs a model, by name: ``eager``, ``compile+bf16+cuda``. Imports no torch."""
+"""Names of the forms in which PyTorch runs a model: ``eager``, ``compile+bf16+cuda``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ON_CUDA = (
 
 @dataclass(frozen=True)
 class TorchVariant:
-    """How the model runs: compiled or not, ``dtype`` fp32, fp16 or bf16, memory format, device, lowered first or not.
+    """How PyTorch runs the model: compiled or not, ``dtype`` fp32, fp16 or bf16, memory format, device, lowered or not.
 
-    The plain ``eager`` is the reference: fp32, NCHW, on the CPU.
+    The reference is ``eager``: fp32, NCHW, on the CPU.
     """
 
     compiled: bool = False
@@ -41,7 +41,7 @@ class TorchVariant:
 
     @classmethod
     def parse(cls, text: str) -> TorchVariant:
-        """Words joined by ``+``: eager or compile, then any of the others. Raises UsageError for anything else."""
+        """Parse words joined by ``+``: eager or compile, then any others. Raises UsageError for any other text."""
         words = text.split("+")
         for word in words:
             if word not in WORDS:

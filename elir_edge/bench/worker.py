@@ -1,8 +1,8 @@
-"""The process that runs one contestant: it says what loading took, then runs as often as it is told.
+"""The child process that runs one contestant.
 
-Greets with the seconds of its cold start (``import_s`` the runtime, ``load_s`` reading and compiling, ``first_s`` the
-first picture). Asked ``{"run": N}`` it answers ``samples``, seconds of N runs; asked ``{"restore": A, "to": B}`` it
-restores the pictures in the .npy file A into B.
+Its greeting has the seconds of the cold start: ``import_s`` (the runtime), ``load_s`` (reading and compiling),
+``first_s`` (the first picture). The question ``{"run": N}`` is answered with ``samples``, the seconds of N runs;
+``{"restore": A, "to": B}`` restores the pictures in the .npy file A and writes them to B.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PHOTOGRAPH = "astronaut"
 
 
 def peak_bytes() -> int:
-    """The most memory this process ever had resident.
+    """Peak resident memory of this process in bytes.
 
-    Read by hand, as psutil tells it on Windows only. Linux tells it in /proc; there, getrusage would count the
-    parent's from before the child's program was loaded.
+    psutil has it on Windows only. Linux has it in /proc; getrusage would also count the parent's memory from before
+    the child's program was loaded.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -41,7 +41,7 @@ def peak_bytes() -> int:
 
 
 def open_worker(request: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
-    """Load, restore one picture, and give the greeting and what answers questions."""
+    """Load the model and restore one picture; returns the greeting and the function that answers questions."""
     from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 
     import_s = _seconds(lambda: _import_runtime(request))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import signal
 import sys
 import traceback
-from typing import Any
 
 import click
 
-from elir_edge.errors import ElirEdgeError, did_you_mean, is_memory_error
+from elir_edge.cli.telling import HUNG_UP, INTERRUPTED, TERMINATED, report, show, told_to_end
+from elir_edge.core.memory import peak_of_children
+from elir_edge.core.streams import open_what_is_closed, silence
+from elir_edge.core.watch import can_watch, once, watch
+from elir_edge.errors import did_you_mean
 
 COMMANDS = {
     "bench": "Time artifacts on this machine, beside PyTorch.",
@@ -31,7 +32,7 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
     "verify": "Let an artifact test itself: golden input, golden output.",
 }
-INTERRUPTED, TERMINATED = 130, 143
+NATIVE = ("bench", "compile", "evaluate", "export", "lower", "package", "restore", "train", "validate", "verify")
 
 
 class LazyGroup(click.Group):
@@ -62,73 +63,69 @@ def group(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with the status that README.md lists."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line and exit with the status that docs/export.md lists.
+
+    What loads native code does so in a process that this one watches: a crash there still ends in a message here.
+    """
+    open_what_is_closed()
+    arguments = sys.argv[1:]
+    if can_watch() and _called(arguments) in NATIVE and not {"-h", "--help"} & set(arguments):
+        sys.exit(_run_watched(arguments))
+    sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line on ``arguments`` and return the exit status: 0, or that of the error, told on stderr."""
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        result = group.main(arguments, prog_name="elir-edge", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted; nothing was left half done")
-        return INTERRUPTED
-    except _Terminated:
-        _say("terminated; nothing was left half done")
-        return TERMINATED
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except BrokenPipeError:
-        _close_stdout()
-        return 0
-    except SystemExit as exit_:
-        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click's way of meeting a closed pipe
+    signals = {"SIGINT": KeyboardInterrupt(), "SIGTERM": _Ended(TERMINATED), "SIGHUP": _Ended(HUNG_UP)}
+    with once(signals):
+        try:
+            result = group.main(arguments, prog_name="elir-edge", standalone_mode=False)
+            return result if isinstance(result, int) else 0
+        except click.exceptions.Exit as exit_:
+            return exit_.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            return told_to_end(INTERRUPTED)
+        except _Ended as ended:
+            return told_to_end(ended.status)
+        except click.ClickException as error:
+            show(error)
+            return error.exit_code
+        except BrokenPipeError:
+            silence(sys.stdout.fileno())  # else Python complains about it while it shuts down
             return 0
-        return exit_.code if isinstance(exit_.code, int) else 0
-    except Exception as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        return _report(error)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        except SystemExit as exit_:
+            if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click's way of meeting a closed pipe
+                return 0
+            return exit_.code if isinstance(exit_.code, int) else 0
+        except Exception as error:
+            if "--debug" in arguments:
+                traceback.print_exc()
+            return report(error)
 
 
-class _Terminated(BaseException):
-    """SIGTERM came: unwind, so that temporary files go."""
+def _called(arguments: list[str]) -> str:
+    return next((argument for argument in arguments if not argument.startswith("-")), "")
 
 
-def _terminate(number: int, frame: Any) -> None:
-    raise _Terminated
+def _run_watched(arguments: list[str]) -> int:
+    from elir_edge.cli.died import how_it_died, sweep_outputs
+
+    sweep_outputs(arguments)
+    ending = watch(f"{__name__}:run", arguments)
+    if ending.meant is not None:
+        return ending.meant
+    sweep_outputs(arguments)
+    if ending.asked is not None:
+        return told_to_end(128 + ending.asked)
+    return report(how_it_died(ending, arguments), peak_of_children())
 
 
-def _report(error: Exception) -> int:
-    if isinstance(error, ElirEdgeError):
-        _say(f"{error}" + (f"\n  -> {error.hint}" if error.hint else ""))
-        return error.exit_code
-    if is_memory_error(error):
-        _say("not enough memory\n  -> use a smaller --size, or close other programs")
-        return 71
-    if isinstance(error, OSError):
-        _say(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        return 66 if error.errno in (errno.ENOENT, errno.ENAMETOOLONG) else 74
-    _say(f"a bug in elir-edge: {type(error).__name__}: {error}\n  -> run again with --debug first, and report it")
-    return 70
+class _Ended(BaseException):
+    """A signal came: unwind, so that temporary files go."""
 
-
-def _say(text: str) -> None:
-    click.echo(f"elir-edge: {text}", err=True)
-
-
-def _close_stdout() -> None:
-    """Keep Python from complaining about a closed pipe while it shuts down."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 if __name__ == "__main__":

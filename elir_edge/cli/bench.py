@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elir_edge.cli.shared import (
+    PATH,
     Shown,
     echo_json,
     echo_table,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Artifact
     from elir_edge.bench.results import Results
     from elir_edge.bench.sweep import Gallery, Plan
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command("bench")
@@ -75,10 +74,13 @@ def command(
     measuring = bool(artifacts or folder)
     if compare:
         if measuring or source or any((out, report, table, plot)):
-            raise UsageError("--compare prints a comparison of two results and takes nothing else but --json")
+            raise UsageError(
+                "--compare prints a comparison of two results and takes nothing else but --json",
+                hint="leave out the rest",
+            )
         return _compare(*compare, as_json)
     if source and measuring:
-        raise UsageError("--from measures nothing: it takes no artifacts")
+        raise UsageError("--from measures nothing: it takes no artifacts", hint="leave out one of the two")
     _check_places(out, report, table, plot)
     shown = Shown()
     galleries: list[Gallery] = []
@@ -88,7 +90,9 @@ def command(
         results = load_results(source)
     else:
         if measuring and given("preset"):
-            raise UsageError("--preset is for timing without artifacts: these bring their own model")
+            raise UsageError(
+                "--preset is for timing without artifacts: these bring their own model", hint="leave out --preset"
+            )
         plan = Plan(backend, device, mode or ("latency",), _forms(forms), weights, threads, rounds)
         opened = _opened(artifacts, folder, shown)
         results, galleries = sweep(opened or _export_all(preset, plan, shown), plan, shown)
@@ -139,7 +143,7 @@ def _paths(artifacts: tuple[Path, ...], folder: Path | None) -> list[Path]:
     if folder is None:
         return list(artifacts)
     if not folder.is_dir():
-        raise MissingInputError(f"{folder}: no such folder")
+        raise MissingInputError(f"{folder}: no such folder", hint="check the name")
     endings = {suffix for backend in backends().values() for suffix in backend.suffixes}
     there = [path for path in sorted(folder.iterdir()) if path.suffix in endings and is_there(path)]
     found = [path for path in there if sidecar(path).is_file()]

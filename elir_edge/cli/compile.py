@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
+from elir_edge.cli.shared import PATH, Shown, echo_json, json_option, open_artifact
 
 if TYPE_CHECKING:
     from elir_edge.npu.compile import Compilation
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.command("compile")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @click.option("--for", "device", required=True, help="Device (elir-edge devices --known), or its YAML file.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="File or folder to write. Default: build/.")
+@click.option("--out", "-o", type=PATH, help="File or folder to write. Default: build/.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--no-simulate", is_flag=True, help="Do not run the golden picture on the compiler's simulator.")
 @json_option

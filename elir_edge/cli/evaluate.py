@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, load_model, model_options
+from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, load_model, model_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 @model_options
 @click.option("--task", "-t", default="restoration", show_default=True, help="The degradation; see elir-edge degrade.")
 @click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Noise of this strength (of 255) as the task.")
-@click.option("--pictures", type=click.Path(path_type=Path), help="A folder. Default: held-out photographs.")
+@click.option("--pictures", type=PATH, help="A folder. Default: held-out photographs.")
 @click.option("--side", type=click.IntRange(min=1), help="Take at most SIDE x SIDE pixels from each picture's centre.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
-@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="Sheet: input | restored | original.")
+@click.option("--set", "set_name", help="A set of the field under its conditions, in one table: kodak24.")
+@click.option("--peer", "peers", multiple=True, help="With --set, also: nlm, cbm3d, ffdnet=FILE. May be repeated.")
+@click.option("--artifact", "artifacts", multiple=True, type=PATH, help="With --set, also this.")
+@click.option("--only", multiple=True, help="With --set: conditions whose names begin so, 'noise 25' say.")
+@click.option("--table", type=PATH, help="With --set: write the table as Markdown.")
+@click.option("--out", "-o", "output", type=PATH, help="Sheet: input | restored | original.")
 @click.option("--force", is_flag=True, help="Replace an output that is there.")
 @json_option
 def command(
@@ -34,11 +39,19 @@ def command(
     pictures: Path | None,
     side: int | None,
     seed: int,
+    set_name: str | None,
+    peers: tuple[str, ...],
+    artifacts: tuple[Path, ...],
+    only: tuple[str, ...],
+    table: Path | None,
     output: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Degrade pictures, restore them with the PyTorch model, and compare with the originals."""
+    """Degrade pictures, restore them with the PyTorch model, and compare with the originals.
+
+    With --set, a set of pictures is judged under all conditions, and other denoisers and artifacts beside the model.
+    """
     from elir_edge.cli.sheets import check_output
     from elir_edge.imaging.pictures import write_picture
     from elir_edge.imaging.sheets import contact_sheet
@@ -46,9 +59,14 @@ def command(
 
     if output is not None:
         check_output(output, force)
-    degrade = _degradation(task, sigma)
     shown = Shown()
     restorer = load_model(preset, weights, shown)
+    if set_name is not None:
+        from elir_edge.cli.judge import judge_set
+
+        judge_set(restorer, set_name, pictures, peers, artifacts, only, table, output, force, shown, as_json)
+        return
+    degrade = _degradation(task, sigma)
     originals = _originals(pictures, task if sigma is None else None, restorer.spec.size_multiple, side)
     with shown.stage("restoring", len(originals)) as advance:
         result = evaluate(originals, degrade, restorer_function(restorer, seed), seed, lambda: advance(1))

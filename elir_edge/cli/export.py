@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from elir_edge.artifacts.artifact import NOT_COMPARED
+from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.cli.lower import echo_costs, lowering_costs
-from elir_edge.cli.shared import F, Shown, echo_json, form_options, given, json_option, load_model, model_options
+from elir_edge.cli.shared import PATH, F, Shown, echo_json, form_options, given, json_option, load_model, model_options
 
 QUANTIZATION_OPTIONS = (
     "calibrate",
@@ -52,7 +52,7 @@ def quantization_options(function: F) -> F:
         (
             click.option(
                 "--calibrate",
-                type=click.Path(path_type=Path),
+                type=PATH,
                 help="Folder of clean photographs to calibrate int8 on. Default: those inside installed packages.",
             ),
             click.option("--task", help="What degrades them, see elir-edge degrade. Default: the model's own task."),
@@ -100,7 +100,7 @@ def quantization_options(function: F) -> F:
 @model_options
 @form_options
 @quantization_options
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="File or folder to write. Default: build/.")
+@click.option("--out", "-o", type=PATH, help="File or folder to write. Default: build/.")
 @click.option(
     "--split", is_flag=True, help="Encoder, one step and decoder apart: restore --steps chooses their number."
 )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from elir_edge.artifacts.artifact import NOT_COMPARED
+from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.artifacts.signature import TensorSpec
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, open_artifact
+from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, open_artifact
+
+if TYPE_CHECKING:
+    from elir_edge.artifacts.artifact import Manifest
 
 BOUND = ", PSNR of the autoencoder's own reconstruction of a photograph"
 
 
 @click.command("inspect")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @json_option
 def command(artifact: Path, as_json: bool) -> None:
     """Say what an artifact is: model, inputs, outputs, noise, precision, parity."""
@@ -24,10 +27,15 @@ def command(artifact: Path, as_json: bool) -> None:
     if as_json:
         echo_json(json.loads(manifest.to_json()))
         return
+    echo_table((str(artifact), ""), rows_of(manifest))
+
+
+def rows_of(manifest: Manifest) -> list[tuple[str, str]]:
+    """What a manifest says, as (what, value) for people."""
     spec, noise, parity = manifest.spec, manifest.noise, manifest.parity
     stand_in = "" if manifest.trained else "  (random stand-ins: pictures mean nothing)"
     seed = f":{noise['seed']}" if noise["seed"] is not None else ""
-    rows = [
+    return [
         ("model", f"{spec['name']}: {spec['task']}, {spec['steps']} Euler steps"),
         ("weights", f"{manifest.weights['name']}{stand_in}"),
         ("", f"sha256 {manifest.weights['sha256']}"),
@@ -43,7 +51,6 @@ def command(artifact: Path, as_json: bool) -> None:
         *((("compiled", _compiled(manifest.compiled)),) if manifest.compiled else ()),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
-    echo_table((str(artifact), ""), rows)
 
 
 def _describe(tensor: TensorSpec) -> str:

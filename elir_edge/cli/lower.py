@@ -12,6 +12,7 @@ from elir_edge.cli.shared import Shown, echo_json, echo_table, form_options, jso
 if TYPE_CHECKING:
     from elir_edge.families.restorer import Restorer
     from elir_edge.lowering.lower import GraphCost
+    from elir_edge.lowering.static import StaticRestorer
 
 
 @click.command("lower")
@@ -32,22 +33,29 @@ def command(
 ) -> None:
     """Show what the lowered graph costs, and what each rewrite saves: ops, numbers stored, GFLOP."""
     restorer = load_model(preset, weights, Shown())
-    costs = lowering_costs(restorer, size, noise, io, norm)
-    shown = costs if explain else costs[-1:]
+    costs = lowering_costs(restorer, size, noise, io, norm, each=explain)
     if as_json:
-        echo_json([dataclasses.asdict(cost) for cost in shown])
+        echo_json([dataclasses.asdict(cost) for cost in costs])
     else:
-        echo_costs(shown)
+        echo_costs(costs)
 
 
-def lowering_costs(restorer: Restorer, size: str | None, noise: str, io: str | None, norm: str) -> list[GraphCost]:
-    """The graph's cost after each rewrite, in their order."""
+def lowering_costs(
+    restorer: Restorer, size: str | None, noise: str, io: str | None, norm: str, each: bool = True
+) -> list[GraphCost]:
+    """The graph's cost after each rewrite, in their order; without ``each`` after the last one only."""
     from elir_edge.lowering.lower import lower, measure
 
+    names: list[str] = []
     costs: list[GraphCost] = []
-    note = lambda name, graph: costs.append(measure(name, graph))  # noqa: E731
-    lower(restorer, size, noise, io or "float", norm=norm, on_rewrite=note)
-    return costs
+
+    def note(name: str, graph: StaticRestorer) -> None:
+        names.append(name)
+        if each:
+            costs.append(measure(name, graph))
+
+    graph = lower(restorer, size, noise, io or "float", norm=norm, on_rewrite=note)
+    return costs or [measure(names[-1], graph)]
 
 
 def echo_costs(costs: list[GraphCost]) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
+from elir_edge.cli.shared import PATH, Shown, echo_json, json_option, open_artifact
 
 RUNTIME = "libLiteRt.so"
 
 
 @click.command("package")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @click.option("--lang", "-l", required=True, help="Language of the program to drop it into: c, cpp or kotlin.")
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--out", "-o", required=True, type=PATH, help="Folder to write.")
 @click.option("--embed", is_flag=True, help="Link the model into the program (c, cpp) instead of loading a file.")
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 @json_option

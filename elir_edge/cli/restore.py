@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from elir_edge.cli.shared import (
+    PATH,
     Shown,
     echo_json,
     given,
@@ -17,128 +22,218 @@ from elir_edge.cli.shared import (
     open_artifact,
     size_option,
 )
-from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, UsageError
+from elir_edge.errors import DataError, UsageError
 from elir_edge.imaging.noise import MAX_SEED
+from elir_edge.imaging.tiling import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from elir_edge.runtime.base import Session
+    from elir_edge.runtime.work import Restored, Settings
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+STREAM = Path("-")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command, by their names."""
+
+    out: Path
+    artifact: Path | None
+    backend: str | None
+    preset: str
+    weights: tuple[str, ...]
+    size: str | None
+    seed: int
+    steps: int | None
+    threads: int | None
+    jobs: int
+    recursive: bool
+    format: str | None
+    quality: int
+    alpha: str
+    profile: str
+    tile_overlap: int
+    raw: str | None
+    force: bool
+    as_json: bool
+
+    def settings(self) -> Settings:
+        """How pictures are restored."""
+        from elir_edge.runtime.work import Settings
+
+        return Settings(self.seed, self.tile_overlap, self.alpha, self.profile, self.quality, self.force)
 
 
 @click.command("restore")
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Picture to write, or a folder.")
-@click.option("--artifact", "-a", type=click.Path(path_type=Path), help="Artifact to run. Default: the PyTorch model.")
+@click.argument("pictures", nargs=-1, required=True, type=PATH)
+@click.option("--out", "-o", required=True, type=PATH, help="File to write, or a folder; - stdout.")
+@click.option("--artifact", "-a", type=PATH, help="Artifact to run. Default: the PyTorch model.")
 @click.option("--backend", "-b", help="Runtime for the artifact. Default: the usual one of its format.")
 @model_options
 @size_option
 @click.option("--seed", default=0, type=click.IntRange(0, MAX_SEED), show_default=True, help="Draws the flow's noise.")
 @click.option("--steps", type=click.IntRange(1), help="Euler steps of a split artifact. Default: as many as it has.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Default: the runtime's own choice.")
-@click.option("--force", is_flag=True, help="Replace pictures that are there.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Of each session. Default: the runtime's own choice.")
+@click.option("--jobs", "-j", default=1, type=click.IntRange(1, 256), show_default=True, help="Sessions at a time.")
+@click.option("--recursive", "-r", is_flag=True, help="Look into folders inside folders; the tree is kept.")
+@click.option("--format", "-f", help="png, jpeg, webp, tiff, avif, heic, bmp. Default: the picture's own.")
+@click.option("--quality", "-q", default=95, type=click.IntRange(1, 100), show_default=True, help="Of lossy formats.")
+@click.option("--alpha", type=click.Choice(["keep", "restore"]), default="keep", show_default=True, help="Of alpha.")
+@click.option("--profile", type=click.Choice(["keep", "srgb"]), default="keep", show_default=True, help="Of colours.")
+@click.option(
+    "--tile-overlap", default=DEFAULT_OVERLAP, type=int, show_default=True, help="Pixels tiles share at least."
+)
+@click.option("--raw", metavar="WxH", help="With -: RGB frames of 8 bits on stdin and stdout.")
+@click.option("--force", is_flag=True, help="Replace what is there, and restore again what is done.")
 @json_option
-def command(
-    pictures: tuple[Path, ...],
-    out: Path,
-    artifact: Path | None,
-    backend: str | None,
-    preset: str,
-    weights: tuple[str, ...],
-    size: str | None,
-    seed: int,
-    steps: int | None,
-    threads: int | None,
-    force: bool,
-    as_json: bool,
-) -> int:
-    """Restore PICTURES, files or folders, each at its own size."""
-    if artifact is not None and (given("preset") or weights or size):
-        raise UsageError("--artifact brings its own model; leave out --preset, --weights and --size")
-    if artifact is None and backend not in (None, "torch"):
-        raise UsageError(f"--backend {backend} runs an artifact", hint="give one with --artifact, or export it first")
-    if artifact is None and steps is not None:
+def command(pictures: tuple[Path, ...], **options: Any) -> int:
+    """Restore PICTURES at their own size: files, folders, globs; a video; or - for frames on stdin."""
+    chosen = Options(**options)
+    _check(chosen)
+    if STREAM in pictures or chosen.raw is not None:
+        return _stream(pictures, chosen)
+    if any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures):
+        return _video(pictures, chosen)
+    return _pictures(pictures, chosen)
+
+
+def _check(options: Options) -> None:
+    if options.artifact is not None and (given("preset") or options.weights or options.size):
+        raise UsageError(
+            "--artifact brings its own model; leave out --preset, --weights and --size",
+            hint="or leave out --artifact to run the PyTorch model",
+        )
+    if options.artifact is None and options.steps is not None:
         raise UsageError("--steps runs a split artifact", hint="give one with --artifact: elir-edge export --split")
-    from elir_edge.runtime.restore import noise_feeds
+    if options.artifact is None and options.backend not in (None, "torch"):
+        raise UsageError(
+            f"--backend {options.backend} runs an artifact", hint="give one with --artifact, or export it first"
+        )
 
-    jobs = _plan(pictures, out, force)
-    shown = Shown()
-    with _session(artifact, backend, preset, weights, size, seed, steps, threads, shown) as session:
-        if artifact is not None and given("seed") and not noise_feeds(session, seed):
-            raise UsageError("--seed has no effect: the artifact's noise is baked in", hint="leave it out")
-        failed = [_attempt(session, source, target, seed, shown) for source, target in jobs]
-    report = [
-        {"picture": str(source), "restored": None if error else str(target), "error": error}
-        for (source, target), error in zip(jobs, failed, strict=True)
-    ]
-    bad = [entry for entry in report if entry["error"]]
-    if as_json:
-        echo_json(report)
+
+def _pictures(pictures: tuple[Path, ...], options: Options) -> int:
+    from elir_edge.runtime.batch import locked_journal, run_pictures
+    from elir_edge.runtime.plan import plan_pictures
+
+    plan = plan_pictures(list(pictures), options.out, options.format, options.recursive, options.force)
+    shown, settings = Shown(), options.settings()
+    with ExitStack() as stack:
+        journal = stack.enter_context(locked_journal(options.out)) if plan.in_folder else None
+        sessions = _sessions(options, shown, stack)
+        advance = stack.enter_context(shown.counted("restoring", len(plan.pairs)))
+        report = []
+        for result in run_pictures([*plan.pairs], sessions, _model_key(options), settings, journal, advance):
+            report.append(result)
+            if result.error:
+                click.echo(f"elir-edge: {result.error}" + (f"\n  -> {result.hint}" if result.hint else ""), err=True)
+    return _tell(report, options, shown)
+
+
+def _tell(report: list[Restored], options: Options, shown: Shown) -> int:
+    """Show what became of the pictures, and return the exit status."""
+    bad = [result for result in report if result.error]
+    skipped = sum(result.skipped for result in report)
+    for text, count in Counter(text for result in report for text in result.lost).items():
+        shown.note(f"note: {text}" + (f" ({count} pictures)" if len(report) > 1 else ""))
+    if options.as_json:
+        echo_json([_as_json(result) for result in report])
+    elif len(report) > 1 or bad or skipped:
+        before = f", {skipped} done before" if skipped else ""
+        click.echo(f"{len(report) - len(bad) - skipped} of {len(report)} restored{before}")
     else:
-        click.echo(f"{len(report) - len(bad)} of {len(report)} restored" if len(report) > 1 or bad else f"{jobs[0][1]}")
-    return DataError.exit_code if bad else 0
+        click.echo(f"{report[0].target}")
+    return (bad[0].exit_code if len(report) == 1 else DataError.exit_code) if bad else 0
 
 
-def _plan(pictures: tuple[Path, ...], out: Path, force: bool) -> list[tuple[Path, Path]]:
-    """Which picture goes where. Raises before any work where that cannot be done."""
-    from elir_edge.core.publish import check_place, refuse_existing
-    from elir_edge.imaging.pictures import picture_format, pictures_in
-
-    check_place(out)
-    sources = [path for given in pictures for path in (pictures_in(given) if given.is_dir() else [given])]
-    missing = [str(path) for path in sources if not path.is_file()]
-    if missing:
-        raise MissingInputError(f"no such picture: {', '.join(missing)}")
-    single = len(sources) == 1 and not pictures[0].is_dir() and not out.is_dir() and out.suffix != ""
-    if not single and len(sources) > 1 and out.suffix and not out.is_dir():
-        raise UsageError(f"{len(sources)} pictures cannot go into one file {out}", hint="give a folder with -o")
-    targets = [out] if single else [out / f"{source.stem}.png" for source in sources]
-    for source, target in zip(sources, targets, strict=True):
-        picture_format(target)
-        if target.exists() and target.samefile(source):
-            raise UsageError(f"{target}: is the picture itself", hint="choose another name with -o")
-        refuse_existing([target], force)
-    twice = sorted({str(target) for target in targets if targets.count(target) > 1})
-    if twice:
-        raise UsageError(f"several pictures would be written to {', '.join(twice)}", hint="restore them separately")
-    return list(zip(sources, targets, strict=True))
+def _as_json(result: Restored) -> dict[str, Any]:
+    return {
+        "picture": result.source,
+        "restored": None if result.error else str(result.target),
+        "error": result.error,
+        "lost": result.lost,
+        "done_before": result.skipped,
+        "seconds": round(result.seconds, 3),
+    }
 
 
-def _session(
-    artifact: Path | None,
-    backend: str | None,
-    preset: str,
-    weights: tuple[str, ...],
-    size: str | None,
-    seed: int,
-    steps: int | None,
-    threads: int | None,
-    shown: Shown,
-) -> Session:
+def _sessions(options: Options, shown: Shown, stack: ExitStack) -> list[Session]:
+    """As many sessions as --jobs asks for. Raises UsageError where --seed or --tile-overlap make no sense for them."""
+    from elir_edge.artifacts.tensors import graph_size
+    from elir_edge.runtime.batch import check_overlap
+    from elir_edge.runtime.restore import image_input, noise_feeds
+
+    sessions = [stack.enter_context(_session(options, shown)) for _ in range(options.jobs)]
+    if options.artifact is not None and given("seed") and not noise_feeds(sessions[0], options.seed):
+        raise UsageError("--seed has no effect: the artifact's noise is baked in", hint="leave it out")
+    check_overlap(options.tile_overlap, graph_size(image_input(sessions[0])))
+    return sessions
+
+
+def _session(options: Options, shown: Shown) -> Session:
     from elir_edge.artifacts.artifact import require_runnable
     from elir_edge.runtime.session import open_session
 
-    if artifact is not None:
-        opened = open_artifact(artifact, shown, backend)
+    if options.artifact is not None:
+        opened = open_artifact(options.artifact, shown, options.backend)
         require_runnable(opened)
-        return open_session(opened.path, backend, threads, steps=steps)
-    restorer = load_model(preset, weights, shown)
+        return open_session(opened.path, options.backend, options.threads, steps=options.steps)
+    restorer = load_model(options.preset, options.weights, shown)
     from elir_edge.lowering.lower import lower
 
-    return open_session(lower(restorer, size, noise=f"baked:{seed}"), threads=threads)
+    return open_session(lower(restorer, options.size, noise=f"baked:{options.seed}"), threads=options.threads)
 
 
-def _attempt(session: Session, source: Path, target: Path, seed: int, shown: Shown) -> str | None:
-    """Restore one picture; the reason where that fails because of the picture."""
-    from elir_edge.imaging.pictures import read_picture, write_picture
-    from elir_edge.runtime.restore import restore_picture
+def _model_key(options: Options) -> str:
+    """What stands for the model in a journal: the content of its files, and the names of what is no file."""
+    from elir_edge.core.files import sha256_of
 
-    try:
-        pixels = read_picture(source)
-    except (DataError, MissingInputError) as error:
-        click.echo(f"elir-edge: {error}" + _hint(error), err=True)
-        return str(error)
-    write_picture(target, restore_picture(session, pixels, seed, shown))
-    return None
+    if options.artifact is not None:
+        return sha256_of(options.artifact)
+    parts = (options.preset, *options.weights, options.size or "")
+    return " ".join(sha256_of(Path(part)) if part and Path(part).is_file() else part for part in parts)
 
 
-def _hint(error: ElirEdgeError) -> str:
-    return f"\n  -> {error.hint}" if error.hint else ""
+def _only(pictures: tuple[Path, ...], what: str) -> Path:
+    if len(pictures) != 1:
+        raise UsageError(f"{what} is restored by itself; {len(pictures)} were given", hint="run the command for each")
+    return pictures[0]
+
+
+def _stream(pictures: tuple[Path, ...], options: Options) -> int:
+    from elir_edge.imaging.raw_frames import parse_raw_size
+    from elir_edge.runtime.frames import restore_raw_frames
+
+    if _only(pictures, "a stream of frames") != STREAM or options.raw is None:
+        raise UsageError(
+            "frames on stdin need both - and --raw WIDTHxHEIGHT",
+            hint="give the frames' size with --raw, and - as the picture",
+        )
+    if options.out != STREAM:
+        raise UsageError(f"frames of stdin go to stdout, not to {options.out}", hint="use -o -")
+    size = parse_raw_size(options.raw)
+    shown = Shown()
+    with ExitStack() as stack:
+        sessions = _sessions(options, shown, stack)
+        told = restore_raw_frames(sys.stdin.buffer, sys.stdout.buffer, size, sessions, options.settings())
+    shown.note(f"{told.frames} frames, {told.per_second:.2f} a second")
+    return 0
+
+
+def _video(pictures: tuple[Path, ...], options: Options) -> int:
+    from elir_edge.core.publish import check_place, refuse_existing
+    from elir_edge.runtime.video import restore_video
+
+    source, shown = _only(pictures, "a video"), Shown()
+    check_place(options.out)
+    refuse_existing([options.out], options.force)
+    with ExitStack() as stack:
+        sessions = _sessions(options, shown, stack)
+        told = restore_video(source, options.out, sessions, options.settings(), shown)
+    if options.as_json:
+        echo_json(
+            {"video": source, "restored": options.out, "frames": told.frames, "frames_per_second": told.per_second}
+        )
+    else:
+        click.echo(f"{options.out}: {told.frames} frames, {told.per_second:.2f} a second")
+    return 0

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from elir_edge.core.plain import finite
 from elir_edge.core.progress import Advance
+from elir_edge.core.streams import Remarks
 from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +22,22 @@ if TYPE_CHECKING:
     from elir_edge.families.restorer import Restorer
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FilePath(click.Path):
+    """A path as the user wrote it; whether it can be read is told by whoever reads it, with the reason."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A Path. An empty one would be the current folder, which nobody means by it."""
+        if value in ("", b""):
+            self.fail("the name is empty; '.' is the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = FilePath()
 
 preset_option = click.option(
     "--preset", "-p", default="nano", show_default=True, help="Preset, or the path of a model's YAML file."
@@ -57,7 +75,8 @@ class Shown:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(file=os.fdopen(os.dup(2), "w", errors="backslashreplace"), highlight=False)
+        stream = Remarks(os.dup(2), getattr(sys.stderr, "encoding", None) or "ascii")
+        self._console = Console(file=cast(IO[str], stream), highlight=False)
 
     @contextmanager
     def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:
@@ -70,6 +89,31 @@ class Shown:
             task = progress.add_task(text, total=total or 1)
             yield lambda amount: progress.advance(task, amount)
             progress.update(task, completed=total or 1)
+
+    @contextmanager
+    def counted(self, text: str, total: int) -> Iterator[Advance]:
+        """Show how many of ``total`` things are done, how many a second, and the time left."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        rate = TextColumn("{task.fields[rate]}")
+        done = TextColumn("{task.completed:.4g} of {task.total}")
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            done,
+            rate,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(text, total=total, rate="")
+
+            def advance(amount: float) -> None:
+                progress.advance(task, amount)
+                speed = progress.tasks[task].speed
+                progress.update(task, rate="" if speed is None else f"{speed:.3g}/s")
+
+            yield advance
 
     def note(self, text: str) -> None:
         """One line."""
@@ -111,15 +155,18 @@ def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Res
 
 
 def open_artifact(path: Path, progress: Shown, backend: str | None = None) -> Artifact:
-    """An artifact whose files match the manifest beside it; without one, its own manifest, after a trial load.
+    """An artifact whose files match the manifest beside it, which has to be the one inside; else its own manifest.
 
-    A damaged file can crash a runtime: what no hash vouches for is first loaded in a process of its own.
+    A damaged file can crash a runtime: what no hash vouches for is first loaded and run in a process of its own.
     """
     from elir_edge.artifacts.artifact import Artifact, is_there, load_artifact, sidecar
+    from elir_edge.formats.embedded import check_agreement
     from elir_edge.runtime.probe import probe
 
     if sidecar(path).is_file() or not is_there(path):
-        return load_artifact(path)
+        artifact = load_artifact(path)
+        check_agreement(path, artifact.manifest)
+        return artifact
     progress.note(f"note: no manifest beside {path}; its content is not vouched for")
     return Artifact(path, probe(path, backend), fresh=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, json_option
+from elir_edge.cli.shared import PATH, Shown, echo_json, json_option
 
 if TYPE_CHECKING:
     from elir_edge.training.recipe import Recipe
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.option("--preset", "--recipe", "recipe", default="nano", show_default=True, help="A recipe's name or YAML file.")
-@click.option("--out", "-o", "output", type=click.Path(path_type=Path), help="Folder of the run. Default: runs/RECIPE.")
-@click.option("--data", type=click.Path(path_type=Path), help="A folder of photographs, in place of the recipe's.")
+@click.option("--out", "-o", "output", type=PATH, help="Folder of the run. Default: runs/RECIPE.")
+@click.option("--photographs", type=PATH, help="Folder with the photographs to train on.")
+@click.option("--any-photographs", is_flag=True, help="Take all pictures of that folder, not those the recipe names.")
 @click.option("--precision", default="bf16-mixed", show_default=True, help="Lightning's: 32-true, bf16-mixed ...")
 @click.option("--accelerator", default="auto", show_default=True, help="Lightning's: auto, cpu, gpu, mps.")
 @click.option("--devices", default="auto", show_default=True, help="How many devices, or auto.")
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 def command(
     recipe: str,
     output: Path | None,
-    data: Path | None,
+    photographs: Path | None,
+    any_photographs: bool,
     precision: str,
     accelerator: str,
     devices: str,
@@ -46,7 +48,7 @@ def command(
 ) -> None:
     """Train: first the autoencoder, then the flow, as the recipe says. The same command goes on after a stop."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    plan = _plan(recipe, data)
+    plan = _plan(recipe, photographs, any_photographs)
     try:
         from elir_edge.training.train import RunOptions, train
     except ModuleNotFoundError as error:
@@ -72,10 +74,11 @@ def command(
         click.echo(f"{weights}\nnext: elir-edge evaluate --preset {plan.preset} --weights {weights}")
 
 
-def _plan(recipe: str, data: Path | None) -> Recipe:
+def _plan(recipe: str, photographs: Path | None, any_photographs: bool) -> Recipe:
     from elir_edge.training.recipe import load_recipe
 
     plan = load_recipe(recipe)
-    if data is None:
+    if photographs is None:
         return plan
-    return dataclasses.replace(plan, data=dataclasses.replace(plan.data, folder=str(data)))
+    data = dataclasses.replace(plan.data, folder=str(photographs))
+    return dataclasses.replace(plan, data=dataclasses.replace(data, pictures=()) if any_photographs else data)

@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, echo_table, json_option, model_of, open_artifact, weights_option
+from elir_edge.cli.shared import (
+    PATH,
+    Shown,
+    echo_json,
+    echo_table,
+    json_option,
+    model_of,
+    open_artifact,
+    weights_option,
+)
 
 if TYPE_CHECKING:
     from elir_edge.validation.result import Validation
 
 
 @click.command("validate")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @weights_option
 @click.option("--backend", "-b", multiple=True, help="Runtime, or several. Default: every one installed that opens it.")
-@click.option(
-    "--images", type=click.Path(path_type=Path), help="Clean picture or folder. Default: four built-in photographs."
-)
+@click.option("--images", type=PATH, help="Clean picture or folder. Default: four built-in photographs.")
 @click.option("--stages", is_flag=True, help="Say where the drift begins, also where the artifact passes.")
 @json_option
 def command(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from elir_edge.cli.shared import Shown, echo_json, json_option, open_artifact
+from elir_edge.cli.shared import PATH, Shown, echo_json, json_option, open_artifact
 
 
 @click.command("verify")
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=PATH)
 @click.option("--backend", "-b", help="Runtime. Default: the usual one that is installed.")
 @json_option
 def command(artifact: Path, backend: str | None, as_json: bool) -> int:

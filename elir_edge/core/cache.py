@@ -1,4 +1,4 @@
-"""Where the tool keeps what it may throw away: downloads, tuning checkpoints, npm packages."""
+"""The cache folder: downloads, tuning checkpoints, npm packages. Deleting it loses time only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ APP = "elir-edge"
 
 
 def cache_folder(name: str) -> Path:
-    """The folder ``name`` of the user's cache, made on demand; a temporary one where no home can be written.
+    """Create the folder ``name`` of the user's cache if it is missing, and return it.
 
-    ``ELIR_EDGE_CACHE`` overrides the place, else it is the operating system's usual one (``XDG_CACHE_HOME`` counts on
-    Linux). Raises StorageError where the temporary one belongs to somebody else.
+    The cache is at ``ELIR_EDGE_CACHE``, else at the operating system's usual place (``XDG_CACHE_HOME`` on Linux), else,
+    if that cannot be written, in the temporary folder. Raises StorageError if another user owns the temporary one.
     """
     given = os.environ.get("ELIR_EDGE_CACHE")
     root = Path(given) if given else user_cache_path(APP, appauthor=False)
@@ -31,7 +31,7 @@ def cache_folder(name: str) -> Path:
 
 
 def _temporary(name: str) -> Path:
-    """A folder in the system's temporary one, which on POSIX is shared: nobody else may have made ours there."""
+    """Create the cache in the system's temporary folder. On POSIX all users share that, so the owner is checked."""
     user = os.getuid() if hasattr(os, "getuid") else None
     root = Path(tempfile.gettempdir()) / (APP if user is None else f"{APP}-{user}")
     root.mkdir(exist_ok=True, mode=0o700)

@@ -1,7 +1,7 @@
-"""Work in a process of its own: asked in JSON, answered in JSON, so that a native crash there is an error here.
+"""Run functions in a child process, so that a native crash becomes an error. Requests and answers are JSON.
 
-``run_child`` calls one function and gives what it returns; ``Child`` keeps talking to one. What the child's side does
-is in ``elir_edge.core.child_side``.
+``run_child`` calls one function once; ``Child`` keeps a process that answers several questions. The child's side is
+``elir_edge.core.child_side``.
 """
 
 from __future__ import annotations
@@ -24,20 +24,26 @@ LAST_WORDS = 20_000
 SHOWN_WORDS = 300
 WINDOWS_CRASH = 0xC0000000  # statuses from here on are exceptions that nobody caught
 # This very package, wherever it was imported from, and never what lies in the current folder (-P).
-BOOTSTRAP = """
+IMPORT_THE_PACKAGE = """
 import sys
 root = sys.argv[1]
 sys.path.insert(0, root)
 import elir_edge
 sys.path.remove(root)
 sys.path.append(root)
+"""
+BOOTSTRAP = (
+    IMPORT_THE_PACKAGE
+    + """
 from elir_edge.core.child_side import main
 main()
 """
+)
+PACKAGE_FOLDER = Path(__file__).absolute().parents[2]
 
 
 class ChildError(DataError):
-    """A child process died, or did not answer in time. ``said`` is the end of what it had printed."""
+    """A child process died, or did not answer in time. ``said`` is the end of its output."""
 
     def __init__(self, message: str, hint: str | None = None, said: str = "") -> None:
         super().__init__(message, hint)
@@ -46,7 +52,7 @@ class ChildError(DataError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a child returned, and the end of what it and its libraries printed meanwhile."""
+    """``answer`` is what the function returned, ``said`` the end of what it and its libraries printed."""
 
     answer: Answer
     said: str
@@ -61,16 +67,16 @@ def run_child(
     timeout: float | None = None,
     memory_bytes: int | None = None,
 ) -> Reply:
-    """Call ``function`` (``package.module:name``) on ``request`` in a child process, and give what it returned.
+    """Call ``function`` (``package.module:name``) on ``request`` in a child process; returns what it returned.
 
     Args:
-        function: takes and returns a dict that JSON can hold. subject: what an error is about: file and deed.
-        hint: what to do where the child dies. timeout: seconds until it is ended; None for no limit.
-        memory_bytes: the address space it may have, where the system can limit that.
+        function: takes and returns a dict that JSON can hold. subject: start of error messages: the file and the task.
+        hint: what to do if the child dies. timeout: seconds until the child is killed; None: no limit.
+        memory_bytes: limit of the child's address space, on systems that have such a limit; None: no limit.
 
     Raises:
-        ChildError: it died, which names the signal or status, or took too long. Any ElirEdgeError that the function
-        raised, with message and hint. DataError: it raised something else. ResourceError: memory ran out.
+        ChildError: the child died (the message has the signal or the status) or took too long. Any ElirEdgeError that
+        the function raised, with message and hint. DataError: it raised something else. ResourceError: out of memory.
     """
     with tempfile.TemporaryFile() as printed, _start(printed) as child:
         try:
@@ -78,23 +84,23 @@ def run_child(
             out, _ = child.communicate(given, timeout)
         except subprocess.TimeoutExpired as error:
             child.kill()
-            raise ChildError(f"{subject}: no answer within {timeout:g} s", hint, last_words(printed)) from error
+            raise ChildError(f"{subject}: no answer within {timeout:.3g} s", hint, last_words(printed)) from error
         except BaseException:
             child.kill()
             raise
         said = last_words(printed)
     message = _parse(out)
     if message is None:
-        raise ChildError(f"{subject}: {how_it_ended(child.returncode, said)}", hint, said)
+        raise ChildError(f"{subject}: {describe_end(child.returncode, said)}", hint, said)
     return Reply(answer_in(message, subject), said)
 
 
 class Child:
-    """Keeps a child process that answers questions; ``greeting`` is what it says first.
+    """A child process that answers questions until it is closed; ``greeting`` is its first answer.
 
-    ``function`` takes ``request`` and returns the greeting and what answers a question. The child stands still while
-    nothing is asked of it: runtimes keep threads spinning for a while after a run, which would slow whoever comes next.
-    Raises what ``run_child`` does, with ``name`` before the message.
+    ``function`` takes ``request`` and returns the greeting and a function from question to answer. The child is stopped
+    (SIGSTOP) between questions: runtimes keep threads spinning after a run, which would slow other processes.
+    Raises what ``run_child`` raises, with ``name`` before the message.
     """
 
     def __init__(self, function: str, request: Answer, name: str) -> None:
@@ -110,17 +116,17 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The child's process."""
+        """Process id of the child."""
         return self._child.pid
 
     def ask(self, question: Answer) -> Answer:
-        """The answer to one question."""
+        """Send one question; returns the answer."""
         self._signal("SIGCONT")
         self._write(json.dumps(question) + "\n")
         return self._read()
 
     def close(self) -> None:
-        """End the child. Closing twice is allowed."""
+        """Kill the child. Calling it again does nothing."""
         self._child.kill()
         self._child.communicate()
         self._printed.close()
@@ -149,33 +155,35 @@ class Child:
 
     def _death(self) -> ChildError:
         status, said = self._child.wait(), last_words(self._printed)
-        return ChildError(f"{self.name}: {how_it_ended(status, said)}", said=said)
+        return ChildError(
+            f"{self.name}: {describe_end(status, said)}", hint="run it again; if it happens again, report it", said=said
+        )
 
 
 def child_command() -> list[str]:
-    """The command that starts a child; what it is to do comes as the first line of its stdin, see ``job_line``."""
-    return [sys.executable, "-P", "-c", BOOTSTRAP, str(Path(__file__).absolute().parents[2])]
+    """The command that starts a child. The child reads its job, a ``job_line``, from stdin."""
+    return [sys.executable, "-P", "-c", BOOTSTRAP, str(PACKAGE_FOLDER)]
 
 
 def job_line(function: str, request: Answer, talk: bool = False, memory_bytes: int | None = None) -> str:
-    """What a child is to do, as it reads it."""
+    """A job as the line of JSON that the child reads. ``talk``: answer questions after the first answer."""
     job = {"function": function, "request": request, "talk": talk, "memory_bytes": memory_bytes}
     return json.dumps(job) + "\n"
 
 
 def answer_in(message: Answer, subject: str, prefix: str = "") -> Answer:
-    """The answer that a child's message holds. Raises the error that it holds, as the class that was raised there."""
+    """The answer in a child's message. If the message holds an error, raises it as the class it had in the child."""
     if "error" not in message:
         return dict(message["answer"])
     told = message["error"]
     kind = getattr(errors, str(told["kind"]), None)
     if isinstance(kind, type) and issubclass(kind, ElirEdgeError):
         raise kind(prefix + told["message"], told["hint"])
-    raise DataError(f"{subject}: {told['message']}")
+    raise DataError(f"{subject}: {told['message']}", hint="run it again; if it happens again, report it")
 
 
-def how_it_ended(status: int, said: str) -> str:
-    """Why there is no answer: the signal or status of a process, and its last line."""
+def describe_end(status: int, said: str) -> str:
+    """A sentence that says how a process ended: its signal or status, and the last line of ``said``."""
     lines = said.strip().splitlines()
     words = f": {lines[-1].strip()[:SHOWN_WORDS]}" if lines else ""
     if status < 0:
@@ -186,7 +194,7 @@ def how_it_ended(status: int, said: str) -> str:
 
 
 def last_words(printed: IO[bytes]) -> str:
-    """The end of what a child printed."""
+    """The last 20,000 bytes of a child's output."""
     printed.seek(0, os.SEEK_END)
     printed.seek(max(0, printed.tell() - LAST_WORDS))
     return printed.read().decode(errors="replace")
@@ -204,7 +212,7 @@ def _start(printed: IO[bytes]) -> subprocess.Popen[str]:
 
 
 def _parse(line: str) -> Answer | None:
-    """A child's message; None for anything else, such as half of one."""
+    """The message in ``line``; None if the line is cut short or holds something else."""
     try:
         message = json.loads(line)
     except ValueError:

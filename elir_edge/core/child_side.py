@@ -1,4 +1,4 @@
-"""The child's side of ``elir_edge.core.child``: read a job, call its function, answer in JSON lines."""
+"""The child's side of ``elir_edge.core.child``: reads a job, calls its function, answers in lines of JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 
 def main() -> None:
-    """Do the job that the first line of stdin states; what libraries print goes to stderr, not between the answers."""
+    """Do the job in the first line of stdin. Descriptor 1 becomes stderr, so that stdout holds answers only."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def messages(job: Message, questions: Iterable[Message]) -> Iterator[Message]:
-    """What the child says: one answer, or where it is to ``talk`` one to each question; the last may be an error."""
+    """The child's messages: one answer, or with ``talk`` one more for each question; the last may be an error."""
     try:
         if job["memory_bytes"] is not None:
             limit_memory(job["memory_bytes"])
@@ -44,7 +44,7 @@ def messages(job: Message, questions: Iterable[Message]) -> Iterator[Message]:
 
 
 def error_as_data(error: Exception) -> Message:
-    """``kind`` names the error's class among the project's, None for any other; ``message`` and ``hint`` go along."""
+    """``kind`` (the nearest class of ``elir_edge.errors``, None if there is none), ``message`` and ``hint``."""
     if isinstance(error, ElirEdgeError):
         kind = next(cls.__name__ for cls in type(error).__mro__ if cls.__module__ == ElirEdgeError.__module__)
         return {"kind": kind, "message": str(error)[:MAX_REASON], "hint": error.hint}
@@ -55,7 +55,7 @@ def error_as_data(error: Exception) -> Message:
 
 
 def limit_memory(count: int) -> None:
-    """Let this process have no more than ``count`` bytes of address space, where the system can limit that."""
+    """Limit this process's address space to ``count`` bytes. Does nothing on systems without that limit (Windows)."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,9 +1,9 @@
-"""Several files, or a folder, put in place as one.
+"""Publish several files, or a folder, all or nothing.
 
-What is new lies complete in the folder of unfinished work, with a journal. One rename makes that folder the commit
-folder: from then on the result counts, and whoever holds the lock moves its files in, this run or, where it is killed,
-the next one for the same destination. What they replace is kept inside until all are in, so that an error puts it back.
-A reader meanwhile may see a mix, which the hashes in the manifest refuse.
+The new files and a journal are written into the folder of unfinished work. One rename turns it into the commit folder:
+from then on the result is final. The run that holds the lock moves the files to their places; if it is killed, the next
+run for the same destination does. Replaced files are kept until all new ones are in place, so that an error can restore
+them. A reader may see a mix of old and new files meanwhile; the hashes in the manifest do not match it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from elir_edge.core.lock import Beside, locked
+from elir_edge.core.lock import Beside, hold, hold_lock, leftovers
 from elir_edge.core.storage import storage_error, storage_errors, sync, sync_folder, sync_folders
 from elir_edge.errors import ElirEdgeError
 
@@ -28,9 +28,9 @@ Moves = list[tuple[Path, Path]]  # each from where, to where
 
 
 def commit(beside: Beside, names: Sequence[str], gone: Iterable[str] = ()) -> None:
-    """Move ``names`` from the folder of unfinished work to where the destination is, and remove ``gone`` there.
+    """Move ``names`` from the folder of unfinished work into the destination's folder, and remove ``gone`` there.
 
-    All or nothing: an error puts back what was there, and a run that is killed is finished by the next.
+    All or nothing: after an error the old files are restored; if the run is killed, the next one finishes the move.
     Raises OutputError or StorageError.
     """
     with storage_errors(beside.destination):
@@ -49,9 +49,9 @@ def commit(beside: Beside, names: Sequence[str], gone: Iterable[str] = ()) -> No
 
 
 def clean_up(beside: Beside) -> None:
-    """Finish a result that is complete, and remove what else a run left. For the holder of the lock.
+    """Move in a complete result that a killed run left, and remove its unfinished work. The caller holds the lock.
 
-    Raises OutputError or StorageError where a complete result cannot be moved in.
+    Raises OutputError or StorageError if a complete result cannot be moved in.
     """
     _discard(beside.part)
     if beside.commit.is_dir() and not beside.commit.is_symlink():
@@ -61,15 +61,25 @@ def clean_up(beside: Beside) -> None:
 
 
 def recover(destination: Path) -> None:
-    """Finish or remove what killed runs left beside ``destination``; nothing where a run is at it, or may not write."""
+    """Finish or remove what killed runs left beside ``destination``.
+
+    Does nothing if another run holds the lock, or if the folder cannot be written.
+    """
     beside = Beside(destination)
     if any(os.path.lexists(path) for path in (beside.part, beside.commit, beside.lock)):
-        with contextlib.suppress(ElirEdgeError), locked(destination):
+        with contextlib.suppress(ElirEdgeError), hold_lock(destination):
             clean_up(beside)
 
 
+def sweep(folder: Path) -> None:
+    """``recover`` for every destination in ``folder``, whatever its name: what killed runs left does not pile up."""
+    for left in leftovers(folder):
+        with contextlib.suppress(ElirEdgeError), hold(left):
+            clean_up(left)
+
+
 def _discard(part: Path) -> None:
-    """Remove a folder of unfinished work, and the scratch folder that it notes down."""
+    """Remove a folder of unfinished work, and the scratch folder whose path is noted in it."""
     with contextlib.suppress(OSError):
         scratch = Path(os.fsdecode((part / SCRATCH_NOTE).read_bytes()))
         if scratch.parent == Path(tempfile.gettempdir()) and scratch.name.startswith(SCRATCH_PREFIX):
@@ -86,7 +96,7 @@ def _write_journal(folder: Path, names: Sequence[str], gone: Iterable[str]) -> N
 
 
 def _move_in(beside: Beside, moves: Moves) -> None:
-    """Move in what is not yet in; then the commit folder is unfinished work again, that is rubbish. Fills ``moves``."""
+    """Move the rest of the commit folder into place, then rename it to unfinished work. Adds each move to ``moves``."""
     place, source = beside.destination.parent, beside.commit
     names, gone = _read_journal(source)
     for name in names:
@@ -101,7 +111,7 @@ def _move_in(beside: Beside, moves: Moves) -> None:
 
 
 def _move_back(beside: Beside, moves: Moves) -> None:
-    """Undo ``moves``. What cannot be undone stays committed: the next run moves it in."""
+    """Undo ``moves``. If that fails, the result stays committed and the next run moves it in."""
     with contextlib.suppress(OSError):
         for source, target in reversed(moves):
             target.rename(source)
@@ -119,7 +129,7 @@ def _move(source: Path, target: Path, moves: Moves) -> None:
 
 
 def _read_journal(folder: Path) -> tuple[list[str], list[str]]:
-    """Names to move in and names to remove: plain names only, whoever wrote the journal."""
+    """The names to move in and the names to remove; both empty if the journal has other than plain file names."""
     try:
         data = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
         return _plain(data["names"]), _plain(data["gone"])

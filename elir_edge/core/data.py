@@ -1,6 +1,6 @@
-"""Plain data and dataclasses: YAML read with care, dataclasses built from it with messages that name the key.
+"""Read YAML safely and build dataclasses from it, with errors that name the key.
 
-Kept in place of cattrs and msgspec: their errors name neither the nearest known key nor where the value stood.
+Kept in place of cattrs and msgspec: their errors give neither the nearest known key nor the path of the value.
 """
 
 from __future__ import annotations
@@ -19,58 +19,65 @@ MAX_DEPTH = 8
 
 
 def to_plain(value: Any) -> Any:
-    """``value`` with tuples as lists, all the way down."""
+    """``value`` with tuples as lists, also inside dicts."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Plain data of a YAML document. Raises ConfigError for bad YAML, tags and aliases, naming ``where``."""
+    """Plain data of a YAML document. Raises ConfigError, which names ``where``, for bad YAML, tags and aliases."""
     import yaml
 
     try:
         _refuse_aliases_and_depth(text, where)
-        twice = sorted(set(_keys_given_twice(yaml.compose(text, Loader=yaml.SafeLoader))))
+        twice = sorted(set(_duplicate_keys(yaml.compose(text, Loader=yaml.SafeLoader))))
         if twice:
-            raise ConfigError(f"{where}: given twice: {', '.join(map(repr, twice))}")
+            raise ConfigError(f"{where}: given twice: {', '.join(map(repr, twice))}", hint="keep one of them")
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date or number
         reason = " ".join(str(error).split())[:MAX_REASON]
-        raise ConfigError(f"{where}: not usable YAML: {reason}") from error
+        raise ConfigError(
+            f"{where}: not usable YAML: {reason}",
+            hint="mend the file; only plain mappings, lists, numbers and text are read",
+        ) from error
 
 
 def _refuse_aliases_and_depth(text: str, where: str) -> None:
-    """A few lines of either can cost the parser hours."""
+    """Raise ConfigError for aliases and deep nesting: a few lines of either can keep the parser busy for hours."""
     import yaml
 
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"{where}: YAML aliases are not allowed in a model specification")
+            raise ConfigError(
+                f"{where}: YAML aliases are not allowed in a model specification", hint="write the value out in full"
+            )
         if depth > MAX_DEPTH:
-            raise ConfigError(f"{where}: nested more than {MAX_DEPTH} deep, which no model specification is")
+            raise ConfigError(
+                f"{where}: nested more than {MAX_DEPTH} deep, which no model specification is", hint="mend the file"
+            )
 
 
-def _keys_given_twice(node: Any) -> Iterator[str]:
-    """Keys that a mapping inside ``node`` holds twice; YAML forbids that, and PyYAML takes the last one."""
+def _duplicate_keys(node: Any) -> Iterator[str]:
+    """Keys that occur twice in a mapping inside ``node``: YAML forbids them, PyYAML takes the last one."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
         counts = Counter(str(key.value) for key, _ in node.value)
         yield from (key for key, count in counts.items() if count > 1)
         for _, value in node.value:
-            yield from _keys_given_twice(value)
+            yield from _duplicate_keys(value)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _keys_given_twice(value)
+            yield from _duplicate_keys(value)
 
 
 def build_dataclass(cls: type, data: Any, where: str) -> Any:
-    """An instance of a dataclass of this package from plain data. Raises ConfigError naming the key that is wrong."""
+    """Build an instance of the dataclass ``cls`` from plain data. Raises ConfigError, which names the wrong key."""
     if not isinstance(data, dict):
-        raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}")
+        raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}", hint="write KEY: VALUE lines")
     hints = get_type_hints(cls)
     for key in data:
         if key not in hints:
@@ -78,7 +85,7 @@ def build_dataclass(cls: type, data: Any, where: str) -> Any:
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()})
 
 
-def _chosen(options: list[Any], value: Any, where: str) -> Any:
+def _choose_option(options: list[Any], value: Any, where: str) -> Any:
     """Of several dataclasses the one whose ``kind`` the mapping names; the first where it names none."""
     kinds = {option.kind: option for option in options if hasattr(option, "kind")}
     if len(options) == 1 or not isinstance(value, dict) or "kind" not in value:
@@ -93,20 +100,23 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = [option for option in get_args(hint) if option is not type(None)]
         if value is None and len(options) < len(get_args(hint)):
             return None
-        return _convert(_chosen(options, value, where), value, where)
+        return _convert(_choose_option(options, value, where), value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build_dataclass(hint, value, where)
     if get_origin(hint) is tuple:
         item_hint = get_args(hint)[0]
         if not isinstance(value, list | tuple):
             kind = "whole numbers" if item_hint is int else "mappings"
-            raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}")
+            raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}", hint="write it as [1, 2]")
         places = [where if item_hint is int else f"{where}[{i}]" for i in range(len(value))]
         return tuple(_convert(item_hint, item, place) for item, place in zip(value, places, strict=True))
     if hint is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
         return float(value)
     if type(value) is int and abs(value) >= 2**63:
-        raise ConfigError(f"{where}: a whole number beyond 64 bits")
+        raise ConfigError(f"{where}: a whole number beyond 64 bits", hint="write a smaller number")
     if type(value) is not hint:
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r:.100}")
+        raise ConfigError(
+            f"{where}: expected {hint.__name__}, got {value!r:.100}",
+            hint="mend this key; elir-edge presets lists models to begin from",
+        )
     return value

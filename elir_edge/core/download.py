@@ -1,4 +1,4 @@
-"""Downloads over http and https: streamed, with progress, into a cache keyed by content."""
+"""Downloads over http and https into a cache of files named by their sha256."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from elir_edge.core.cache import cache_folder
 from elir_edge.core.files import sha256_of
-from elir_edge.core.lock import locked
+from elir_edge.core.lock import hold_lock
 from elir_edge.core.progress import Progress
 from elir_edge.core.storage import storage_errors
 from elir_edge.errors import DataError, UnavailableError, UsageError
@@ -26,38 +26,41 @@ UNREACHABLE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, C
 
 
 def download(url: str, progress: Progress) -> Path:
-    """The file at ``url``, from the cache where it was fetched before. ``url#sha256=HEX`` is held to that hash.
+    """Fetch ``url`` unless it is in the cache; returns the path of the file. ``url#sha256=HEX`` checks that hash.
 
-    Raises UsageError for anything else behind a ``#``, UnavailableError where the server cannot be reached or answers
-    with an error, DataError where the content is cut short or is not what the hash says.
+    Raises UsageError for any other text after a ``#``, UnavailableError if the server cannot be reached or answers
+    with an error, DataError if the content is cut short or has another hash.
     """
     address, _, fragment = url.partition("#")
     if fragment and not PIN.fullmatch(fragment):
         raise UsageError(f"'#{fragment}' behind an address is not a hash", hint="write #sha256= and 64 digits")
     expected = fragment.removeprefix("sha256=").lower() or None
-    cached = _cached(address, expected)
+    cached = _cached_blob(address, expected)
     if cached is not None:
         return cached
-    with locked(cache_folder("blobs") / _index(address).name, wait=True) as beside:
-        cached = _cached(address, expected)  # another run may have fetched it while this one waited
-        return cached or _into_the_cache(address, expected, beside.part, progress)
+    with hold_lock(cache_folder("blobs") / _index(address).name, wait=True) as beside:
+        cached = _cached_blob(address, expected)  # another run may have fetched it while this one waited
+        return cached or _fetch_into_cache(address, expected, beside.part, progress)
 
 
-def _into_the_cache(address: str, expected: str | None, part: Path, progress: Progress) -> Path:
-    """Fetch into ``part``, where a run that was killed may have left one, and give the blob that it becomes."""
+def _fetch_into_cache(address: str, expected: str | None, part: Path, progress: Progress) -> Path:
+    """Fetch to ``part``, overwriting what a killed run left there, and move it into the cache; returns its path."""
     _fetch(address, part, progress)
     digest = sha256_of(part)
     if expected and digest != expected:
         part.unlink()
-        raise DataError(f"{_without_user(address)}: its sha256 is {digest}, expected {expected}")
+        raise DataError(
+            f"{_without_user(address)}: its sha256 is {digest}, expected {expected}",
+            hint="the file there is another one than was pinned: check the address and the hash",
+        )
     blob = cache_folder("blobs") / digest
     part.replace(blob)
     _index(address).write_text(json.dumps({"url": _without_user(address), "sha256": digest}), encoding="utf-8")
     return blob
 
 
-def _cached(address: str, expected: str | None) -> Path | None:
-    """A blob is trusted only while its content still has the hash that is its name."""
+def _cached_blob(address: str, expected: str | None) -> Path | None:
+    """Path of the cached file, None if there is none or if its content no longer has the hash in its name."""
     try:
         digest = expected or json.loads(_index(address).read_text(encoding="utf-8"))["sha256"]
         blob = cache_folder("blobs") / Path(str(digest)).name
@@ -90,12 +93,12 @@ def _copy(response, part: Path, address: str, progress: Progress) -> None:  # ty
         while chunk := response.read(CHUNK):
             done += len(chunk)
             if done > MAX_BYTES:
-                raise DataError(f"{_without_user(address)}: larger than any checkpoint")
+                raise DataError(f"{_without_user(address)}: larger than any checkpoint", hint="check the address")
             with storage_errors(part):
                 file.write(chunk)
             advance(len(chunk))
     if total is not None and done != total:
-        raise DataError(f"{_without_user(address)}: cut short, {done} of {total} bytes came")
+        raise DataError(f"{_without_user(address)}: cut short, {done} of {total} bytes came", hint="try again")
 
 
 def _index(address: str) -> Path:

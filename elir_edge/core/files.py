@@ -1,4 +1,4 @@
-"""Files and folders as one thing: what they hold, and the digest of it."""
+"""The files of a path, and the sha256 of a file or folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes; of a folder, that of the listing which ``sha256sum`` would give of its files."""
+    """Hex sha256 of a file's bytes; for a folder, of the list that ``sha256sum`` prints for its files."""
     if path.is_dir():
         lines = [f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -16,7 +16,7 @@ def sha256_of(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """A file itself; all files below a folder, sorted, but hidden ones, which file managers leave there."""
+    """``[path]`` for a file; for a folder all files below it, sorted, without hidden ones (left by file managers)."""
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.rglob("[!.]*") if not file.is_dir())

@@ -1,7 +1,8 @@
-"""Keeping native libraries' chatter off the user's terminal."""
+"""Keep the output of native libraries off the terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -16,16 +17,16 @@ _ONE_AT_A_TIME = threading.RLock()  # the descriptors belong to the whole proces
 
 @contextmanager
 def captured_output() -> Iterator[Callable[[], str]]:
-    """Divert file descriptors 1 and 2, Python's streams and its warnings, for as long as the block runs.
+    """Capture file descriptors 1 and 2, Python's streams and its warnings while the block runs.
 
-    Gives a function that tells, inside the block, what was said so far.
+    Yields a function that returns the output so far; it works inside the block only.
     """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         for descriptor in (1, 2):
-            stack.enter_context(_diverted(descriptor, file.fileno()))
+            stack.enter_context(_divert(descriptor, file.fileno()))
         stream = stack.enter_context(open(os.dup(file.fileno()), "w", errors="replace"))  # noqa: PTH123
         stack.enter_context(redirect_stdout(stream))
         stack.enter_context(redirect_stderr(stream))
@@ -33,7 +34,7 @@ def captured_output() -> Iterator[Callable[[], str]]:
 
 
 @contextmanager
-def _diverted(descriptor: int, target: int) -> Iterator[None]:
+def _divert(descriptor: int, target: int) -> Iterator[None]:
     stream = sys.stdout if descriptor == 1 else sys.stderr
     try:
         original = os.dup(descriptor)
@@ -60,5 +61,8 @@ def _content(file: IO[bytes]) -> str:
 
 
 def _flush(stream: IO[str] | None) -> None:
-    if stream is not None:
+    if stream is sys.stderr:
+        with contextlib.suppress(OSError):  # remarks that cannot be written are no reason to stop
+            stream.flush()
+    elif stream is not None:
         stream.flush()

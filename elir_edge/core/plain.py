@@ -1,4 +1,4 @@
-"""Plain facts about data and packages that several parts ask for; imports nothing heavy."""
+"""Small helpers about data and packages; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def finite(data: Any) -> Any:
-    """``data`` for JSON, which knows no infinity: a float that is none, such as what could not be compared, is null."""
+    """``data`` with None in place of NaN and infinite floats, which JSON does not have."""
     if isinstance(data, dict):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -17,7 +17,7 @@ def finite(data: Any) -> Any:
 
 
 def installed_version(package: str) -> str | None:
-    """The version of an installed distribution, None where it is not there."""
+    """The version of an installed distribution, None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""How long work tells of itself: the library names its stages, whoever calls it decides how to show them."""
+"""Progress reporting: the library names the stages of its work, the caller decides how to show them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ Advance = Callable[[float], None]
 
 
 class Progress(Protocol):
-    """Shows stages of work. ``stage(text, total)`` is a context manager that gives a function to advance by."""
+    """Shows stages of work. ``stage(text, total)`` is a context manager that yields a function ``advance(amount)``."""
 
     def stage(self, text: str, total: float | None = None) -> AbstractContextManager[Advance]:
-        """Announce one stage, of ``total`` units where that is known."""
+        """Show one stage; ``total`` is its amount of work, None if that is not known."""
         ...
 
     def note(self, text: str) -> None:
-        """Say one thing worth knowing."""
+        """Show one line of text."""
         ...
 
 
 class Silent:
-    """Progress that nobody sees."""
+    """Progress that shows nothing."""
 
     @contextmanager
     def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:

@@ -1,4 +1,4 @@
-"""Writing so that nobody ever sees half a result: staged beside the target, synced, then renamed into place."""
+"""Write files so that readers never see half a result: write beside the target, sync, then rename into place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from elir_edge.core.commit import SCRATCH_NOTE, SCRATCH_PREFIX, clean_up, commit
-from elir_edge.core.lock import Beside, locked
+from elir_edge.core.lock import Beside, hold_lock
 from elir_edge.core.storage import storage_error, storage_errors, sync, sync_folder
 from elir_edge.errors import OutputError
 
@@ -20,9 +20,9 @@ DEFAULT_FOLDER = Path("build")
 
 
 def check_place(destination: Path) -> None:
-    """Try whether ``destination`` could be written, or files into it where it is a folder, before any long work.
+    """Check before long work that ``destination`` can be written (if it is a folder: that files can be, inside it).
 
-    Leaves nothing behind. Raises OutputError where that is not allowed, StorageError where the disk is full.
+    Leaves nothing behind. Raises OutputError if writing is not allowed, StorageError if the disk is full.
     """
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -35,9 +35,9 @@ def check_place(destination: Path) -> None:
 
 
 def refuse_existing(paths: Iterable[Path], force: bool, what: str = "is there already") -> None:
-    """Raise OutputError for the first of ``paths`` that exists, a dangling link too, unless ``force`` replaces it.
+    """Raise OutputError for the first of ``paths`` that exists, also as a dangling link, unless ``force`` is set.
 
-    ``what`` is the message behind the path.
+    ``what`` follows the path in the message.
     """
     there = [path for path in paths if path.is_symlink() or path.exists()]
     if there and not force:
@@ -46,10 +46,10 @@ def refuse_existing(paths: Iterable[Path], force: bool, what: str = "is there al
 
 @contextmanager
 def staging(destination: Path) -> Iterator[Path]:
-    """A fresh hidden folder in ``destination``'s folder, gone afterwards; one run at a time for a destination.
+    """Hold ``destination``'s lock and yield a new hidden folder beside it, which is removed at the end.
 
-    What an earlier run that was killed had completed is put in place first, and what else it left is removed.
-    Raises OutputError at once where nothing can be created there, LockedError where another run is at it.
+    First finishes or removes what a killed run left. Raises OutputError if nothing can be created there, LockedError if
+    another run is writing ``destination``.
     """
     if destination.name in ("", ".."):
         raise OutputError(f"{destination}: is no name for something new", hint="give one with -o")
@@ -57,7 +57,7 @@ def staging(destination: Path) -> Iterator[Path]:
     try:
         with storage_errors(destination):
             destination.parent.mkdir(parents=True, exist_ok=True)
-        with locked(destination) as beside:
+        with hold_lock(destination) as beside:
             clean_up(beside)
             try:
                 with storage_errors(destination):
@@ -74,9 +74,9 @@ def staging(destination: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(staged: Path) -> Iterator[Path]:
-    """A folder in the system's temporary one for a run's intermediate files, gone afterwards.
+    """Yield a new folder for intermediate files in the system's temporary folder; it is removed at the end.
 
-    The staging folder ``staged`` notes it down, so that where this run is killed the next one removes it.
+    Its path is noted in the staging folder ``staged``, so that the next run removes it if this one is killed.
     """
     folder = Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{secrets.token_hex(8)}"
     write_in(staged, SCRATCH_NOTE, os.fsencode(folder))
@@ -89,7 +89,7 @@ def scratch_folder(staged: Path) -> Iterator[Path]:
 
 
 def copy_in(source: Path, folder: Path) -> Path:
-    """Copy a file or folder into a staging folder and sync it. Raises StorageError where the disk is full or fails."""
+    """Copy a file or folder into a staging folder and sync it; returns the copy. Raises StorageError (disk full)."""
     target = folder / source.name
     if source.is_dir():
         with storage_errors(target):
@@ -105,7 +105,7 @@ def copy_in(source: Path, folder: Path) -> Path:
 
 
 def write_in(folder: Path, name: str, data: bytes) -> Path:
-    """Write bytes into a staging folder and sync them. Raises StorageError where the disk is full or fails."""
+    """Write ``data`` to the file ``name`` of a staging folder and sync it; returns its path. Raises StorageError."""
     target = folder / name
     with storage_errors(target), target.open("xb") as writing:
         writing.write(data)
@@ -115,10 +115,10 @@ def write_in(folder: Path, name: str, data: bytes) -> Path:
 
 
 def publish(destination: Path, files: Sequence[Path], gone: Sequence[Path] = ()) -> None:
-    """Move ``files`` out of ``destination``'s staging folder to where it is, beside it or at it; remove ``gone`` there.
+    """Move ``files`` from ``destination``'s staging folder into ``destination``'s folder; remove ``gone`` there.
 
-    All of them or, where something fails, none. Symlinks and files are replaced; so is a folder by a folder.
-    Raises OutputError where a folder is in the way of a file, OutputError or StorageError where renaming fails.
+    All or nothing. Files and symlinks are replaced, and a folder is replaced by a folder. Raises OutputError if a
+    folder has the name of a file, OutputError or StorageError if renaming fails.
     """
     place = destination.parent
     targets = [place / file.name for file in files]
@@ -134,7 +134,7 @@ def publish(destination: Path, files: Sequence[Path], gone: Sequence[Path] = ())
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` in one step. Raises OutputError, StorageError or LockedError."""
+    """Write ``data`` to ``path`` with one rename. Raises OutputError, StorageError or LockedError."""
     with staging(path) as folder:
         publish(path, [write_in(folder, path.name, data)])
 

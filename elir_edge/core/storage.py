@@ -1,4 +1,4 @@
-"""Errors of writing as the project's own, and data brought to the disk before anything relies on it."""
+"""Turn the operating system's write errors into the project's, and sync files and folders to the disk."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def storage_error(path: Path, error: OSError) -> ElirEdgeError:
-    """A permission problem is the place's fault, anything else the storage's."""
+    """OutputError if ``path`` may not be written, StorageError for anything else (disk full, disk broken)."""
     if error.errno in NOT_ALLOWED:
         return OutputError(f"{path}: cannot write there ({error.strerror})", hint="choose another place with -o")
     return StorageError(f"{path}: writing failed ({error.strerror})", hint="nothing was replaced; free some space")
 
 
 def sync(handle: int) -> None:
-    """Bring an open file's data to the disk. Raises OSError where the disk fails."""
+    """Sync an open file to the disk, if it can be synced. Raises OSError if the disk fails."""
     try:
         os.fsync(handle)
     except OSError as error:
@@ -50,7 +50,7 @@ def sync(handle: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can (Windows cannot)."""
+    """Sync a folder's list of names to the disk. Does nothing on Windows, which cannot."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -60,7 +60,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_folders(path: Path) -> None:
-    """The names in ``path`` and in every folder below it; nothing for a file."""
+    """``sync_folder`` for the folder ``path`` and every folder below it; nothing for a file."""
     if path.is_dir():
         for folder, _, _ in os.walk(path):
             sync_folder(Path(folder))

@@ -1,4 +1,4 @@
-"""Filling in templates: text in which @{name} stands for a value."""
+"""Templates: text in which @{name} stands for a value."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ PLACE = re.compile(r"@\{([a-z0-9_]+)\}")  # C, CMake, Kotlin, shell, CSS and scr
 
 
 def fill(template: str, values: Mapping[str, object]) -> str:
-    """``template`` with every @{name} replaced. Raises ValueError for a name without a value or a value unused."""
+    """``template`` with every @{name} replaced. Raises ValueError for names without a value and for unused values."""
     return fill_all({"template": template}, values)["template"]
 
 
 def fill_all(templates: Mapping[str, str], values: Mapping[str, object]) -> dict[str, str]:
-    """Several templates, by name, that share ``values``: each value has to be used in one of them at least.
+    """Fill several templates, by name, that share ``values``; returns the texts by the same names.
 
-    Raises ValueError, naming the template, for a placeholder without a value; and for values that none uses.
+    Raises ValueError, which names the template, for a placeholder without a value, and for values that no template
+    uses.
     """
     used: set[str] = set()
     for where, text in templates.items():

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elir_edge.errors import DataError, MissingInputError, missing_package
+from elir_edge.errors import MORE_MEMORY, DataError, MissingInputError, ResourceError, is_memory_error, missing_package
 from elir_edge.families.base import Family
 
 MAX_EXPANSION = 4
 MAX_TENSORS = 20_000
 MAX_LISTED = 1_000
 MAX_HEADER_BYTES = 100 << 20
+AGAIN = "copy or download it again; save model.state_dict() with torch.save"
 PICKLE_START = b"\x80"
 ZIP_START = b"PK\x03\x04"
 TAR_MAGIC = (257, b"ustar")
@@ -37,20 +38,22 @@ def read_checkpoint(path: Path, family: Family) -> Tensors:
     checkpoint.
     """
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such checkpoint file")
+        raise MissingInputError(f"{path}: no such checkpoint file", hint="check the name given with --weights")
     return family.canonical_names(_read_tensors(path), str(path))
 
 
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
     """Copy ``tensors``, as float32, into ``module``.
 
-    Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape or not finite.
+    Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape, of whole numbers (an
+    integer checkpoint lacks its scales) or not finite.
     """
     expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
     problems = [
         _listing("missing", [name for name in expected if name not in tensors]),
         _listing("not part of the model", [name for name in tensors if name not in expected]),
         _listing("of the wrong shape", _misshapen(expected, tensors)),
+        _listing("of whole numbers, where weights are real ones", _whole(expected, tensors)),
         _listing("with NaN or Inf", _not_finite(expected, tensors)),
     ]
     found = [problem for problem in problems if problem]
@@ -67,6 +70,14 @@ def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str
         f"{name} {tuple(tensors[name].shape)}, expected {tuple(shape)}"
         for name, shape in expected.items()
         if name in tensors and tensors[name].shape != shape
+    ]
+
+
+def _whole(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
+    return [
+        f"{name} {str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in tensors.items()
+        if name in expected and not tensor.is_floating_point()
     ]
 
 
@@ -90,7 +101,7 @@ def _read_tensors(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         start = file.read(TAR_MAGIC[0] + 8)
     if not start:
-        raise DataError(f"{path}: the file is empty")
+        raise DataError(f"{path}: the file is empty", hint=AGAIN)
     if start.startswith(ZIP_START):
         _check_zip(path)
         return _load_pickled(path)
@@ -100,22 +111,27 @@ def _read_tensors(path: Path) -> Mapping[str, Any]:
         return _load_pickled(path)
     if start[SAFETENSORS_HEADER : SAFETENSORS_HEADER + 1] == b"{":
         return _load_safetensors(path)
-    raise DataError(f"{path}: neither a PyTorch nor a safetensors file")
+    raise DataError(
+        f"{path}: neither a PyTorch nor a safetensors file", hint="give a .pth, .ckpt or .safetensors checkpoint"
+    )
 
 
 def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise DataError(f"{path}: damaged or cut short ({error})") from error
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged or cut short ({error})", hint=AGAIN) from error
     names = [entry.filename for entry in entries]
     if any(name.endswith("/constants.pkl") for name in names) or any("/code/" in name for name in names):
         raise DataError(
             f"{path}: a TorchScript program, not a checkpoint", hint="save model.state_dict() with torch.save instead"
         )
     if sum(entry.file_size for entry in entries) > MAX_EXPANSION * path.stat().st_size:
-        raise DataError(f"{path}: unpacks to more than {MAX_EXPANSION} times its size, as no checkpoint does")
+        raise DataError(
+            f"{path}: unpacks to more than {MAX_EXPANSION} times its size, as no checkpoint does",
+            hint="do not use it: it is made to fill the memory",
+        )
 
 
 def _load_pickled(path: Path) -> Mapping[str, Any]:
@@ -138,9 +154,11 @@ def _load_pickled(path: Path) -> Mapping[str, Any]:
             hint="only plain tensors are read; save model.state_dict() with torch.save",
         ) from error
     except Exception as error:  # a damaged file makes torch.load raise nearly anything
-        raise DataError(f"{path}: damaged or cut short ({_first_line(error)})") from error
+        if is_memory_error(error):
+            raise ResourceError(f"{path}: not enough memory to read it", hint=MORE_MEMORY) from error
+        raise DataError(f"{path}: damaged or cut short ({_first_line(error)})", hint=AGAIN) from error
     if not isinstance(content, Mapping):
-        raise DataError(f"{path}: holds a {type(content).__name__}, not a dict of tensors")
+        raise DataError(f"{path}: holds a {type(content).__name__}, not a dict of tensors", hint=AGAIN)
     return content
 
 
@@ -154,10 +172,12 @@ def _load_safetensors(path: Path) -> Mapping[str, Any]:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             if len(names) > MAX_TENSORS:
-                raise DataError(f"{path}: {len(names)} tensors, more than any model has")
+                raise DataError(f"{path}: {len(names)} tensors, more than any model has", hint=AGAIN)
             return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})") from error
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        if is_memory_error(error):
+            raise ResourceError(f"{path}: not enough memory to read it", hint=MORE_MEMORY) from error
+        raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})", hint=AGAIN) from error
 
 
 def _check_keys(path: Path) -> None:
@@ -168,7 +188,7 @@ def _check_keys(path: Path) -> None:
     try:
         json.loads(header, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})") from error
+        raise DataError(f"{path}: damaged safetensors file ({_first_line(error)})", hint=AGAIN) from error
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

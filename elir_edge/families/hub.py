@@ -42,7 +42,10 @@ def fetch_from_hub(name: str, progress: Progress) -> Path:
                 hint="check name and network, or fetch the folder yourself and give its path with --weights",
             ) from error
     if not (root / folder).is_dir():
-        raise DataError(f"{SCHEME}:{name}: the repository has no folder '{folder}' with weights")
+        raise DataError(
+            f"{SCHEME}:{name}: the repository has no folder '{folder}' with weights",
+            hint="give a repository of diffusers, or the path of a checkpoint",
+        )
     return root / folder
 
 
@@ -55,7 +58,10 @@ def weights_in(folder: Path) -> Path:
             raise DataError(f"{folder}: has several files of weights: {names}", hint="give the path of one of them")
         if found:
             return found[0]
-    raise DataError(f"{folder}: has neither a .safetensors nor a .bin file")
+    raise DataError(
+        f"{folder}: has neither a .safetensors nor a .bin file",
+        hint="give a repository of diffusers, or the path of a checkpoint",
+    )
 
 
 def config_in(folder: Path) -> dict[str, Any] | None:
@@ -64,13 +70,20 @@ def config_in(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise DataError(f"{path}: larger than any configuration")
+        raise DataError(
+            f"{path}: larger than any configuration", hint="give a repository of diffusers, or the path of a checkpoint"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error})") from error
+        raise DataError(
+            f"{path}: not JSON ({error})", hint="give a repository of diffusers, or the path of a checkpoint"
+        ) from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: holds a {type(content).__name__}, not an object")
+        raise DataError(
+            f"{path}: holds a {type(content).__name__}, not an object",
+            hint="give a repository of diffusers, or the path of a checkpoint",
+        )
     return content
 
 

@@ -35,5 +35,8 @@ def family_names() -> list[str]:
 
 def _as_family(family: object, where: str) -> Family:
     if not isinstance(family, Family):
-        raise ElirEdgeError(f"{where}: is {type(family).__name__}, not a Family")
+        raise ElirEdgeError(
+            f"{where}: is {type(family).__name__}, not a Family",
+            hint="the package that has this entry point has to mend it, or be removed",
+        )
     return family

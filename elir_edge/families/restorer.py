@@ -96,7 +96,7 @@ class Restorer(nn.Module):
     def trajectory(self, image: Tensor, noise: Tensor | None = None) -> Trajectory:
         """All stages of ``forward``; same arguments and errors."""
         self._check(image)
-        values = walk(self.spec.family.stages(self.spec), Walk(self, {IMAGE: image}, noise))
+        values = walk(self.spec.family.stages(self.spec, self.spec.takes_noise), Walk(self, {IMAGE: image}, noise))
         return Trajectory({name: value for name, value in values.items() if name != IMAGE})
 
     def euler_step(self, k: int, z: Tensor) -> Tensor:
@@ -108,12 +108,16 @@ class Restorer(nn.Module):
         if noise is None:
             noise = torch.from_numpy(draw_noise(DEFAULT_SEED, tuple(z.shape)))
         if noise.shape != z.shape:
-            raise UsageError(f"noise has shape {tuple(noise.shape)}, the latent has {tuple(z.shape)}")
+            raise UsageError(
+                f"noise has shape {tuple(noise.shape)}, the latent has {tuple(z.shape)}",
+                hint="leave noise out, or draw it in the latent's shape",
+            )
         return z + self.spec.sigma_s * noise.to(z)
 
     def _check(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
             raise UsageError(
-                f"image is {image.dtype} {tuple(image.shape)}, expected floating point N x 3 x H x W in [0, 1]"
+                f"image is {image.dtype} {tuple(image.shape)}, expected floating point N x 3 x H x W in [0, 1]",
+                hint="elir_edge.restore_picture takes pictures of any kind",
             )
         self.spec.check_size(*image.shape[2:])

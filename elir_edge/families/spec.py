@@ -50,7 +50,7 @@ class ModelSpec(ABC):
         if self.has_flow:
             within("steps", self.steps, 1, MAX_STEPS)
         if not 0 <= self.sigma_s <= 10:
-            raise ConfigError(f"sigma_s is {self.sigma_s}, allowed is 0 to 10")
+            raise ConfigError(f"sigma_s is {self.sigma_s}, allowed is 0 to 10", hint="choose a value in this range")
         self.check_size(self.size, self.size)
 
     @property
@@ -77,6 +77,11 @@ class ModelSpec(ABC):
     @abstractmethod
     def size_multiple(self) -> int:
         """Heights and widths must be multiples of this."""
+
+    @property
+    def takes_noise(self) -> bool:
+        """Whether noise is added before the first Euler step."""
+        return self.has_flow and self.sigma_s > 0
 
     @property
     def family(self) -> Family:
@@ -152,13 +157,19 @@ def load_spec(spec: ModelSpec | str | Path) -> ModelSpec:
         raise ConfigError(f"there is no preset '{text}'", hint=did_you_mean(text, presets))
     path = Path(text)
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(
+            f"{path}: no such file",
+            hint="check the name; elir-edge presets lists the models that come with the package",
+        )
     if path.stat().st_size > MAX_YAML_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, the limit of a specification")
+        raise ConfigError(
+            f"{path}: larger than {MAX_YAML_BYTES} bytes, the limit of a specification",
+            hint="it is no model specification",
+        )
     try:
         return ModelSpec.from_yaml(path.read_text(encoding="utf-8"), where=str(path))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text") from error
+        raise ConfigError(f"{path}: not UTF-8 text", hint="save it as UTF-8") from error
 
 
 def packaged_file(family: Family, folder: str, name: str) -> Path:

@@ -14,14 +14,20 @@ from torch import Tensor, nn
 class Stream:
     """Tensors that are added to each other, so that a channel has one scale in all of them.
 
-    ``writers`` and ``readers`` are convolutions; ``seen`` are the modules whose outputs are observed; ``ranges`` is the
-    largest magnitude observed in each channel.
+    ``writers`` and ``readers`` are convolutions, transposed ones too; ``seen`` are the modules whose outputs are
+    observed; ``ranges`` is the largest magnitude observed in each channel.
     """
 
-    writers: list[nn.Conv2d] = field(default_factory=list)
-    readers: list[nn.Conv2d] = field(default_factory=list)
+    writers: list[nn.Module] = field(default_factory=list)
+    readers: list[nn.Module] = field(default_factory=list)
     seen: list[nn.Module] = field(default_factory=list)
     ranges: Tensor | None = None
+
+    def add(self, other: Stream) -> None:
+        """Make ``other``'s convolutions part of this stream."""
+        self.writers += other.writers
+        self.readers += other.readers
+        self.seen += other.seen
 
     def watch(self, module: nn.Module, given: object, output: Tensor) -> None:
         """Forward hook that updates ``ranges`` with the output, N x C x H x W."""

@@ -83,7 +83,7 @@ def _gather(spec: ModelSpec, weights: Weights, progress: Progress) -> tuple[Mode
         return spec, tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
     items = [weights] if isinstance(weights, str | Path) else list(weights or ())
     if not items:
-        raise UsageError("no weights given")
+        raise UsageError("no weights given", hint="give at least one checkpoint")
     tensors = {}
     located = [_locate(spec.family, item, progress) for item in items]
     for item in located:
@@ -92,7 +92,10 @@ def _gather(spec: ModelSpec, weights: Weights, progress: Progress) -> tuple[Mode
         part = read_checkpoint(item.path, spec.family)
         twice = sorted(set(part) & set(tensors))
         if twice:
-            raise DataError(f"{item.path}: repeats tensors of another file: {', '.join(twice[:5])}")
+            raise DataError(
+                f"{item.path}: repeats tensors of another file: {', '.join(twice[:5])}",
+                hint="give each part of the model once",
+            )
         tensors |= part
     hashes = [sha256_of(item.path) for item in located]
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -128,7 +131,9 @@ def _published_url(family: Family, name: str) -> str:
 def _packaged_path(family: Family, name: str) -> Path:
     path = packaged_file(family, "weights", f"{name}.safetensors")
     if not path.is_file():
-        raise UsageError(f"no weights called '{name}' come with the package")
+        raise UsageError(
+            f"no weights called '{name}' come with the package", hint="elir-edge presets names those that do"
+        )
     return path
 
 
@@ -136,7 +141,7 @@ def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
     """Random weights, seeded by SEED and the tensor's name, scaled so that activations stay near unit size."""
     seed = weights.removeprefix("random:")
     if not seed.isdecimal() or int(seed) >= 2**63:
-        raise UsageError(f"'{weights}': the seed must be a whole number below 2^63")
+        raise UsageError(f"'{weights}': the seed must be a whole number below 2^63", hint="write random:0")
     restorer = Restorer(spec)
     tensors = {
         name: torch.from_numpy(_draw(int(seed), name, tuple(tensor.shape)))

@@ -43,12 +43,12 @@ class Graph:
     def held_bytes(self) -> int:
         """``arena_bytes`` without tensors that only the next op reads, which a compiler may compute in stripes."""
         last = self._last_use()
-        made = self._made_at()
+        made = self._producing_step()
         passing = {name for name in made if last[name] - made[name] == 1 and name not in self.inputs}
         return max(self._alive_per_step(passing))
 
     def _alive_per_step(self, without: set[str] | None = None) -> list[int]:
-        last, made = self._last_use(), self._made_at()
+        last, made = self._last_use(), self._producing_step()
         change = [0] * (len(self.ops) + 1)
         for name, size in self.bytes.items():
             if name in made and name not in (without or ()):
@@ -56,12 +56,12 @@ class Graph:
                 change[last[name] + 1] -= size
         return [int(total) for total in np.cumsum(change)]
 
-    def _made_at(self) -> dict[str, int]:
+    def _producing_step(self) -> dict[str, int]:
         made = dict.fromkeys(self.inputs, -1)
         return made | {name: step for step, op in enumerate(self.ops) for name in op.outputs}
 
     def _last_use(self) -> dict[str, int]:
-        last = {name: max(step, 0) for name, step in self._made_at().items()}
+        last = {name: max(step, 0) for name, step in self._producing_step().items()}
         last |= {name: step for step, op in enumerate(self.ops) for name in op.inputs}
         return last | dict.fromkeys(self.outputs, len(self.ops) - 1)
 

@@ -30,7 +30,10 @@ def read_spec(path: Path) -> Any:
         spec.ParseFromString((path / MODEL).read_bytes())
         block_of(spec)
     except Exception as error:  # protobuf raises a class of its own, the file system another
-        raise DataError(f"{path}: not a Core ML package ({type(error).__name__}: {error})") from error
+        raise DataError(
+            f"{path}: not a Core ML package ({type(error).__name__}: {error})",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        ) from error
     return spec
 
 
@@ -58,7 +61,10 @@ def set_outputs(spec: Any, names: list[str], where: Path) -> None:
     known = {output.name: output.type.tensorType for op in block.operations for output in op.outputs}
     missing = [name for name in names if name not in known]
     if missing:
-        raise DataError(f"{where}: the program has no tensor called {', '.join(missing)}")
+        raise DataError(
+            f"{where}: the program has no tensor called {', '.join(missing)}",
+            hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+        )
     kept = {output.name: output for output in spec.description.output}
     described = [kept.get(name) or _array(spec, name, known[name]) for name in names]
     del block.outputs[:], spec.description.output[:]

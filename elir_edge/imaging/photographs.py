@@ -68,6 +68,9 @@ def load_photograph(photograph: Photograph) -> np.ndarray:
         raise missing_package(photograph.package, "quantize")
     path = Path(found.origin).parent / photograph.path
     if not path.is_file():
-        raise MissingInputError(f"{path}: {photograph.package} no longer ships this picture")
+        raise MissingInputError(
+            f"{path}: {photograph.package} no longer ships this picture",
+            hint="install the version that the constraints name, or give photographs of your own with --calibrate",
+        )
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))

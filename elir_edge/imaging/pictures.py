@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from elir_edge.core.publish import write_file
-from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
+from elir_edge.errors import MORE_MEMORY, DataError, MissingInputError, OutputError, ResourceError, UsageError
 
 MAX_PIXELS = 178_000_000
 MAX_16_BITS = 65535
@@ -42,7 +42,7 @@ def read_picture(path: str | Path) -> np.ndarray:
 
     path = Path(path)
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such picture")
+        raise MissingInputError(f"{path}: no such picture", hint="check the name")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,9 +55,15 @@ def read_picture(path: str | Path) -> np.ndarray:
             f"{path}: not a picture of a known format, or damaged", hint=f"known: {', '.join(READ_FORMATS)}"
         ) from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: more than {MAX_PIXELS} pixels") from error
+        raise DataError(
+            f"{path}: more than {MAX_PIXELS} pixels", hint="cut it into parts, or scale it down first"
+        ) from error
+    except PermissionError as error:
+        raise MissingInputError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from error
+    except MemoryError as error:
+        raise ResourceError(f"{path}: not enough memory to read it", hint=MORE_MEMORY) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: damaged or cut short ({error})") from error
+        raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
 
 
 def write_picture(path: str | Path, pixels: np.ndarray) -> None:
@@ -93,7 +99,7 @@ def pictures_in(folder: Path) -> list[Path]:
     Raises MissingInputError where there is no such folder, DataError where it has no picture files.
     """
     if not folder.is_dir():
-        raise MissingInputError(f"{folder}: no such folder")
+        raise MissingInputError(f"{folder}: no such folder", hint="check the name")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in READ_SUFFIXES and path.is_file())
     if not found:
         raise DataError(f"{folder}: holds no pictures", hint=f"looked for {', '.join(READ_SUFFIXES)}")
@@ -114,10 +120,16 @@ def fit_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _check(image, path: Path) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS} in all")
+        raise DataError(
+            f"{path}: {image.width} x {image.height} pixels, more than {MAX_PIXELS} in all",
+            hint="cut it into parts, or scale it down first",
+        )
     frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
     if frames > 1:
-        raise DataError(f"{path}: {frames} pages or frames; only single pictures are read")
+        raise DataError(
+            f"{path}: {frames} pages or frames; only single pictures are read",
+            hint="save one page or frame as a picture of its own",
+        )
 
 
 def _rgb(image, path: Path) -> np.ndarray:  # type: ignore[no-untyped-def]  # noqa: ANN001

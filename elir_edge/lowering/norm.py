@@ -26,7 +26,7 @@ class NormForm(StrEnum):
     def parse(cls, text: str) -> NormForm:
         """The form called ``text``. Raises UsageError where there is none."""
         if text not in list(cls):
-            raise UsageError(f"norm '{text}' is not one of {', '.join(cls)}")
+            raise UsageError(f"norm '{text}' is not one of {', '.join(cls)}", hint="choose one of these")
         return cls(text)
 
 

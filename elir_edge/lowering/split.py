@@ -110,7 +110,10 @@ def lower_split(restorer: Restorer, form: GraphForm, norm: str) -> SplitGraph:
     """
     rewrites = restorer.spec.family.rewrites()
     if not restorer.spec.has_flow or fold_time not in rewrites:
-        raise UsageError(f"a model of the family '{restorer.spec.family_name}' without steps cannot be split")
+        raise UsageError(
+            f"a model of the family '{restorer.spec.family_name}' without steps cannot be split",
+            hint="export it as one artifact",
+        )
     one_step = copy.copy(restorer)
     one_step.spec = dataclasses.replace(restorer.spec, steps=1)
     table: list[np.ndarray] = []

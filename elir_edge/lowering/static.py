@@ -40,7 +40,7 @@ class StaticRestorer(nn.Module):
         self.pixel_gain = 1.0
         self.noise_gain = spec.sigma_s
         self.noise: nn.Parameter | None = None
-        if form.noise.mode == "baked" and steps:
+        if form.noise.mode == "baked" and spec.takes_noise:
             shape = spec.latent_shape(form.height, form.width)
             noise = torch.from_numpy(draw_noise(form.noise.seed or 0, shape)).to(self._weight())
             self.noise = nn.Parameter(noise, requires_grad=False)
@@ -67,8 +67,8 @@ class StaticRestorer(nn.Module):
         return {name: value for name, value in values.items() if name not in (IMAGE, RESTORED)}, values[RESTORED]
 
     def stage_list(self) -> tuple[Stage, ...]:
-        """The stages of the family for a graph of this form."""
-        return self.spec.family.stages(self.spec, self.form.noise.mode != "zero")
+        """The family's stages for a graph of this form."""
+        return self.spec.family.stages(self.spec, self.spec.takes_noise and self.form.noise.mode != "zero")
 
     def inputs(self) -> list[TensorSpec]:
         """The image, and the noise if it is an input."""
@@ -100,7 +100,9 @@ class StaticRestorer(nn.Module):
         """``z`` plus ``noise``, or plus the baked noise if that is None. Raises UsageError if there is neither."""
         given = self.noise if noise is None else noise
         if given is None:
-            raise UsageError("this graph takes the noise as a second input")
+            raise UsageError(
+                "this graph takes the noise as a second input", hint="give it, or lower the model with noise baked:SEED"
+            )
         return z + (given if self.noise_gain == 1.0 else given * self.noise_gain)
 
     def fields(self) -> list[Any]:

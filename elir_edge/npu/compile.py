@@ -1,4 +1,4 @@
-"""From an artifact to what an NPU's own compiler makes of it: run, held against the device, described, published."""
+"""Compile artifacts with the compilers of NPUs: run the compiler, check the result against the device, publish it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a compiler made. ``files`` are the results, the one to load first; ``compiled`` is False where it made none.
+    """Result of a compiler. ``files``: the output files, the one to load first; ``compiled``: False if there is none.
 
-    ``cpu_ops`` are the ops that it left to the CPU, out of ``ops`` in the artifact; ``memory_kib`` what it uses of each
-    kind of memory; ``figures`` what it estimated or its simulator gave; ``problems`` why the result cannot be used.
+    ``ops`` is the number of ops in the artifact, ``cpu_ops`` the names of those that stay on the CPU; ``memory_kib``
+    the use of each kind of memory; ``figures`` the compiler's estimates or its simulator's measurements; ``problems``
+    the reasons why the result cannot be used.
     """
 
     files: tuple[Path, ...]
@@ -41,7 +42,7 @@ class Compilation:
 
     @property
     def npu_share(self) -> float:
-        """The share of the artifact's ops that are on the NPU, 0..1."""
+        """Share of the artifact's ops that run on the NPU, 0..1."""
         return 1 - len(self.cpu_ops) / self.ops if self.compiled and self.ops else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class Compilation:
 class Job:
     """One compilation: ``artifact`` for ``device`` into ``folder``, files named after ``stem``.
 
-    ``simulate`` asks for a run on the golden picture, where the compiler brings a simulator.
+    ``simulate``: run the golden picture on the compiler's simulator, if it has one.
     """
 
     artifact: Artifact
@@ -75,9 +76,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Compiler:
-    """An NPU's compiler: the ``takes`` file it reads, the ``suffixes`` it writes, first the one to load.
+    """An NPU's compiler. ``takes``: suffix of its input; ``suffixes``: of its output files, the one to load first.
 
-    ``compile`` runs it; ``package`` is what must be installed, by ``extra``; ``advice`` how to get an input for it.
+    ``compile`` runs it; ``package`` is the package that it needs and ``extra`` the extra that installs it; ``advice``
+    says how to make an input for it.
     """
 
     name: str
@@ -90,12 +92,12 @@ class Compiler:
     compile: Callable[[Job], Compilation]
 
     def release(self) -> str:
-        """The version of its package."""
+        """Installed version of its package."""
         return installed_version(self.package) or "not installed"
 
 
 def compilers() -> dict[str, Compiler]:
-    """All compilers by name: one file each under ``elir_edge/compilers``."""
+    """All compilers by name: one file each under ``elir_edge/npu/compilers``."""
     import elir_edge.npu.compilers as package
 
     modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
@@ -104,7 +106,7 @@ def compilers() -> dict[str, Compiler]:
 
 
 def get_compiler(name: str) -> Compiler:
-    """The compiler called ``name``. Raises UsageError, naming the nearest, where there is none."""
+    """The compiler called ``name``. Raises UsageError, with the nearest name, if there is none."""
     known = compilers()
     if name not in known:
         raise UsageError(f"there is no compiler '{name}'", hint=did_you_mean(name, known))
@@ -114,9 +116,10 @@ def get_compiler(name: str) -> Compiler:
 def run_compiler(
     artifact: Artifact, device: KnownDevice, folder: Path, stem: str, simulate: bool, progress: Progress
 ) -> Compilation:
-    """Compile into ``folder`` and hold the result against the device; publishes nothing.
+    """Compile into ``folder`` and check the result against the device's memory; publishes nothing.
 
-    Raises UsageError for an artifact of another format, UnavailableError where the compiler is not installed.
+    Raises UsageError for an artifact of another format or one that is compiled already, UnavailableError if the
+    compiler is not installed.
     """
     compiler = get_compiler(device.shared.compiler)
     if artifact.path.suffix != compiler.takes:
@@ -124,9 +127,12 @@ def run_compiler(
             f"{artifact.path}: {compiler.description} takes '{compiler.takes}' files", hint=compiler.advice
         )
     if artifact.manifest.compiled is not None:
-        raise UsageError(f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}")
+        raise UsageError(
+            f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}",
+            hint="compile the artifact from which it was made",
+        )
     result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
-    problems = [*result.problems, *_left_to_the_cpu(result, compiler), *_over_memory(result, device)]
+    problems = [*result.problems, *_cpu_problems(result, compiler), *_memory_problems(result, device)]
     return dataclasses.replace(result, problems=tuple(problems))
 
 
@@ -143,15 +149,15 @@ def compile_artifact(
     Args:
         artifact: from ``load_artifact``. device: from ``get_device``.
         out: the file to write, or a folder; None for ``build/``. force: replace what is there.
-        simulate: run the golden picture on the compiler's simulator, where it brings one.
-        progress: told of each long stage.
+        simulate: run the golden picture on the compiler's simulator, if it has one.
+        progress: gets the stages of the work.
 
     Returns:
-        The compilation; its ``artifact`` is None, and nothing was written, where there are ``problems``.
+        The compilation. If it has ``problems``, its ``artifact`` is None and nothing was written.
 
     Raises:
-        UsageError: an artifact of another format. UnavailableError: the compiler is not installed. OutputError:
-        something is there already. StorageError: the disk is full.
+        UsageError: an artifact of another format. UnavailableError: the compiler is not installed. OutputError: the
+        output exists already. StorageError: the disk is full.
     """
     progress = progress or Silent()
     compiler = get_compiler(device.shared.compiler)
@@ -192,14 +198,14 @@ def _hash_alone(path: Path) -> dict[str, str]:
     return {path.name: sha256_of(path)}
 
 
-def _left_to_the_cpu(result: Compilation, compiler: Compiler) -> list[str]:
+def _cpu_problems(result: Compilation, compiler: Compiler) -> list[str]:
     if not result.cpu_ops:
         return []
     named = ", ".join(f"{count} {name}" for name, count in sorted(Counter(result.cpu_ops).items()))
     return [f"{len(result.cpu_ops)} of {result.ops} ops are left to the CPU: {named} ({compiler.advice})"]
 
 
-def _over_memory(result: Compilation, device: KnownDevice) -> list[str]:
+def _memory_problems(result: Compilation, device: KnownDevice) -> list[str]:
     has = device.memory
     return [
         f"{used:.0f} KiB of {name} are used, the device has {has.kib(name)}: see elir-edge fit"

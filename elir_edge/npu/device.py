@@ -1,4 +1,4 @@
-"""Devices that artifacts are compiled for: data files that say what they have and what they can. Imports no torch."""
+"""Devices that artifacts are compiled for: data files with their memory and their ops. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ FIGURES = ("estimated", "simulated")
 
 @dataclass(frozen=True)
 class Memory:
-    """KiB of each kind of memory, 0 where there is none; which of them holds activations and which weights.
-
-    An empty name leaves that part without a limit.
+    """KiB of each kind of memory, 0 if there is none. ``arena``: name of the one for activations; ``weights``: of the
+    one for weights; an empty name: no limit.
     """
 
     sram_kib: int = 0
@@ -35,13 +34,13 @@ class Memory:
                 raise ConfigError(f"memory.{part} is '{name}', of which the device has none", hint=f"give {name}_kib")
 
     def kib(self, name: str) -> int:
-        """The size of the memory called ``name``."""
+        """KiB of the memory called ``name``."""
         return int(getattr(self, f"{name}_kib"))
 
 
 @dataclass(frozen=True)
 class DeviceEntry:
-    """One device of a family: ``options`` are the compiler's, ``key=value``; ``chip`` where it is found."""
+    """One device of a family. ``options``: of the compiler, ``key=value``; ``chip``: a chip that has the device."""
 
     name: str
     memory: Memory = dataclasses.field(default_factory=Memory)
@@ -51,10 +50,11 @@ class DeviceEntry:
 
 @dataclass(frozen=True)
 class DeviceFile:
-    """A family of devices with one compiler and one set of operators, as a file states it.
+    """A device file: a family of devices with one compiler and one set of ops.
 
-    ``figures`` says where figures come from, ``estimated`` or ``simulated``; ``types`` are those of feature maps;
-    ``mean_elements_int16`` and ``resize_factors`` limit the ops of those names, 0 and none meaning no limit.
+    ``figures``: where the compiler's figures come from, ``estimated`` or ``simulated``; ``types``: supported types of
+    activations; ``mean_elements_int16``: most int16 values that MEAN takes, 0: no limit; ``resize_factors``: supported
+    by RESIZE_NEAREST_NEIGHBOR, empty: all.
     """
 
     family: str
@@ -71,29 +71,29 @@ class DeviceFile:
         if self.figures not in FIGURES:
             raise ConfigError(f"figures is '{self.figures}'", hint=f"known: {', '.join(FIGURES)}")
         if not self.devices:
-            raise ConfigError("the file names no device")
+            raise ConfigError("the file names no device", hint="write name: NAME")
 
 
 @dataclass(frozen=True)
 class KnownDevice:
-    """One device with what its family shares."""
+    """One device, with the facts that its family shares."""
 
     entry: DeviceEntry
     shared: DeviceFile
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the device."""
         return self.entry.name
 
     @property
     def memory(self) -> Memory:
-        """What it has."""
+        """Memory of the device."""
         return self.entry.memory
 
     @property
     def options(self) -> dict[str, str]:
-        """The compiler's options for it."""
+        """Options of the compiler, by name."""
         return dict(option.split("=", 1) for option in self.entry.options)
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def known_devices() -> dict[str, KnownDevice]:
 
 
 def get_device(name: str) -> KnownDevice:
-    """The known device called ``name``, or the one that the YAML file of that path describes.
+    """The known device called ``name``, or the one in the YAML file with that path.
 
-    Raises UsageError, naming the nearest, for an unknown name or a file of several devices; MissingInputError where
-    there is no such file, ConfigError where it describes no device.
+    Raises UsageError for an unknown name (with the nearest one) or a file of several devices, MissingInputError if
+    there is no such file, ConfigError if it describes no device.
     """
     if not name.endswith(SUFFIXES):
         known = known_devices()
@@ -125,9 +125,13 @@ def get_device(name: str) -> KnownDevice:
         return known[name]
     path = Path(name)
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(
+            f"{path}: no such file", hint="elir-edge fit lists the devices that come with the package"
+        )
     if path.stat().st_size > MAX_YAML_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes, which no device file is")
+        raise ConfigError(
+            f"{path}: larger than {MAX_YAML_BYTES} bytes, which no device file is", hint="it is no device file"
+        )
     found = _parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
     if len(found) != 1:
         raise UsageError(f"{path}: describes {', '.join(found)}", hint="keep the one that is meant")
@@ -138,12 +142,18 @@ def _parse(text: str, where: str) -> dict[str, KnownDevice]:
     try:
         shared: DeviceFile = build_dataclass(DeviceFile, parse_yaml(text, where), where)
     except TypeError as error:  # a key that every file has
-        raise ConfigError(f"{where}: {error}".replace("DeviceFile.__init__() ", "")) from error
+        raise ConfigError(
+            f"{where}: {error}".replace("DeviceFile.__init__() ", ""),
+            hint="mend this key; the files in elir_edge/npu/devices are examples",
+        ) from error
     except ConfigError as error:
         if str(error).startswith(where):
             raise
         raise ConfigError(f"{where}: {error}", hint=error.hint) from error
     for entry in shared.devices:
         if not all("=" in option for option in entry.options):
-            raise ConfigError(f"{where}: the options of '{entry.name}' are not all of the form key=value")
+            raise ConfigError(
+                f"{where}: the options of '{entry.name}' are not all of the form key=value",
+                hint="write each option as key=value",
+            )
     return {entry.name: KnownDevice(entry, shared) for entry in shared.devices}

@@ -1,4 +1,4 @@
-"""The verdict before the work: whether a model fits a device, what would leave its NPU, and what would mend that."""
+"""Estimate, before any export, whether a model fits a device, which ops leave the NPU, and what would help."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STRIPING = "vela"
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a model fits. ``verdict`` is ``yes``, ``no``, or ``tight``: only if the compiler works in stripes.
+    """Whether a model fits. ``verdict`` is ``yes``, ``no``, or ``tight``: fits only if the compiler works in stripes.
 
-    ``arena_kib`` is the most that whole activations take at once, ``striped_kib`` what may remain of it in stripes
-    (None where the compiler makes none); ``leaving`` counts the ops that would leave the NPU, by op and reason;
-    ``problems`` are why not, ``changes`` what would mend that.
+    ``arena_kib``: largest size of whole activations alive at once; ``striped_kib``: its estimate if the compiler works
+    in stripes, None if it does not; ``leaving``: number of ops that leave the NPU, by op and reason; ``problems``:
+    reasons for ``no``; ``changes``: options that would help.
     """
 
     verdict: str
@@ -41,13 +41,13 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether it is worth compiling."""
+        """Whether the verdict is ``yes`` or ``tight``."""
         return self.verdict != "no"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is asked about: a graph at one size and precision, of ``spec``."""
+    """The graph of a model at one size (height, width) and precision."""
 
     name: str
     graph: Graph
@@ -57,7 +57,7 @@ class Model:
 
 
 def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
-    """The verdict on an artifact (.tflite or .onnx), from the tensors inside it. Needs no torch.
+    """Whether an artifact (.tflite or .onnx) fits ``device``, from the tensors in the file. Needs no torch.
 
     Raises UsageError for other files, DataError for a damaged one.
     """
@@ -68,16 +68,16 @@ def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
 
 
 def fit_model(spec: ModelSpec, size: tuple[int, int], precision: str, device: KnownDevice, name: str) -> Fit:
-    """The verdict on a model that was not exported yet, from its lowered graph; its weights' values do not matter.
+    """Whether a model fits ``device``, from its lowered graph with random weights: it need not be exported.
 
-    Raises UnavailableError where torch is not installed.
+    Raises UnavailableError if torch is not installed.
     """
-    return judge(Model(name, _lowered(spec, size, precision), spec, size, precision), device)
+    return judge(Model(name, _lowered_graph(spec, size, precision), spec, size, precision), device)
 
 
 def judge(model: Model, device: KnownDevice) -> Fit:
-    """Hold a model's ops and memory against a device."""
-    arena, least = model.graph.arena_bytes(), _striped(model.graph, device)
+    """Compare the ops and the memory of ``model`` with those of ``device``."""
+    arena, least = model.graph.arena_bytes(), _striped_bytes(model.graph, device)
     weights = model.graph.weight_bytes
     leaving = Counter(told for op in model.graph.ops if (told := _leaves(op, device)))
     problems = [*_ops_problem(leaving, len(model.graph.ops)), *_memory_problems(least or arena, weights, device)]
@@ -99,7 +99,7 @@ def judge(model: Model, device: KnownDevice) -> Fit:
 
 
 def _leaves(op: Op, device: KnownDevice) -> str | None:
-    """The op with the reason why the device's NPU does not take it, or None."""
+    """The op and the reason why the device's NPU does not support it; None if it does."""
     shared = device.shared
     if op.name not in shared.ops:
         return f"{op.name}: not an op of {shared.family}"
@@ -134,22 +134,22 @@ def _memory_problems(arena: float, weights: float, device: KnownDevice) -> list[
 
 
 def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
-    """What would mend it, each tried by the same arithmetic; the steps K never do, as they share weights and arena."""
+    """Options that would make the model fit, each checked by the same estimate. The steps K share weights and arena."""
     said = []
     smaller = model
     if leaving and model.precision != "int8" and "float32" not in device.shared.types:
         said.append("--precision int8: this NPU computes integers only")
-        smaller = _scaled(model, 1 / _width(model), "int8")
+        smaller = _scaled_model(model, 1 / _width(model), "int8")
     elif model.precision == "fp32":
-        smaller = _scaled(model, 1 / _width(model), "int8")
+        smaller = _scaled_model(model, 1 / _width(model), "int8")
         said += ["--precision int8: a quarter of weights and activations"] if _memory_fits(smaller, device) else []
     if _memory_fits(smaller, device):
         return said
     multiple, side = model.spec.size_multiple, min(model.size)
     for size in range(side - multiple, 0, -multiple):
-        scaled = _scaled(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision, weights=False)
+        scaled = _scaled_model(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision, weights=False)
         if _memory_fits(scaled, device):
-            striped = _striped(scaled.graph, device)
+            striped = _striped_bytes(scaled.graph, device)
             told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(scaled.graph.arena_bytes())} KiB"
             said.append(f"--size {size}: about {told} of activations; larger pictures are cut into tiles")
             break
@@ -159,21 +159,23 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
 
 
 def _memory_fits(model: Model, device: KnownDevice) -> bool:
-    striped = _striped(model.graph, device)
+    striped = _striped_bytes(model.graph, device)
     arena = model.graph.arena_bytes() if striped is None else striped
     return not _memory_problems(arena, model.graph.weight_bytes, device)
 
 
-def _striped(graph: Graph, device: KnownDevice) -> float | None:
-    """What Vela's cascades leave of the arena: tensors that live longer, and a third and 64 KiB more for the stripes'
-    own buffers, as measured on this project's graphs.
+def _striped_bytes(graph: Graph, device: KnownDevice) -> float | None:
+    """Arena in bytes with Vela's cascades: 4/3 of the tensors that more than the next op reads, and 64 KiB.
+
+    Both figures were measured on this project's graphs. None if the compiler does not work in stripes.
     """
     if device.shared.compiler != STRIPING:
         return None
     return min(graph.held_bytes() * STRIPES + STRIPE_BUFFERS, graph.arena_bytes())
 
 
-def _scaled(model: Model, factor: float, precision: str, weights: bool = True) -> Model:
+def _scaled_model(model: Model, factor: float, precision: str, weights: bool = True) -> Model:
+    """``model`` with the bytes of its activations, and of its weights if ``weights``, times ``factor``."""
     graph = model.graph
     sizes = {name: math.ceil(size * factor) for name, size in graph.bytes.items()}
     stored = math.ceil(graph.weight_bytes * factor) if weights else graph.weight_bytes
@@ -189,7 +191,7 @@ def _kib(size: float) -> int:
     return math.ceil(size / KIB)
 
 
-def _lowered(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
+def _lowered_graph(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
     from elir_edge.runtime.backend import TORCH, get_backend
 
     get_backend(TORCH).load()

@@ -31,10 +31,10 @@ FREE = ("permute", "to", "relu", "clamp", "round", "detach", "alias", "_assert_t
 
 
 def graph_of(graph: StaticRestorer, precision: str) -> Graph:
-    """Ops in order, each activation's bytes at ``precision``, and the bytes of what is stored.
+    """The ops in order, the bytes of each activation at ``precision``, and the bytes of the weights.
 
-    Activations that the converters fold into the op before (ReLU, the last clip) and layouts that cost nothing are left
-    out. Raises ElirEdgeError for an op that no rewrite is known to leave.
+    Without ops that the converters fold into the one before (ReLU, the last clip) and changes of layout, which cost
+    nothing. Raises ElirEdgeError for an op whose TFLite form is not known.
     """
     program = trace(graph)
     names: dict[str, str] = {}
@@ -72,12 +72,15 @@ def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op]
         ops.append(Op("MUL", (*read, sigmoid), (node.name,), types, shapes))
         return
     if kind not in OPS:
-        raise ElirEdgeError(f"the lowered graph has the op '{node.target}', whose TFLite form is not known")
+        raise ElirEdgeError(
+            f"the lowered graph has the op '{node.target}', whose TFLite form is not known",
+            hint="export to tflite and give that file to elir-edge fit",
+        )
     ops.append(Op(OPS[kind], read, (node.name,), types, shapes))
 
 
 def _shape(node: Node) -> tuple[int, ...]:
-    """In the order N, H, W, C."""
+    """Shape in the order N, H, W, C."""
     shape = tuple(int(side) for side in node.meta["val"].shape)
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
 

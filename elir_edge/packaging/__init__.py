@@ -1,1 +1,1 @@
-"""Folders ready to drop into other people's programs: an artifact, sources that run it, and a test of itself."""
+"""Packages for other programs: a folder with an artifact, sources in C, C++ or Kotlin that run it, and a self-test."""

@@ -1,4 +1,4 @@
-"""How much memory a .tflite model needs for the values between its operations."""
+"""Memory of the activations of a .tflite model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BYTES_OF_TYPE = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}  # by the schem
 
 
 def peak_activation_bytes(model: Any) -> int:
-    """The most bytes of values, constants aside, that the main graph needs at one time when run op by op in order."""
+    """Largest sum of bytes of the activations alive at once, when the main graph runs op by op in order."""
     graph = model.subgraphs[0]
     last = {index: step for step, op in enumerate(graph.operators) for index in op.inputs if index >= 0}
     last |= dict.fromkeys(graph.outputs, len(graph.operators))

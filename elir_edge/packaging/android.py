@@ -1,4 +1,4 @@
-"""The Kotlin package: an Android library module with the model among its assets and an instrumented test."""
+"""The Kotlin package: an Android library module with the model as an asset and an instrumented test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LITERT_VERSION = "2.2.0"
 
 
 def kotlin_files(facts: Facts, embed: bool) -> dict[str, bytes]:
-    """The files of the module by name. ``embed`` makes no difference: the model is always inside."""
+    """The files of the module by name. ``embed`` is ignored: the model is always an asset."""
     values = _values(facts)
     namespace = str(values["namespace"])
     sources, tests = (f"src/{part}/kotlin/{namespace.replace('.', '/')}" for part in ("main", "androidTest"))

@@ -1,4 +1,4 @@
-"""The C and C++ packages: a library of one source file over LiteRT's C API, an example, a CMake file."""
+"""The C and C++ packages: a library on LiteRT's C API, an example program, a CMake file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def c_files(facts: Facts, embed: bool) -> dict[str, bytes]:
 
 
 def cpp_files(facts: Facts, embed: bool) -> dict[str, bytes]:
-    """The files of a C++ package by name: those of a C package behind a class."""
+    """The files of a C++ package by name: those of a C package, and a class on its API."""
     path = "nullptr" if embed else f'"{facts.model_file}"'
     values = _values(facts, embed) | {
         "main": "main.cpp",
@@ -75,7 +75,7 @@ def cpp_files(facts: Facts, embed: bool) -> dict[str, bytes]:
 
 
 def _package(facts: Facts, values: dict[str, object], embed: bool, more: dict[str, str]) -> dict[str, bytes]:
-    """The library, and the files that the templates ``more`` make, with the model and its self-test."""
+    """The files of the library, those of the templates ``more``, the model and its self-test."""
     name = facts.identifier
     templates = {file: f"c/{file}" for file in (*LIBRARY, "CMakeLists.txt", "README.md")}
     templates |= {f"{name}_model.{ending}": f"c/model.{ending}" for ending in ("h", "c")}

@@ -1,4 +1,4 @@
-"""What a package states about its model: read from the artifact, its manifest and its golden file."""
+"""The facts that a package states about its model, from the artifact, its manifest and its golden file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEVELS = 255
 
 @dataclass(frozen=True)
 class PackagedTensor:
-    """An input or output: what ``spec`` says, and that a value v in 0..1 is stored as v / scale + zero_point."""
+    """An input or output of ``spec``; a value v in 0..1 is stored as v / scale + zero_point."""
 
     spec: TensorSpec
     scale: float
@@ -36,11 +36,11 @@ class PackagedTensor:
 
 @dataclass(frozen=True)
 class Facts:
-    """``identifier`` names the model in file names and sources; ``content`` is the model file.
+    """``identifier``: the model's name in file names and sources; ``content``: bytes of the model file.
 
-    ``image`` and ``restored``, uint8 H x W x 3, are what the self-test compares: it passes where no value differs by
-    more than ``test_levels`` of 255, or, with ``test_db`` above 0, where the PSNR is at least that.
-    ``activation_bytes`` is the least memory for values between the model's operations.
+    ``image`` and ``restored``, uint8 H x W x 3, are the input and expected output of the self-test. It passes if no
+    value differs by more than ``test_levels`` of 255, or if ``test_db`` > 0 and PSNR >= ``test_db``.
+    ``activation_bytes``: largest sum of the bytes of the activations alive at once.
     """
 
     identifier: str
@@ -56,33 +56,36 @@ class Facts:
 
     @property
     def model_file(self) -> str:
-        """The model file's name inside a package."""
+        """Name of the model file inside a package."""
         return f"{self.identifier}.tflite"
 
     @property
     def crc32(self) -> int:
-        """Of the model file, as zlib computes it."""
+        """CRC-32 of the model file, as zlib computes it."""
         return zlib.crc32(self.content)
 
     def packaged_manifest(self) -> Manifest:
-        """The manifest to lie beside the model file, under its name there; the package has a self-test of its own."""
+        """The manifest beside the packaged model file: with its name there, and without the golden file."""
         files = {self.model_file: hashlib.sha256(self.content).hexdigest()}
         return dataclasses.replace(self.manifest, files=files, golden=None)
 
 
 def gather_facts(artifact: Artifact) -> Facts:
-    """Everything that a package of ``artifact`` states.
+    """The facts of a package of ``artifact``.
 
-    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, noise as an input, or values
-    that are neither float32 nor bytes; DataError where the file or its golden file is damaged; MissingInputError where
-    the golden file that its manifest names is missing; UnavailableError where there is none, and no LiteRT either.
+    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, noise as an input, or tensors
+    that are neither float32 nor uint8; DataError if the file or its golden file is damaged; MissingInputError if the
+    golden file in its manifest is missing; UnavailableError if the manifest has no golden file and LiteRT is missing.
     """
     manifest = artifact.manifest
     _check(artifact)
     content = artifact.path.read_bytes()
     stated = manifest.files.get(artifact.path.name)
     if stated is not None and hashlib.sha256(content).hexdigest() != stated:
-        raise DataError(f"{artifact.path}: its content is not what the manifest states (sha256 differs)")
+        raise DataError(
+            f"{artifact.path}: its content is not what the manifest states (sha256 differs)",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        )
     model = read_model(content, str(artifact.path))
     image, restored = _golden_pair(artifact)
     tolerance = tolerance_for(manifest)
@@ -101,7 +104,7 @@ def gather_facts(artifact: Artifact) -> Facts:
 
 
 def identifier_of(name: str) -> str:
-    """A model's name as C, Kotlin, CMake and Android resources can use it: a-z, 0-9 and _, beginning with a letter."""
+    """A model's name as an identifier for C, Kotlin, CMake and Android: a-z, 0-9 and _, starting with a letter."""
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
 
@@ -131,7 +134,7 @@ def _check(artifact: Artifact) -> None:
 
 
 def _golden_pair(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
-    """The picture of the artifact's golden file and what came out, as bytes; run now where it was exported without."""
+    """Input and output of the artifact's golden file, uint8; if it has no golden file, the artifact is run now."""
     if artifact.manifest.golden is None:
         image = fit_picture(builtin_photograph(PICTURE), *artifact.manifest.size)
         with open_session(artifact.path, BACKEND) as session:
@@ -142,5 +145,5 @@ def _golden_pair(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tensor(spec: TensorSpec) -> PackagedTensor:
-    """By the manifest, bytes are the levels 0..255 and floats 0..1, whatever scale the graph uses for itself."""
+    """uint8 has the levels 0..255, float32 the range 0..1: as in the manifest, whatever scales the graph has inside."""
     return PackagedTensor(spec, 1 / LEVELS if spec.dtype == "uint8" else 1.0, 0)

@@ -1,4 +1,4 @@
-"""Writing a package: an artifact, sources that run it, and a test of itself, as one folder in one step."""
+"""Write a package: an artifact, sources that run it, and a self-test, as one folder, all or nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORD_SCHEMA = 1
 
 @dataclass(frozen=True)
 class Language:
-    """``files(facts, embed)`` gives a package's files by name; ``embeds``: the model can be linked into the program."""
+    """``files(facts, embed)`` returns a package's files by name; ``embeds``: programs can have the model linked in."""
 
     files: Callable[[Facts, bool], dict[str, bytes]]
     embeds: bool
@@ -47,16 +47,16 @@ def package(
     """Write a folder that runs a .tflite artifact in a program of another language; returns it.
 
     Args:
-        artifact: what ``export`` gave, or its path.
+        artifact: an artifact, or its path.
         lang: ``c``, ``cpp`` or ``kotlin``. out: the folder to write.
-        embed: link the model into the program, in C and C++. force: replace a package that is there.
-        progress: told of each long stage.
+        embed: link the model into the program (C and C++ only). force: replace an existing package.
+        progress: gets the stages of the work.
 
     Raises:
         UsageError: an unknown language, or an artifact that cannot be packaged. MissingInputError, DataError: the
-        artifact, or the golden file beside it, is missing or damaged. OutputError: something is there already, or
-        nothing can be written there. UnavailableError: no golden file, and no LiteRT to run the artifact with.
-        StorageError, LockedError: the disk, or another run.
+        artifact, or the golden file beside it, is missing or damaged. OutputError: ``out`` exists already or cannot be
+        written. UnavailableError: no golden file, and no LiteRT to run the artifact with. StorageError: the disk is
+        full. LockedError: another run is writing ``out``.
     """
     progress, destination = progress or Silent(), Path(out)
     language = get_language(lang, embed)
@@ -78,7 +78,7 @@ def package(
 
 
 def get_language(name: str, embed: bool = False) -> Language:
-    """The language called ``name``. Raises UsageError where there is none, or it cannot embed the model."""
+    """The language called ``name``. Raises UsageError if there is none, or if ``embed`` is set and it cannot embed."""
     if name not in LANGUAGES:
         raise UsageError(f"there is no language '{name}' to package for", hint=did_you_mean(name, LANGUAGES))
     if embed and not LANGUAGES[name].embeds:
@@ -99,7 +99,7 @@ def _refuse_existing(destination: Path, force: bool) -> None:
 
 
 def _record(facts: Facts, lang: str, embed: bool, files: dict[str, bytes]) -> bytes:
-    """What the folder holds; it also marks the folder as one that --force may replace."""
+    """JSON of the folder's files. It also marks the folder as a package, which --force may replace."""
     record = {
         "schema": RECORD_SCHEMA,
         "lang": lang,

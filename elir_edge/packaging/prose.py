@@ -1,4 +1,4 @@
-"""What every package says of its model, in whatever language its sources are."""
+"""Text about the model that the packages of all languages share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEGA = 1e6
 
 
 def common_values(facts: Facts) -> dict[str, object]:
-    """Values for the templates of every language: the model's numbers, and what its README says."""
+    """Template values that all languages share: the model's numbers, and the text of its README."""
     return {
         "crc32": f"{facts.crc32:08x}",
         "width": facts.manifest.size[1],
@@ -27,12 +27,12 @@ def common_values(facts: Facts) -> dict[str, object]:
 
 
 def litert_version(facts: Facts) -> str:
-    """The version of LiteRT that the artifact was made with, to build a C or C++ package against."""
+    """The version of LiteRT that the artifact was exported with: C and C++ packages are built against it."""
     return one_line(facts.manifest.versions.get(LITERT, DEFAULT_LITERT))
 
 
 def _model_card(facts: Facts) -> dict[str, object]:
-    """Values for the templates: a table that says what the model is and what made it."""
+    """Template values: the README's table about the model and its origin, and its rules."""
     manifest, spec = facts.manifest, facts.manifest.spec
     noise = manifest.noise
     seed = f", seed {noise['seed']}" if noise["seed"] is not None else ""

@@ -42,4 +42,7 @@ def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversi
             raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise storage_error(conversion.folder, error) from error
-        raise ElirEdgeError(f"the {request.target.name} converter failed: {type(error).__name__}: {error}") from error
+        raise ElirEdgeError(
+            f"the {request.target.name} converter failed: {type(error).__name__}: {error}",
+            hint="run again with --debug first, and report it; another --target may work",
+        ) from error

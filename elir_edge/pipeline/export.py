@@ -7,13 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from elir_edge.artifacts.artifact import NOT_COMPARED, Artifact, Manifest, load_artifact, sidecar
+from elir_edge.artifacts.artifact import Artifact, Manifest, load_artifact, sidecar
+from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.artifacts.golden import golden_path, has_golden
 from elir_edge.core.cache import cache_folder
 from elir_edge.core.commit import recover
 from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, refuse_existing, scratch_folder, staging, write_in
+from elir_edge.core.publish import (
+    DEFAULT_FOLDER,
+    check_place,
+    copy_in,
+    publish,
+    refuse_existing,
+    scratch_folder,
+    staging,
+    write_in,
+)
 from elir_edge.errors import ElirEdgeError, StorageError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower, measure
@@ -63,6 +73,7 @@ def export(
     request = request_of(restorer, target, precision, size, noise, io, quantization, split)
     path = _output_path(out, restorer, request)
     identity = request.identity(restorer)
+    _check_names(path, request.target)
     recover(path)
     existing = _identical(path, key_of(identity))
     if existing is not None:
@@ -179,6 +190,12 @@ def _identical(path: Path, key: str) -> Artifact | None:
         return None
     complete = has_golden(artifact) or NOT_COMPARED in (artifact.manifest.parity or {})
     return artifact if artifact.manifest.request == key and complete else None
+
+
+def _check_names(path: Path, target: Target) -> None:
+    """Raise OutputError where a name is too long for what lies beside the artifact."""
+    for file in _files_of(path, target):
+        check_place(file)
 
 
 def _files_of(path: Path, target: Target) -> list[Path]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifacts.artifact import NOT_COMPARED, Manifest
+from elir_edge.artifacts.artifact import Manifest
+from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.core.progress import Progress
 from elir_edge.errors import GateError
 from elir_edge.families.restorer import Restorer

@@ -82,17 +82,12 @@ def request_of(
             f"the target '{target}' has no precision '{precision}'{' for split artifacts' if split else ''}",
             hint=f"it offers {', '.join(chosen.precisions)}",
         )
-    ios = chosen.ios(precision)
-    io = io or ios[0]
-    if io not in ios:
-        raise UsageError(f"io '{io}' is not one of {', '.join(ios)} for {target} at {precision}")
+    io = _io_of(chosen, precision, io)
     _require_installed(chosen, precision)
     contract = NoiseContract.parse(noise)
-    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.has_flow:
-        raise UsageError(
-            f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one",
-            hint="use --noise baked:SEED or zero",
-        )
+    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
+        words = f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one"
+        raise UsageError(words, hint="use --noise baked:SEED or zero")
     height, width = parse_size(size, restorer.spec)
     form = GraphForm(height, width, contract, io, chosen.layouts[io], chosen.latent_layout)
     if precision not in INTEGER_PRECISIONS:
@@ -105,6 +100,16 @@ def request_of(
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
     check_disjoint(calibration.sources)
     return ExportRequest(chosen, precision, form, quantization, calibration)
+
+
+def _io_of(target: Target, precision: str, io: str | None) -> str:
+    ios = target.ios(precision)
+    if io is not None and io not in ios:
+        raise UsageError(
+            f"io '{io}' is not one of {', '.join(ios)} for {target.name} at {precision}",
+            hint="choose one of these with --io",
+        )
+    return io or ios[0]
 
 
 def _require_installed(target: Target, precision: str) -> None:
@@ -132,7 +137,7 @@ def _with_limits(quantization: Quantization, restorer: Restorer, precision: str)
 
 
 def _noise_contract(restorer: Restorer, noise: NoiseContract) -> dict[str, Any]:
-    if not restorer.spec.has_flow:
+    if not restorer.spec.takes_noise:
         return {"mode": "zero", "seed": None, "sigma_s": 0.0, "distribution": "none"}
     return {
         "mode": noise.mode,

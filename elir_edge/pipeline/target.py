@@ -115,9 +115,15 @@ def get_target(name: str) -> Target:
 
 def _add(found: dict[str, Target], target: object, where: str) -> None:
     if not isinstance(target, Target):
-        raise ElirEdgeError(f"{where}: TARGET is {type(target).__name__}, not a Target")
+        raise ElirEdgeError(
+            f"{where}: TARGET is {type(target).__name__}, not a Target",
+            hint="the package that has this entry point has to mend it, or be removed",
+        )
     if target.name in found:
-        raise ElirEdgeError(f"{where}: the name '{target.name}' is taken by another target")
+        raise ElirEdgeError(
+            f"{where}: the name '{target.name}' is taken by another target",
+            hint="one of the two packages has to be removed",
+        )
     found[target.name] = target
 
 

@@ -15,11 +15,12 @@ from elir_edge.errors import DataError, UsageError
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.degradations import DEGRADATIONS, find_degradation
 from elir_edge.imaging.photographs import TRAINING, load_photograph
-from elir_edge.imaging.pictures import pictures_in, read_picture
+from elir_edge.imaging.pictures import READ_SUFFIXES, pictures_in, read_picture
 
 DEFAULT_TASK = "restoration"
 DEFAULT_COUNT = 20
-LEAST_PICTURES = 4
+LEAST_PICTURES, MOST_PICTURES = 4, 1000  # the quantizers keep activations of each
+MOST_FILES = 2000
 SMALLEST_CUT = 0.4
 BUILTIN = "built-in photographs"
 
@@ -61,14 +62,20 @@ def task_of(spec: ModelSpec) -> str:
 def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int, width: int) -> Calibration:
     """Cut, resize and degrade calibration pictures for graphs of ``height`` x ``width`` pixels.
 
-    Raises UsageError for a count below 4 or a seed below 0, ConfigError for an unknown task, MissingInputError for a
-    missing folder, DataError for a folder with fewer than 4 pictures, a damaged one, or one of a single colour,
-    UnavailableError where the packages with the built-in photographs are not installed.
+    Every picture of the folder is read, so that a damaged one is told wherever it is; the first ``count`` are cut.
+
+    Raises UsageError for a count below 4 or above 1000 or a seed below 0, ConfigError for an unknown task,
+    MissingInputError for a missing folder, DataError for a folder with fewer than 4 or more than 2000 pictures, a
+    damaged one, a link that leads nowhere, or a picture of one colour that would be cut, UnavailableError where the
+    packages with the built-in photographs are not installed.
     """
-    if request.count < LEAST_PICTURES:
-        raise UsageError(f"{request.count} calibration pictures are too few", hint=f"at least {LEAST_PICTURES}")
+    if not LEAST_PICTURES <= request.count <= MOST_PICTURES:
+        raise UsageError(
+            f"{request.count} calibration pictures are too {'few' if request.count < LEAST_PICTURES else 'many'}",
+            hint=f"{LEAST_PICTURES} to {MOST_PICTURES}; {DEFAULT_COUNT} are usual",
+        )
     if request.seed < 0:
-        raise UsageError(f"{request.seed}: a seed is 0 or more")
+        raise UsageError(f"{request.seed}: a seed is 0 or more", hint="0 is the usual one")
     degradation = find_degradation(request.task or task_of(spec))
     clean = _clean_pictures(request.folder, request.count)
     rng = np.random.default_rng(request.seed)
@@ -96,11 +103,25 @@ def _clean_pictures(folder: Path | None, count: int) -> dict[str, np.ndarray]:
     if folder is None:
         return {photograph.name: load_photograph(photograph) for photograph in TRAINING}
     paths = pictures_in(folder)
-    if len(paths) < LEAST_PICTURES:
+    if not LEAST_PICTURES <= len(paths) <= MOST_FILES:
+        amount = "few" if len(paths) < LEAST_PICTURES else "many"
         raise DataError(
-            f"{folder}: {len(paths)} pictures are too few to calibrate on", hint=f"at least {LEAST_PICTURES}"
+            f"{folder}: {len(paths)} pictures are too {amount} to calibrate on",
+            hint=f"{LEAST_PICTURES} to {MOST_FILES} in one folder",
         )
-    return {path.name: read_picture(path) for path in paths[:count]}
+    _refuse_dead_links(folder)
+    clean = {}
+    for number, path in enumerate(paths):
+        pixels = read_picture(path)
+        if number < count:
+            clean[path.name] = pixels
+    return clean
+
+
+def _refuse_dead_links(folder: Path) -> None:
+    dead = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in READ_SUFFIXES and not path.exists())
+    if dead:
+        raise DataError(f"{folder}: links that lead nowhere: {', '.join(dead)}", hint="remove or mend them")
 
 
 def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -117,7 +138,7 @@ def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) 
 
 
 def _refuse_constant(cuts: list[np.ndarray], names: list[str]) -> None:
-    flat = sorted({names[i % len(names)] for i, cut in enumerate(cuts) if cut.min() == cut.max()})
+    flat = sorted({names[i % len(names)] for i, cut in enumerate(cuts) if (cut == cut[0, 0]).all()})
     if flat:
         raise DataError(
             f"calibration pictures of one colour have no range to measure: {', '.join(flat)}", hint="remove them"

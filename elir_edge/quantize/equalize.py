@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from elir_edge.families.rewrites.sharing import SharedUpdate
 from elir_edge.families.streams import HasStreams, Stream
@@ -30,8 +32,7 @@ def equalize(graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]]) -
 
     Requires: collapsed linear blocks. Guarantees: the same function, and stages with the same values.
     """
-    modules = [graph.get_submodule(stage.module) for stage in graph.stage_list() if stage.module is not None]
-    streams = [stream for module in modules if isinstance(module, HasStreams) for stream in module.streams()]
+    streams = _streams(graph)
     with ExitStack() as stack, torch.no_grad():
         for stream in streams:
             for module in stream.seen:
@@ -48,7 +49,26 @@ def _rescale(stream: Stream) -> None:
     factor = ((ranges.max() / ranges) ** STRENGTH).clamp_max(LARGEST_FACTOR)
     writes, reads = SharedUpdate(), SharedUpdate()
     for conv in stream.writers:
-        writes(conv, "weight", lambda weight: weight * factor[:, None, None, None])
+        writes(conv, "weight", partial(_scale_channels, factor=factor, axis=1 if _is_transposed(conv) else 0))
         writes(conv, "bias", lambda bias: bias * factor)
     for conv in stream.readers:
-        reads(conv, "weight", lambda weight: weight / factor[:, None, None])
+        reads(conv, "weight", partial(_scale_channels, factor=1 / factor, axis=0 if _is_transposed(conv) else 1))
+
+
+def _streams(graph: StaticRestorer) -> list[Stream]:
+    """The streams of all parts; those of steps that share their weights are one, as they share their factors."""
+    merged: dict[int, Stream] = {}
+    for stage in graph.stage_list():
+        module = None if stage.module is None else graph.get_submodule(stage.module)
+        if isinstance(module, HasStreams):
+            for stream in module.streams():
+                merged.setdefault(id(stream.writers[0].weight), Stream()).add(stream)
+    return list(merged.values())
+
+
+def _is_transposed(conv: nn.Module) -> bool:
+    return isinstance(conv, nn.ConvTranspose2d)
+
+
+def _scale_channels(weight: Tensor, factor: Tensor, axis: int) -> Tensor:
+    return weight * factor.reshape([-1 if i == axis else 1 for i in range(4)])

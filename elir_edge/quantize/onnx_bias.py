@@ -30,7 +30,7 @@ def correct_biases(
     stored, made = initializers(model), producers(model)
     alive: list[Tensors] = [dict(sample) for sample in feeds]
     sections = list(_sections(model))
-    needed = _read_later(model, sections)
+    needed = _tensors_read_later(model, sections)
     for nodes, kept in zip(sections, needed, strict=True):
         last = nodes[-1]
         alive = _run_section(model, nodes, kept | set(last.output), alive)
@@ -52,7 +52,7 @@ def _sections(model: ModelProto) -> Iterator[list[NodeProto]]:
             section = []
 
 
-def _read_later(model: ModelProto, sections: list[list[NodeProto]]) -> list[set[str]]:
+def _tensors_read_later(model: ModelProto, sections: list[list[NodeProto]]) -> list[set[str]]:
     """For each section, the tensors that later sections read."""
     read: set[str] = set()
     needed: list[set[str]] = []

@@ -81,7 +81,10 @@ class Ranges:
             try:
                 self._seen.setdefault(name, Histogram()).add(exact)
             except ValueError as error:
-                raise DataError(f"tensor '{name}' holds {error} for a calibration sample") from error
+                raise DataError(
+                    f"tensor '{name}' holds {error} for a calibration sample",
+                    hint="check the weights, and the pictures of --calibrate",
+                ) from error
 
     def estimate(self, method: str = "minmax", levels: int = 256) -> dict[str, tuple[float, float]]:
         """(low, high) by tensor name, with low <= 0 <= high.
@@ -110,7 +113,7 @@ def _percent(method: str) -> float | None:
     except ValueError:
         percent = math.nan
     if kind != "percentile" or not 50 < percent <= 100:
-        raise UsageError(f"range method '{method}' is none of {', '.join(METHODS)}")
+        raise UsageError(f"range method '{method}' is none of {', '.join(METHODS)}", hint="choose one of these")
     return percent
 
 

@@ -30,7 +30,7 @@ def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress)
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     if not feeds:
-        raise UsageError("int8 needs calibration pictures")
+        raise UsageError("int8 needs calibration pictures", hint="export through elir_edge.export, which gathers them")
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
     quantizer.set_module_type(PointwiseGroupNorm, None).set_filter_function(_is_convolution)
     module: Any = prepare_pt2e(_unshare_weights(program.module()), quantizer)

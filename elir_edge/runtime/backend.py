@@ -14,7 +14,15 @@ from typing import Any
 from elir_edge.artifacts.split import runtime_suffix
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
-from elir_edge.errors import ElirEdgeError, UnavailableError, UsageError, did_you_mean
+from elir_edge.errors import (
+    MORE_MEMORY,
+    ElirEdgeError,
+    ResourceError,
+    UnavailableError,
+    UsageError,
+    did_you_mean,
+    is_memory_error,
+)
 
 TORCH = "torch"
 ENTRY_POINTS = "elir_edge.backends"
@@ -46,7 +54,7 @@ class Backend:
     modes: bool = False
     enters: bool = False
 
-    def installed(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether the package is installed; nothing is imported."""
         try:
             return importlib.util.find_spec(self.package) is not None
@@ -68,9 +76,16 @@ class Backend:
         try:
             with captured_output():
                 return importlib.import_module(self.module)
-        except ImportError as error:
-            if self.installed():
-                raise UnavailableError(f"the package '{self.package}' cannot be loaded: {error}") from error
+        except (ImportError, MemoryError, OSError) as error:
+            if is_memory_error(error):
+                raise ResourceError(
+                    f"not enough memory to load the package '{self.package}'", hint=MORE_MEMORY
+                ) from error
+            if self.is_installed():
+                raise UnavailableError(
+                    f"the package '{self.package}' cannot be loaded: {error}",
+                    hint=f"install it again: pip install --force-reinstall '{self.install}'",
+                ) from error
             raise UnavailableError(
                 f"this needs the package '{self.package}', which is not installed", hint=f"pip install '{self.install}'"
             ) from error
@@ -102,9 +117,15 @@ def backends() -> dict[str, Backend]:
     for entry in entry_points(group=ENTRY_POINTS):
         backend = entry.load()
         if not isinstance(backend, Backend):
-            raise ElirEdgeError(f"entry point {entry.value}: is {type(backend).__name__}, not a Backend")
+            raise ElirEdgeError(
+                f"entry point {entry.value}: is {type(backend).__name__}, not a Backend",
+                hint="the package that has this entry point has to mend it, or be removed",
+            )
         if backend.name in found:
-            raise ElirEdgeError(f"entry point {entry.value}: the name '{backend.name}' is taken by another backend")
+            raise ElirEdgeError(
+                f"entry point {entry.value}: the name '{backend.name}' is taken by another backend",
+                hint="one of the two packages has to be removed",
+            )
         found[backend.name] = backend
     return found
 
@@ -131,7 +152,7 @@ def backends_for(path: Path) -> list[Backend]:
 def usual_backend(path: Path) -> Backend:
     """The first installed backend for the suffix of ``path``; if none is installed, the first one."""
     found = backends_for(path)
-    return next((backend for backend in found if backend.installed()), found[0])
+    return next((backend for backend in found if backend.is_installed()), found[0])
 
 
 def choose_backends(
@@ -148,7 +169,10 @@ def choose_backends(
     for name in wanted:
         suffixes = get_backend(name).suffixes
         if not any(name in names for names in fitting.values()):
-            raise UsageError(f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}")
+            raise UsageError(
+                f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}",
+                hint="choose another --backend, or leave it out",
+            )
     candidates = list(dict.fromkeys(wanted or (name for names in fitting.values() for name in names)))
     loadable = [name for name in candidates if _loads(name, bool(wanted), note)]
     pairs = [(path, name) for path, names in fitting.items() for name in names if name in loadable]

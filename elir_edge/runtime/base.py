@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from elir_edge.artifacts.signature import TensorSpec
-from elir_edge.errors import DataError, ResourceError, UsageError, is_memory_error
+from elir_edge.errors import MORE_MEMORY, DataError, ElirEdgeError, ResourceError, UsageError, is_memory_error
+
+AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
+
+
+def unusable(path: Path, what: str, error: BaseException) -> ElirEdgeError:
+    """The error for an artifact that a runtime refuses: a damaged file, unless memory ran out."""
+    if is_memory_error(error):
+        return ResourceError(f"{path}: not enough memory to open it", hint=MORE_MEMORY)
+    return DataError(f"{path}: {what}: {error}", hint=AGAIN)
 
 
 class Session(ABC):
@@ -33,14 +43,14 @@ class Session(ABC):
         DataError where the runtime fails for another reason.
         """
         if not self._open:
-            raise UsageError(f"this {self.backend} session is closed")
+            raise UsageError(f"this {self.backend} session is closed", hint="open another one")
         self._check(feeds)
         try:
             return self._run(feeds)
         except (RuntimeError, ValueError, MemoryError) as error:
             if is_memory_error(error):
-                raise ResourceError(f"{self.backend} ran out of memory", hint="use a smaller size") from error
-            raise DataError(f"{self.backend} failed to run the artifact: {error}") from error
+                raise ResourceError(f"{self.backend} ran out of memory", hint=MORE_MEMORY) from error
+            raise DataError(f"{self.backend} failed to run the artifact: {error}", hint=AGAIN) from error
 
     def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
         """Run ``count`` times and discard the outputs; sessions for throughput run in parallel."""
@@ -73,12 +83,14 @@ class Session(ABC):
         names = [tensor.name for tensor in self.inputs]
         if sorted(feeds) != sorted(names):
             raise UsageError(
-                f"inputs given: {', '.join(sorted(feeds)) or 'none'}; the artifact takes {', '.join(names)}"
+                f"inputs given: {', '.join(sorted(feeds)) or 'none'}; the artifact takes {', '.join(names)}",
+                hint="feed exactly these, by name",
             )
         for tensor in self.inputs:
             given = np.asarray(feeds[tensor.name])
             if given.shape != tensor.shape or given.dtype != np.dtype(tensor.dtype):
                 raise UsageError(
                     f"input '{tensor.name}' is {given.dtype} {given.shape}; "
-                    f"the artifact takes {tensor.dtype} {tensor.shape} ({tensor.layout}, {tensor.values})"
+                    f"the artifact takes {tensor.dtype} {tensor.shape} ({tensor.layout}, {tensor.values})",
+                    hint="elir_edge.restore_picture brings pictures of any size into this form",
                 )

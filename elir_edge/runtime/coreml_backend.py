@@ -99,4 +99,7 @@ def _load(path: Path) -> Any:
     try:
         return coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit.CPU_ONLY)
     except Exception as error:  # coremltools passes on whatever Core ML raises
-        raise DataError(f"{path}: Core ML cannot load it: {error}") from error
+        raise DataError(
+            f"{path}: Core ML cannot load it: {error}",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        ) from error

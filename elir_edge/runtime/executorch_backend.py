@@ -15,7 +15,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
-from elir_edge.runtime.base import Session
+from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # torch's ScalarType numbers
@@ -41,7 +41,10 @@ class ExecuTorchSession(Session):
         outputs = _method_tensors(path, meta.num_outputs(), meta.output_tensor_meta, [*given, RESTORED])
         missing = set(stages) - {name for name, *_ in outputs}
         if missing:
-            raise DataError(f"{path}: the program has no stage called {', '.join(sorted(missing))}")
+            raise DataError(
+                f"{path}: the program has no stage called {', '.join(sorted(missing))}",
+                hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+            )
         super().__init__(*tensor_specs(path, text, inputs, outputs))
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -70,7 +73,7 @@ def read_manifest(path: Path) -> str | None:
     try:
         data = deserialize_pte_binary(path.read_bytes()).named_data
     except Exception as error:  # the reader raises whatever the damage leads to
-        raise DataError(f"{path}: not an ExecuTorch program ({type(error).__name__}: {error})") from error
+        raise unusable(path, "not an ExecuTorch program", error) from error
     entry = data.pte_data.get(MANIFEST_KEY) if data else None
     return bytes(data.buffers[entry.buffer_index]).decode(errors="replace") if data and entry else None
 
@@ -80,16 +83,22 @@ def _load(path: Path, method: str) -> Any:
         program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
         found = program.load_method(method)
     except (RuntimeError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: ExecuTorch cannot load it: {error}") from error
+        raise unusable(path, "ExecuTorch cannot load it", error) from error
     if found is None:
-        raise DataError(f"{path}: the program has no method called {method}")
+        raise DataError(
+            f"{path}: the program has no method called {method}",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        )
     return found
 
 
 def _method_tensors(path: Path, count: int, meta: Any, names: list[str]) -> list[RuntimeTensor]:
     """Inputs or outputs of a method. A program has no names for them: ``names`` are those of the manifest, in order."""
     if count != len(names):
-        raise DataError(f"{path}: the program has {count} tensors where {', '.join(names)} are expected")
+        raise DataError(
+            f"{path}: the program has {count} tensors where {', '.join(names)} are expected",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        )
     tensors = [meta(index) for index in range(count)]
     return [
         (name, tuple(tensor.sizes()), DTYPES.get(tensor.dtype(), f"type {tensor.dtype()}"))

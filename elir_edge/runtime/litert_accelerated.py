@@ -32,7 +32,9 @@ class AcceleratedSession(Session):
 
     def __init__(self, path: Path, mode: Mode) -> None:
         if mode.device not in ACCELERATORS:
-            raise UnavailableError(f"LiteRT knows {CPU} and {', '.join(ACCELERATORS)}, no {mode.device}")
+            raise UnavailableError(
+                f"LiteRT knows {CPU} and {', '.join(ACCELERATORS)}, no {mode.device}", hint="choose one of these"
+            )
         self.device = mode.device
         self._model, said = _compile(path, mode)
         self._placement = _placement(said, mode.device, self._model.is_fully_accelerated())
@@ -74,11 +76,14 @@ def _compile(path: Path, mode: Mode) -> tuple[CompiledModel, str]:
             model = CompiledModel.from_file(str(path), options=options)
         except (RuntimeError, ValueError) as error:
             reason = _reason(said()) or str(error).strip().splitlines()[-1]
-            raise UnavailableError(f"LiteRT's {mode.device} accelerator does not start here: {reason}") from error
+            raise UnavailableError(
+                f"LiteRT's {mode.device} accelerator does not start here: {reason}", hint="run it on the CPU"
+            ) from error
         text = said()
     if not PLACED.search(text) and not model.is_fully_accelerated():
         raise UnavailableError(
-            f"LiteRT's {mode.device} accelerator runs no op of this graph: {_reason(text) or 'no reason is given'}"
+            f"LiteRT's {mode.device} accelerator runs no op of this graph: {_reason(text) or 'no reason is given'}",
+            hint="run it on the CPU",
         )
     return model, text
 

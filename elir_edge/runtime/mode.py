@@ -25,12 +25,15 @@ class Mode:
     def __post_init__(self) -> None:
         for value, known in ((self.hint, HINTS), (self.arithmetic, ARITHMETICS)):
             if value not in known:
-                raise UsageError(f"'{value}' is not one of {', '.join(known)}")
+                raise UsageError(f"'{value}' is not one of {', '.join(known)}", hint="choose one of these")
 
     def require_plain(self, backend: str) -> None:
         """Raise UnavailableError unless hint and arithmetic are the defaults, the only ones that ``backend`` has."""
         if self.hint != "latency" or self.arithmetic != "fp32":
-            raise UnavailableError(f"{backend} runs with the hint latency and the arithmetic of the graph only")
+            raise UnavailableError(
+                f"{backend} runs with the hint latency and the arithmetic of the graph only",
+                hint="leave the mode out, or choose openvino",
+            )
 
 
 DEFAULT_MODE = Mode()

@@ -11,8 +11,9 @@ import numpy as np
 import onnxruntime
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
-from elir_edge.errors import DataError, UnavailableError, missing_package
-from elir_edge.runtime.base import Session
+from elir_edge.errors import UnavailableError, missing_package
+from elir_edge.formats.onnx.wire import refuse_external_data
+from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
@@ -94,20 +95,25 @@ def read_manifest(path: Path) -> str | None:
 def _load(path: Path, options: Any, stages: tuple[str, ...] = (), entry: str | None = None, device: str = CPU) -> Any:
     """An InferenceSession of bytes, with a folder that does not exist: it cannot read files that the graph names."""
     if device not in _providers():
-        raise UnavailableError(f"this ONNX Runtime has no execution provider {device}, only {', '.join(_providers())}")
+        raise UnavailableError(
+            f"this ONNX Runtime has no execution provider {device}, only {', '.join(_providers())}",
+            hint="install a build of onnxruntime that has it, or run on the CPU",
+        )
     path = path / WEB_MODEL if path.is_dir() else path
     options.log_severity_level = QUIET
     options.add_session_config_entry(EXTERNAL_FOLDER, str(path.absolute() / "none"))
+    refuse_external_data(path)
     source = _edit_graph(path, stages, entry) if stages or entry is not None else path.read_bytes()
     providers = list(dict.fromkeys([f"{device}{PROVIDER}", f"{CPU}{PROVIDER}"]))
     try:
         session = onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status code
-        if "External data" in str(error):
-            raise DataError(f"{path}: keeps its weights in other files", hint="artifacts are single files") from error
-        raise DataError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+        raise unusable(path, "ONNX Runtime cannot load it", error) from error
     if session.get_providers()[0] != providers[0]:
-        raise UnavailableError(f"ONNX Runtime's execution provider {device} is in this build, but does not start here")
+        raise UnavailableError(
+            f"ONNX Runtime's execution provider {device} is in this build, but does not start here",
+            hint="check its driver, or run on the CPU",
+        )
     return session
 
 

@@ -13,9 +13,10 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import DataError, UnavailableError
+from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.formats.openvino import node_sources
 from elir_edge.formats.walk import upstream
-from elir_edge.runtime.base import Session
+from elir_edge.runtime.base import AGAIN, Session, unusable
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
@@ -44,7 +45,7 @@ class OpenVinoSession(Session):
         try:
             self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
         except RuntimeError as error:
-            raise DataError(f"{path}: OpenVINO cannot compile it for {self.device}: {error}") from error
+            raise unusable(path, f"OpenVINO cannot compile it for {self.device}", error) from error
         self._request = self._compiled.create_infer_request()
         super().__init__(*tensor_specs(path, text, _tensors(model.inputs), _tensors(model.outputs)))
 
@@ -101,10 +102,15 @@ def read_manifest(path: Path) -> str | None:
 def _device(core: Any, mode: Mode) -> str:
     there = core.available_devices
     if mode.device not in there:
-        raise UnavailableError(f"OpenVINO finds no device {mode.device} here, only {', '.join(there)}")
+        raise UnavailableError(
+            f"OpenVINO finds no device {mode.device} here, only {', '.join(there)}",
+            hint="elir-edge devices lists what there is",
+        )
     able = core.get_property(mode.device, "OPTIMIZATION_CAPABILITIES")
     if mode.arithmetic != "fp32" and mode.arithmetic.upper() not in able:
-        raise UnavailableError(f"OpenVINO's {mode.device} does not compute in {mode.arithmetic} here")
+        raise UnavailableError(
+            f"OpenVINO's {mode.device} does not compute in {mode.arithmetic} here", hint="choose fp32"
+        )
     return mode.device
 
 
@@ -128,17 +134,22 @@ def _read(core: Any, path: Path) -> Any:
     with path.open("rb") as file:
         is_ir = file.read(IR_START_WITHIN).lstrip(BLANKS).startswith(b"<")
     if is_ir != (path.suffix == ".xml"):
-        raise DataError(f"{path}: its content is not what a '{path.suffix}' file holds")
+        raise DataError(f"{path}: its content is not what a '{path.suffix}' file holds", hint="give it its own ending")
+    if not is_ir:
+        refuse_external_data(path)  # OpenVINO would follow the names that a graph gives
     try:
         return core.read_model(path)
-    except RuntimeError as error:
-        raise DataError(f"{path}: OpenVINO cannot read it: {error}") from error
+    except (RuntimeError, ValueError) as error:  # ValueError: text that is not UTF-8
+        raise unusable(path, "OpenVINO cannot read it", error) from error
 
 
 def _manifest(model: Any) -> str | None:
     for key in ([MANIFEST_KEY], ["framework", MANIFEST_KEY]):
         if model.has_rt_info(key):
-            return str(model.get_rt_info(key).astype(str))
+            try:
+                return str(model.get_rt_info(key).astype(str))
+            except ValueError as error:
+                raise DataError(f"the manifest inside is not UTF-8 ({error})", hint=AGAIN) from error
     return None
 
 
@@ -148,7 +159,10 @@ def _add_output(model: Any, name: str, path: Path) -> None:
     try:
         model.add_outputs([name])
     except RuntimeError as error:
-        raise DataError(f"{path}: the graph has no tensor called {name}") from error
+        raise DataError(
+            f"{path}: the graph has no tensor called {name}",
+            hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+        ) from error
 
 
 def _model_from(model: Any, name: str, path: Path) -> Any:
@@ -173,7 +187,10 @@ def _port(model: Any, name: str, path: Path) -> Any:
         for port in node.outputs():
             if name in port.get_names() and node.get_type_name() != "Result":
                 return port
-    raise DataError(f"{path}: the graph has no tensor called {name}")
+    raise DataError(
+        f"{path}: the graph has no tensor called {name}",
+        hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+    )
 
 
 def _tensors(ports: list[Any]) -> list[RuntimeTensor]:

@@ -46,7 +46,7 @@ def open_session(
     path = Path(model)
     chosen = _backend_for(path, backend)
     if not is_there(path):
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(f"{path}: no such file", hint="check the name; elir-edge export writes artifacts")
     options = _options(chosen, mode, entry)
     if path.suffix == SUFFIX:
         return _open_split(path, chosen, threads, stages, options, steps)
@@ -66,7 +66,7 @@ def _open_split(
     from elir_edge.runtime.split import SplitSession
 
     if "entry" in options:
-        raise UnavailableError("split artifacts cannot start at a stage")
+        raise UnavailableError("split artifacts cannot start at a stage", hint="export the model without --split")
     opener = backend.load().open_session
     return SplitSession(path, lambda part, names: opener(part, threads, names, **options), stages, steps)
 
@@ -76,7 +76,10 @@ def _backend_for(path: Path, name: str | None) -> Backend:
         return usual_backend(path)
     chosen = get_backend(name)
     if runtime_suffix(path) not in chosen.suffixes:
-        raise UsageError(f"{path}: the backend '{name}' opens {', '.join(chosen.suffixes) or 'lowered models'}")
+        raise UsageError(
+            f"{path}: the backend '{name}' opens {', '.join(chosen.suffixes) or 'lowered models'}",
+            hint="choose another backend, or leave it out",
+        )
     return chosen
 
 
@@ -85,7 +88,10 @@ def _options(backend: Backend, mode: Mode, entry: str | None) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if mode != DEFAULT_MODE:
         if not backend.modes:
-            raise UnavailableError(f"{backend.name} runs on the {CPU} only, without hint or arithmetic")
+            raise UnavailableError(
+                f"{backend.name} runs on the {CPU} only, without hint or arithmetic",
+                hint="leave the mode out, or choose openvino",
+            )
         options["mode"] = mode
     if entry is not None:
         if not backend.enters:

@@ -8,6 +8,7 @@ from elir_edge.artifacts.artifact import Manifest
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import DataError
 
+EXPORT = "export it again with elir-edge export"
 RuntimeTensor = tuple[str, tuple[int, ...], str]  # name, shape, NumPy's name of the dtype
 
 
@@ -26,10 +27,12 @@ def tensor_specs(
 def _spec(path: Path, stated: dict[str, TensorSpec], tensor: RuntimeTensor) -> TensorSpec:
     name, shape, dtype = tensor
     if not all(isinstance(side, int) and side > 0 for side in shape):
-        raise DataError(f"{path}: tensor '{name}' has no fixed shape ({shape})")
+        raise DataError(f"{path}: tensor '{name}' has no fixed shape ({shape})", hint=EXPORT)
     known = stated.get(name)
     if known is None:
         return TensorSpec(name, shape, dtype, "unknown", "unknown")
     if (known.shape, known.dtype) != (shape, dtype):
-        raise DataError(f"{path}: tensor '{name}' is {dtype} {shape}, its manifest says {known.dtype} {known.shape}")
+        raise DataError(
+            f"{path}: tensor '{name}' is {dtype} {shape}, its manifest says {known.dtype} {known.shape}", hint=EXPORT
+        )
     return known

@@ -12,10 +12,9 @@ import numpy as np
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
-from elir_edge.errors import DataError
 from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
 from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file
-from elir_edge.runtime.base import Session
+from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 
@@ -47,7 +46,7 @@ class InterpreterSession(Session):
                 self._interpreter.allocate_tensors()
                 self._runner = self._interpreter.get_signature_runner()
         except (RuntimeError, ValueError) as error:
-            raise DataError(f"{path}: {backend} cannot load it: {error}") from error
+            raise unusable(path, f"{backend} cannot load it", error) from error
         inputs, outputs = (_tensors(details) for details in self._details())
         super().__init__(*tensor_specs(path, get_metadata(model, MANIFEST_KEY), inputs, outputs))
 

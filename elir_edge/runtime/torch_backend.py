@@ -42,7 +42,10 @@ class TorchSession(Session):
 def open_session(model: object, threads: int | None, stages: tuple[str, ...]) -> Session:
     """A session for a lowered model. Raises UsageError for any other object."""
     if not isinstance(model, StaticRestorer):
-        raise UsageError(f"the torch backend runs the result of elir_edge.lower, not {type(model).__name__}")
+        raise UsageError(
+            f"the torch backend runs the result of elir_edge.lower, not {type(model).__name__}",
+            hint="give it elir_edge.lower(restorer)",
+        )
     return TorchSession(model, threads, tuple(name for name in stages if name != RESTORED))
 
 

@@ -46,8 +46,10 @@ class Evaluation:
     pictures: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
 
     def mean(self) -> Score:
-        """Means over all pictures, under the name ``mean``."""
-        return Score("mean", _mean([s.degraded for s in self.scores]), _mean([s.restored for s in self.scores]))
+        """The means over all pictures."""
+        return Score(
+            "mean", mean_quality([s.degraded for s in self.scores]), mean_quality([s.restored for s in self.scores])
+        )
 
 
 def held_out() -> dict[str, np.ndarray]:
@@ -128,6 +130,21 @@ def restorer_function(model: Restorer, seed: int = 0) -> Restore:
     return restore
 
 
+def restore_any(model: Restorer, degraded: np.ndarray, seed: int = 0) -> np.ndarray:
+    """H x W x 3 of 0..255, uint8 or float, any size -> float32, the same shape, 0..255.
+
+    Reflected up to the next size that the model takes, and cut back. ``seed`` draws the flow's noise.
+    """
+    height, width = degraded.shape[:2]
+    multiple = model.spec.size_multiple
+    below, right = -height % multiple, -width % multiple
+    padded = np.pad(degraded, ((0, below), (0, right), (0, 0)), mode="reflect").astype(np.float32)
+    noise = torch.from_numpy(draw_noise(seed, model.spec.latent_shape(*padded.shape[:2])))
+    with torch.inference_mode():
+        restored = model(torch.from_numpy(padded.transpose(2, 0, 1)[None]) / 255, noise)
+    return restored[0].permute(1, 2, 0).numpy()[:height, :width] * 255
+
+
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """uint8 H x W x 3 -> float32 1 x 3 x H x W in [0, 1]."""
     return torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))
@@ -138,7 +155,8 @@ def to_picture(image: torch.Tensor) -> np.ndarray:
     return (image[0].clamp(0.0, 1.0) * 255.0).round().byte().permute(1, 2, 0).numpy()
 
 
-def _mean(values: Sequence[Quality]) -> Quality:
+def mean_quality(values: Sequence[Quality]) -> Quality:
+    """The mean of each figure; LPIPS over those that have it."""
     distances = [v.lpips for v in values if v.lpips is not None]
     return Quality(
         fmean(v.psnr for v in values), fmean(v.ssim for v in values), fmean(distances) if distances else None

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+FLOOR = 1e-5  # 50 dB
+
 VectorField = Callable[[Tensor, Tensor], Tensor]
 Decoder = Callable[[Tensor], Tensor]
 
@@ -89,6 +91,18 @@ def distortion(field: VectorField, decoder: Decoder, image: Tensor, terms: FlowT
     state, s = terms.segment_state, terms.segment_end
     final = jump(state.detach(), field(state, s), s, torch.ones_like(s))
     return (image - decoder(final)).square().mean()
+
+
+def pixel_error(image: Tensor, decoded: Tensor, measure: str) -> Tensor:
+    """How far ``decoded`` is from ``image``: ``absolute`` or ``logarithm``.
+
+    Absolute: the mean absolute error. Logarithm: the mean over the pictures of a batch of ln(mean squared
+    error + 1e-5), which is PSNR but for a factor, so that a picture with little noise counts as much as any other.
+    """
+    difference = image - decoded
+    if measure == "absolute":
+        return difference.abs().mean()
+    return torch.log(difference.square().mean((1, 2, 3)) + FLOOR).mean()
 
 
 def reconstruction(image: Tensor, decoded: Tensor) -> Tensor:

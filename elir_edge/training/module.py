@@ -141,10 +141,13 @@ class FlowModule(StageModule):
         if objective.latent and self.global_step % objective.every == 0:
             terms |= self._latent_terms(coarse, clean, generator)
         if objective.coarse:
-            terms["coarse"] = (objective.coarse, (self._decode(coarse) - clean).abs().mean())
+            terms["coarse"] = (objective.coarse, self._error(coarse, clean))
         if objective.path and self._field is not None:
-            terms["path"] = (objective.path, (self._decode(self._integrate(coarse, generator)) - clean).abs().mean())
+            terms["path"] = (objective.path, self._error(self._integrate(coarse, generator), clean))
         return terms
+
+    def _error(self, latent: Tensor, clean: Tensor) -> Tensor:
+        return losses.pixel_error(clean, self._decode(latent), self.stage.objective.measure)
 
     def _latent_terms(self, coarse: Tensor, clean: Tensor, generator: torch.Generator) -> Terms:
         objective = self.stage.objective

@@ -12,25 +12,41 @@ from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
 from elir_edge.families.spec import ModelSpec, load_spec
 
 KINDS = ("autoencoder", "flow")
+MEASURES = ("absolute", "logarithm")
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """One photograph that a recipe trains on: its path inside the folder of photographs, and what it holds."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """``tiles`` squares of ``side`` pixels, the share ``procedural`` synthetic, others of ``folder`` or packages."""
+    """``tiles`` squares of ``side`` pixels, a share of them ``procedural``, the rest cut from photographs.
+
+    Those are the ``pictures`` of ``folder``, by file and sha256 (all of its pictures where none is named), and the ones
+    inside installed packages, unless ``packaged`` is false.
+    """
 
     tiles: int = 10000
     side: int = 128
     procedural: float = 0.6
+    packaged: bool = True
     folder: str | None = None
+    pictures: tuple[PictureFile, ...] = ()
 
 
 @dataclass(frozen=True)
 class Objective:
     """Loss = ``latent`` (L_mmse + (1 - beta) L_lcfm + beta L_mse) + ``coarse`` C + ``path`` P.
 
-    The paper's objective has ``latent`` 1 and ``coarse`` and ``path`` 0. C and P are additions: mean absolute pixel
-    errors of the decoded coarse latent, and of the picture after all Euler steps, with gradients to every part. The
-    latent terms are computed in one of ``every`` steps. ``segments``, ``dt``, ``alpha``: see FlowSettings.
+    The paper's objective is ``latent`` 1, the rest 0. C and P are additions: errors of the decoded coarse latent, and
+    of the picture that all ``steps`` Euler steps end in, both with gradients to every part and as ``measure`` says
+    (``losses.pixel_error``).
+    The latent terms are formed at one step in ``every``. ``segments``, ``dt``, ``alpha``: see FlowSettings.
     """
 
     latent: float = 1.0
@@ -41,6 +57,11 @@ class Objective:
     dt: float = 0.05
     coarse: float = 0.0
     path: float = 0.0
+    measure: str = "absolute"
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise ConfigError(f"measure is '{self.measure}'", hint=did_you_mean(self.measure, MEASURES))
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,7 @@ class Recipe:
     seed: int
     data: DataRecipe
     stages: tuple[Stage, ...]
+    expanded: bool = True
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.photographs import TRAINING, load_photograph
 from elir_edge.imaging.pictures import READ_SUFFIXES, read_picture
 from elir_edge.training.dead_leaves import Fills, dead_leaves, texture_bank
+from elir_edge.training.recipe import PictureFile
 
 LEAVES_SIDE = 256
 
@@ -22,36 +24,60 @@ LEAVES_SIDE = 256
 class TileSpec:
     """``count`` tiles of ``side`` pixels; the share ``procedural`` is synthetic, the rest is cut from photographs.
 
-    ``folder``: the photographs; None: those of installed packages.
+    ``folder``, ``pictures``, ``packaged``: see ``DataRecipe``.
     """
 
     count: int = 12000
     side: int = 128
     procedural: float = 0.6
+    packaged: bool = True
     folder: str | None = None
+    pictures: tuple[PictureFile, ...] = ()
 
 
-def training_pictures(folder: str | None) -> tuple[np.ndarray, ...]:
-    """All pictures of ``folder`` and its subfolders, sorted by path; None: those of packages. uint8 H x W x 3.
+def training_pictures(spec: TileSpec) -> tuple[np.ndarray, ...]:
+    """The photographs that tiles are cut from, uint8 H x W x 3.
 
-    Raises MissingInputError for a missing folder, DataError where it has no pictures or one cannot be read.
+    Raises MissingInputError for a folder or a picture that is not there, DataError where the folder holds no picture,
+    one is unreadable, or one is not what the recipe names.
     """
-    if folder is None:
-        return tuple(load_photograph(photograph) for photograph in TRAINING)
-    root = Path(folder)
+    packaged = [load_photograph(photograph) for photograph in TRAINING] if spec.packaged else []
+    return (*packaged, *(read_picture(path) for path in _paths(spec)))
+
+
+def _paths(spec: TileSpec) -> list[Path]:
+    if spec.folder is None:
+        if spec.pictures:
+            raise MissingInputError(
+                f"the recipe trains on {len(spec.pictures)} photographs that do not come with the package",
+                hint="--photographs FOLDER says where they are; a folder of your own serves too",
+            )
+        return []
+    root = Path(spec.folder)
     if not root.is_dir():
         raise MissingInputError(f"{root}: no such folder")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
-    if not paths:
-        raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(READ_SUFFIXES)}")
-    return tuple(read_picture(path) for path in paths)
+    if not spec.pictures:
+        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
+        if not paths:
+            raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(READ_SUFFIXES)}")
+        return paths
+    return [_checked(root / picture.file, picture.sha256) for picture in spec.pictures]
+
+
+def _checked(path: Path, digest: str) -> Path:
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file, and the recipe names it", hint="--any-photographs takes others")
+    if sha256_of(path) != digest:
+        raise DataError(f"{path}: is not the picture that the recipe names (sha256 differs)")
+    return path
 
 
 def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
     """A tile of a random picture at a random scale, then ``turn`` and ``recolour``; uint8 side x side x 3."""
     from PIL import Image
 
-    picture = pictures[int(rng.integers(len(pictures)))]
+    areas = np.array([picture.shape[0] * picture.shape[1] for picture in pictures], np.float64)
+    picture = pictures[int(rng.choice(len(pictures), p=areas / areas.sum()))]
     height, width = picture.shape[:2]
     smallest = side / min(height, width)
     scale = max(smallest, rng.uniform(0.35, 1.0))
@@ -115,7 +141,7 @@ def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] 
 
 def _draw_store(path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], drawn: Callable[[], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec.folder))
+    fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec))
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
     try:

@@ -7,6 +7,7 @@ collapsed, float16.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +73,7 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     store = _store(recipe, options, progress)
-    restorer = new_restorer(recipe.spec, recipe.seed)
+    restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
@@ -83,7 +84,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
             _run_stage(recipe, index, restorer, teacher, store, options)
         restorer.load_state_dict(load_file(result))
         if stage.kind == "autoencoder":
-            teacher = new_restorer(recipe.spec, recipe.seed)
+            teacher = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
             teacher.load_state_dict(restorer.state_dict())
     weights = options.folder / "weights.safetensors"
     rank_zero_only(write_tensors)(weights, collapsed_weights(restorer))
@@ -92,8 +93,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
 
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
     """Weights for publication: linear blocks collapsed, float16, names as in ``Restorer(spec)``."""
-    plain = Restorer(restorer.spec, expanded=True)
-    plain.load_state_dict(restorer.state_dict())
+    plain = copy.deepcopy(restorer)
     collapse(plain)
     return {name: value.detach().half().contiguous() for name, value in plain.state_dict().items()}
 
@@ -137,9 +137,9 @@ def steps_done(checkpoint: Path | None) -> int:
 def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: int) -> StageModule:
     if stage.kind == "autoencoder":
         return AutoencoderModule(restorer, stage, seed)
-    if teacher is None:
+    if teacher is None and any(True for _ in restorer.enc.parameters()):
         raise ConfigError(f"stage {stage.name}: a flow stage needs an autoencoder stage before it")
-    return FlowModule(restorer, teacher.enc, stage, seed)
+    return FlowModule(restorer, (teacher or restorer).enc, stage, seed)
 
 
 def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
@@ -177,7 +177,7 @@ def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
 
 def _store(recipe: Recipe, options: RunOptions, progress: Progress) -> Any:
     data = recipe.data
-    spec = TileSpec(data.tiles, data.side, data.procedural, data.folder)
+    spec = TileSpec(data.tiles, data.side, data.procedural, data.packaged, data.folder, data.pictures)
     with progress.stage("drawing training tiles", spec.count) as advance:
         return tile_store(options.folder / "tiles.npy", spec, recipe.seed, lambda: advance(1))
 

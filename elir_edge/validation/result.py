@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.imaging.comparison import Comparison
-from elir_edge.validation.gates import Gate
+from elir_edge.validation.gates import VISIBLE_DB, Gate
 from elir_edge.validation.stages import StageError, weakest
 
 
@@ -31,8 +31,8 @@ class Truth:
 
     @property
     def drop_db(self) -> float:
-        """PSNR in dB that the artifact loses against PyTorch fp32."""
-        return self.reference_db - self.artifact_db
+        """PSNR in dB that the artifact loses against PyTorch fp32; what lies above ``VISIBLE_DB`` is not counted."""
+        return min(self.reference_db, VISIBLE_DB) - min(self.artifact_db, VISIBLE_DB)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,32 @@
 // Pictures of any size through a graph of one size: reflected at the edges, overlapping tiles, linear blending.
 
 const OVERLAP = 32;
+const MOST_ALIGNED = 32;
 
-/** Where tiles of `tile` pixels begin so that they cover `length` >= `tile` and share OVERLAP or more. */
-export function tileStarts(length, tile) {
-  const overlap = Math.min(OVERLAP, Math.floor(tile / 2));
-  const count = 1 + Math.max(0, Math.ceil((length - tile) / (tile - overlap)));
-  return Array.from({ length: count }, (_, i) => Math.round((i * (length - tile)) / Math.max(1, count - 1)));
+/** Tiles start at multiples of this, so that the network sees equal grids where they overlap. */
+export function alignment([th, tw]) {
+  let step = MOST_ALIGNED;
+  while (step > 1 && (th % step || tw % step || 4 * step > Math.min(th, tw))) step /= 2;
+  return step;
+}
+
+/** The length that tiles cover: one tile, and as many steps as `length` is longer. */
+function covered(length, tile, step) {
+  return tile + Math.ceil(Math.max(0, length - tile) / step) * step;
+}
+
+/** Where tiles of `tile` pixels begin so that they cover `length` and share `overlap` or more. */
+export function tileStarts(length, tile, overlap, step) {
+  const units = (covered(length, tile, step) - tile) / step;
+  const gaps = Math.ceil(units / Math.max(1, Math.floor((tile - overlap) / step)));
+  return Array.from({ length: gaps + 1 }, (_, i) => step * Math.floor((i * units) / Math.max(1, gaps)));
 }
 
 /** All tiles of a picture, row by row: `{top, left}` in pixels. */
 export function tilesOf(height, width, [th, tw]) {
-  const tops = tileStarts(Math.max(height, th), th);
-  const lefts = tileStarts(Math.max(width, tw), tw);
+  const [step, overlap] = [alignment([th, tw]), Math.min(OVERLAP, Math.floor(Math.min(th, tw) / 2))];
+  const tops = tileStarts(height, th, overlap, step);
+  const lefts = tileStarts(width, tw, overlap, step);
   return tops.flatMap((top) => lefts.map((left) => ({ top, left })));
 }
 
@@ -36,8 +50,9 @@ export function cutTile(rgba, height, width, { top, left }, [th, tw]) {
 export class Mosaic {
   constructor(height, width, [th, tw]) {
     [this.height, this.width, this.th, this.tw] = [height, width, th, tw];
-    this.fullWidth = Math.max(width, tw);
-    this.result = new Float32Array(Math.max(height, th) * this.fullWidth * 3);
+    const step = alignment([th, tw]);
+    this.fullWidth = covered(width, tw, step);
+    this.result = new Float32Array(covered(height, th, step) * this.fullWidth * 3);
     [this.bottom, this.row] = [0, null];
   }
 

@@ -1,4 +1,4 @@
-"""Results made by hand, for tests of what is shown and compared."""
+"""Results made by hand, for tests of tables, charts and comparisons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(label: str, seconds: float, status: str = OK, rounds: int = 10, jitter: 
 
 
 def results(*rows: Row, noise: Noise = QUIET, base: float = 0.1) -> Results:
-    """PyTorch at ``base`` seconds, then ``rows`` with their ratios to it."""
+    """Results with PyTorch at ``base`` seconds and ``rows``, with their ratios to it."""
     torch = dataclasses.replace(row("PyTorch eager", base), artifact=None, backend="torch", size_bytes=None)
     placed = [torch, *rows]
     placed = [
@@ -50,7 +50,7 @@ def results(*rows: Row, noise: Noise = QUIET, base: float = 0.1) -> Results:
 
 
 def usual() -> Results:
-    """One of each kind."""
+    """Results with one row of each status."""
     split = {"placement": {"GPU": 800, "CPU": 1}, "device": "GPU"}
     return results(
         row("a-fp32.onnx in onnxruntime", 0.05),

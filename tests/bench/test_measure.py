@@ -1,4 +1,4 @@
-"""The harness against independent measures of the same thing: a stopwatch, the kernel's account of memory."""
+"""Figures of the harness compared with independent ones: a timer, the kernel's count of memory."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from elir_edge import export, load_restorer, open_session
+from elir_edge import open_session
 from elir_edge.bench.measure import WORKER, Contestant, Worker, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import latency_of
@@ -29,8 +29,8 @@ print(os.wait4(child, 0)[2].ru_maxrss, file=sys.stderr)
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
-    return export(load_restorer(SPEC), "onnx", out=tmp_path_factory.mktemp("bench"))
+def artifact(tiny_artifact):
+    return tiny_artifact("onnx")
 
 
 def request_for(path, backend="onnxruntime", **mode):
@@ -124,7 +124,7 @@ def test_a_child_stands_still_until_it_is_asked(artifact):
 
 
 class FakeWorker:
-    """Takes the seconds that its contestant's request states, and keeps the order in which turns were taken."""
+    """Reports the seconds in its contestant's request; ``turns`` records the order of the rounds."""
 
     pid = 0
     peak_bytes = device_peak_bytes = 1

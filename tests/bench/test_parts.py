@@ -1,4 +1,4 @@
-"""The harness's instruments: energy counters, processor time, names of PyTorch's forms, judging pictures."""
+"""Parts of the harness: energy counters, processor time, names of PyTorch's forms, comparison of pictures."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from elir_edge.bench.sweep import Plan, parse_mode
 from elir_edge.bench.variant import ON_CPU, ON_CUDA, TorchVariant
 from elir_edge.errors import UsageError
 from elir_edge.runtime.mode import Mode
-from tests.helpers import refused
+from tests.helpers import refusal
 
 
 def zone(folder, name, kind, microjoules, limit=1000):
@@ -68,14 +68,14 @@ def test_forms_of_pytorch_by_name():
     for name in (*ON_CPU, *ON_CUDA):
         TorchVariant.parse(name)
     for bad in ("", "eagr", "bf16", "eager+compile", "eager+fp16+bf16", "eager+graphs"):
-        refused(UsageError, lambda bad=bad: TorchVariant.parse(bad), "PyTorch")
+        refusal(UsageError, lambda bad=bad: TorchVariant.parse(bad), "PyTorch")
 
 
 def test_modes_by_name():
     assert parse_mode("throughput", "GPU") == Mode("GPU", "throughput")
     assert parse_mode("bf16", "CPU") == Mode("CPU", "latency", "bf16")
-    refused(UsageError, lambda: Plan(modes=("fast",)), "fast", "throughput")
-    refused(UsageError, lambda: Mode(hint="fast"), "fast")
+    refusal(UsageError, lambda: Plan(modes=("fast",)), "fast", "throughput")
+    refusal(UsageError, lambda: Mode(hint="fast"), "fast")
 
 
 def test_pictures_are_judged_by_the_gate_of_what_computed_them(tiny_spec):

@@ -1,4 +1,4 @@
-"""The report: one page that stands alone, opened in a real browser."""
+"""The report: a self-contained page, opened in a real browser."""
 
 import io
 import re
@@ -41,7 +41,7 @@ def test_without_pictures_there_is_no_slider():
 
 @pytest.fixture
 def window(browser, page, tmp_path):
-    """The page in a window, with what it logged as errors."""
+    """The page in a browser window; the test fails if the page logs errors."""
     file = tmp_path / "report.html"
     file.write_text(page)
     opened = browser.new_page(viewport={"width": 1366, "height": 1000})

@@ -1,4 +1,4 @@
-"""Results: their JSON, their table, their plot, and two of them compared."""
+"""Results: JSON, table, charts, and the comparison of two."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from elir_edge.bench.results import FAILED, WRONG, load_results
 from elir_edge.bench.table import markdown, notes
 from elir_edge.errors import DataError, MissingInputError
 from tests.bench.samples import results, row, usual
-from tests.helpers import refused
+from tests.helpers import refusal
 
 
 def test_json_gives_back_what_was_written(tmp_path):
@@ -36,10 +36,10 @@ def test_json_gives_back_what_was_written(tmp_path):
 
 
 def test_files_that_are_no_results_are_refused(tmp_path):
-    refused(MissingInputError, lambda: load_results(tmp_path / "none.json"), "none.json")
+    refusal(MissingInputError, lambda: load_results(tmp_path / "none.json"), "none.json")
     for text in ("", "[]", "{}", '{"schema": 9, "sections": []}', usual().to_json().replace('"label"', '"name"')):
         (tmp_path / "bad.json").write_text(text)
-        refused(DataError, lambda: load_results(tmp_path / "bad.json"), "bad.json")
+        refusal(DataError, lambda: load_results(tmp_path / "bad.json"), "bad.json")
 
 
 def test_the_table_marks_what_is_wrong_and_names_what_is_not_there():

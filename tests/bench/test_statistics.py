@@ -1,4 +1,4 @@
-"""From samples to figures, on hand-made samples."""
+"""Statistics of samples made by hand."""
 
 import numpy as np
 import pytest

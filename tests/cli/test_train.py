@@ -58,5 +58,5 @@ def test_refusals(recipe, tmp_path):
     assert isinstance(run("--recipe", tmp_path / "none.yaml").exception, MissingInputError)
     assert isinstance(run("--recipe", recipe, "-o", recipe / "in a file").exception, OutputError)
     assert isinstance(run("--recipe", recipe, "-o", tmp_path / "run", "--accelerator", "abacus").exception, UsageError)
-    nowhere = run("--recipe", recipe, "-o", tmp_path / "new", "--data", tmp_path / "none")
+    nowhere = run("--recipe", recipe, "-o", tmp_path / "new", "--photographs", tmp_path / "none")
     assert isinstance(nowhere.exception, MissingInputError)

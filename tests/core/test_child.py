@@ -1,15 +1,16 @@
-"""Child processes: what they answer, what they raise, how they die, and what each becomes here."""
+"""Child processes: answers, errors, crashes, and what each becomes in the parent."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
+import numpy as np
 import pytest
 
+import elir_edge
 from elir_edge import errors
-from elir_edge.core.child import Child, ChildError, how_it_ended, run_child
+from elir_edge.core.child import Child, ChildError, describe_end, run_child
 from elir_edge.core.child_side import error_as_data
 from elir_edge.errors import (
     DataError,
@@ -20,52 +21,13 @@ from elir_edge.errors import (
     ResourceError,
     UnavailableError,
 )
-from tests.helpers import refused
+from tests.helpers import refusal
 
-HERE = "tests.core.test_child"
-
-
-def echo(request):
-    os.write(1, b"chatter on stdout\n")
-    os.write(2, b"chatter on stderr\n")
-    return request | {"module": __name__, "folder": sys.path[0]}
-
-
-def fail(request):
-    if request["kind"] == "other":
-        raise ZeroDivisionError("by nothing")
-    raise getattr(errors, request["kind"])("a.onnx: no good", "do this")
-
-
-def die(request):
-    os.write(2, b"last words\n")
-    if "signal" in request:
-        os.kill(os.getpid(), request["signal"])
-    os._exit(request["status"])
-
-
-def sleep(request):
-    time.sleep(60)
-
-
-def take(request):
-    return {"bytes": len(bytearray(request["bytes"]))}
-
-
-def converse(request):
-    total = [request["start"]]
-
-    def answer(question):
-        if "add" not in question:
-            raise MissingInputError("nothing to add", "give add")
-        total[0] += question["add"]
-        return {"total": total[0]}
-
-    return {"hello": True}, answer
+ANSWERS = "tests.core.answers"
 
 
 def call(name, request, **options):
-    return run_child(f"{HERE}:{name}", request, "a.onnx: trying it", **options)
+    return run_child(f"{ANSWERS}:{name}", request, "a.onnx: trying it", **options)
 
 
 def test_a_function_answers_whatever_it_prints():
@@ -79,17 +41,9 @@ def test_the_child_runs_this_very_package_and_nothing_of_the_current_folder(tmp_
     for name in ("json.py", "numpy.py", "elir_edge.py"):
         (tmp_path / name).write_text("open('canary', 'w')\n")
     assert call("echo", {}).answer["folder"] != str(tmp_path)
-    where = run_child("tests.core.test_child:where_the_package_is", {}, "it").answer["file"]
-    import elir_edge
-
-    assert where == elir_edge.__file__
+    where = run_child(f"{ANSWERS}:where_the_package_is", {}, "it").answer
+    assert where == {"file": elir_edge.__file__, "numpy": np.__file__}
     assert not (tmp_path / "canary").exists()
-
-
-def where_the_package_is(request):
-    import elir_edge
-
-    return {"file": elir_edge.__file__}
 
 
 ALL = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, ElirEdgeError)]
@@ -97,7 +51,7 @@ ALL = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubcl
 
 @pytest.mark.parametrize("kind", [DataError, UnavailableError, LockedError, GateError])
 def test_an_error_comes_back_as_what_it_was(kind):
-    error = refused(kind, lambda: call("fail", {"kind": kind.__name__}), "a.onnx: no good", "do this")
+    error = refusal(kind, lambda: call("fail", {"kind": kind.__name__}), "a.onnx: no good", "do this")
     assert error.exit_code == kind.exit_code
 
 
@@ -112,13 +66,13 @@ def test_every_error_of_the_project_keeps_its_kind_as_data():
 
 
 def test_an_unforeseen_error_names_what_was_tried():
-    refused(DataError, lambda: call("fail", {"kind": "other"}), "a.onnx: trying it", "ZeroDivisionError: by nothing")
-    refused(DataError, lambda: call("nowhere", {}), "a.onnx: trying it", "nowhere")
+    refusal(DataError, lambda: call("fail", {"kind": "other"}), "a.onnx: trying it", "ZeroDivisionError: by nothing")
+    refusal(DataError, lambda: call("nowhere", {}), "a.onnx: trying it", "nowhere")
 
 
 @pytest.mark.parametrize("number, name", [(11, "SIGSEGV"), (6, "SIGABRT"), (9, "SIGKILL")])
 def test_a_crash_names_file_signal_and_fix(number, name):
-    error = refused(
+    error = refusal(
         ChildError,
         lambda: call("die", {"signal": number}, hint="copy it again"),
         "a.onnx: trying it",
@@ -131,34 +85,34 @@ def test_a_crash_names_file_signal_and_fix(number, name):
 
 
 def test_an_exit_without_an_answer_names_the_status():
-    refused(ChildError, lambda: call("die", {"status": 3}), "a.onnx", "without an answer (status 3): last words")
-    assert "0xc0000005" in how_it_ended(0xC0000005, "")
+    refusal(ChildError, lambda: call("die", {"status": 3}), "a.onnx", "without an answer (status 3): last words")
+    assert "0xc0000005" in describe_end(0xC0000005, "")
 
 
 def test_a_hang_is_ended():
     began = time.perf_counter()
-    refused(ChildError, lambda: call("sleep", {}, timeout=1), "a.onnx: trying it: no answer within 1 s")
+    refusal(ChildError, lambda: call("sleep", {}, timeout=1), "a.onnx: trying it: no answer within 1 s")
     assert time.perf_counter() - began < 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux is sure to limit a process's memory")
 def test_memory_can_be_limited():
     assert call("take", {"bytes": 1 << 20}, memory_bytes=1 << 30).answer == {"bytes": 1 << 20}
-    refused(ResourceError, lambda: call("take", {"bytes": 2 << 30}, memory_bytes=1 << 30), "not enough memory")
+    refusal(ResourceError, lambda: call("take", {"bytes": 2 << 30}, memory_bytes=1 << 30), "not enough memory")
 
 
 def test_a_conversation():
-    child = Child(f"{HERE}:converse", {"start": 5}, "it")
+    child = Child(f"{ANSWERS}:converse", {"start": 5}, "it")
     try:
         assert child.greeting == {"hello": True}
         assert [child.ask({"add": number})["total"] for number in (1, 2)] == [6, 8]
-        refused(MissingInputError, lambda: child.ask({}), "it: nothing to add", "give add")
-        refused(ChildError, lambda: child.ask({"add": 1}), "it: its process ended")
+        refusal(MissingInputError, lambda: child.ask({}), "it: nothing to add", "give add")
+        refusal(ChildError, lambda: child.ask({"add": 1}), "it: its process ended")
     finally:
         child.close()
         child.close()
 
 
 def test_a_conversation_that_cannot_begin():
-    refused(ChildError, lambda: Child(f"{HERE}:die", {"status": 4}, "it"), "it: ", "status 4")
-    refused(DataError, lambda: Child(f"{HERE}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")
+    refusal(ChildError, lambda: Child(f"{ANSWERS}:die", {"status": 4}, "it"), "it: ", "status 4")
+    refusal(DataError, lambda: Child(f"{ANSWERS}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")

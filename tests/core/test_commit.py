@@ -1,54 +1,49 @@
-"""A writer killed at each of its file operations: after the next run there is all of the old, or all of the new."""
+"""A writer is killed before each of its file operations: the next run leaves the whole old result or the whole new."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from elir_edge.artifacts.artifact import load_artifact
-from elir_edge.core.commit import JOURNAL, recover
-from elir_edge.core.lock import Beside, locked
-from elir_edge.core.publish import copy_in, publish, scratch_folder, staging, write_file, write_in
+from elir_edge.core.child import Child
+from elir_edge.core.commit import recover
+from elir_edge.core.lock import Beside, hold_lock
+from elir_edge.core.publish import scratch_folder, staging, write_file
 from elir_edge.errors import ElirEdgeError, LockedError, OutputError, StorageError
-from tests.core.test_publish import NEW, OLD, manifest
-from tests.helpers import refused, snapshot
+from tests.artifacts.samples import NEW, OLD, write_artifact, write_folder
+from tests.helpers import refusal, snapshot
 
-EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "fcntl.flock")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 
 
-def survives(work, moment: int) -> bool:
-    """Run ``work`` in a forked process that kills itself right before its file operation number ``moment``."""
-    child = os.fork()
-    if child == 0:
-        count = itertools.count(1)
+class Killer(Child):
+    """Asks the process of ``tests.core.killing`` to run a writer and kill it."""
 
-        def hook(event, arguments):
-            if event in EVENTS and next(count) == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def survives(self, moment: int, work: str, path: Path, *arguments: bytes | tuple[str, ...]) -> bool:
+        """Whether the work comes to its end before its file operation number ``moment``, where it would be killed."""
+        given = [item.decode() if isinstance(item, bytes) else item for item in arguments]
+        question = {"work": work, "path": str(path), "arguments": given, "moment": moment}
+        return self.ask(question | {"temporary": tempfile.gettempdir()})["survives"]
 
-        sys.addaudithook(hook)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1] == 0
+    def moments(self, work: str, path: Path, *arguments: bytes | tuple[str, ...]):
+        """Kill ``work`` at its first operation, its second ... until it gets to its end; gives the number each time."""
+        for moment in itertools.count(1):
+            if self.survives(moment, work, path, *arguments):
+                assert moment > 10, "the writer was not killed at all"
+                return
+            yield moment
 
 
-def moments(work):
-    """Kill ``work`` at its first operation, its second ... until it gets to its end; gives the number each time."""
-    for moment in itertools.count(1):
-        if survives(work, moment):
-            assert moment > 10, "the writer was not killed at all"
-            return
-        yield moment
+@pytest.fixture(scope="module")
+def killer():
+    child = Killer("tests.core.killing:serve", {}, "the process that forks writers")
+    yield child
+    child.close()
 
 
 @pytest.fixture(autouse=True)
@@ -60,27 +55,7 @@ def temporary(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def write_artifact(path: Path, content: bytes, names: tuple[str, ...]) -> None:
-    """An artifact of several files made in a scratch folder, as export writes it; of other files none stays."""
-    others = [path.parent / name for name in ("a.bin", "a.extra") if name not in names]
-    with staging(path) as staged, scratch_folder(staged) as scratch:
-        for name in names:
-            (scratch / name).write_bytes(content)
-        files = [copy_in(scratch / name, staged) for name in names]
-        hashes = {name: hashlib.sha256(content).hexdigest() for name in names}
-        beside = write_in(staged, f"{path.name}.json", manifest(files=hashes).to_json().encode())
-        publish(path, [*files, beside], others)
-
-
-def write_folder(path: Path, content: bytes) -> None:
-    with staging(path) as staged:
-        (staged / path.name / "inner").mkdir(parents=True)
-        for name in ("x", "y"):
-            write_in(staged / path.name / "inner", name, content)
-        publish(path, [staged / path.name])
-
-
-def test_an_artifact_is_the_old_or_the_new_one(tmp_path, temporary):
+def test_an_artifact_is_the_old_or_the_new_one(killer, tmp_path, temporary):
     place = tmp_path / "place"
     path = place / "a.xml"
     states = []
@@ -90,11 +65,8 @@ def test_an_artifact_is_the_old_or_the_new_one(tmp_path, temporary):
     old, new = states
     found = []
 
-    def put_new() -> None:
-        write_artifact(path, NEW, ("a.xml", "a.extra"))
-
     write_artifact(path, OLD, ("a.xml", "a.bin"))
-    for moment in moments(put_new):
+    for moment in killer.moments("write_artifact", path, NEW, ("a.xml", "a.extra")):
         try:
             artifact = load_artifact(path)
             assert len({(place / name).read_bytes() for name in artifact.manifest.files}) == 1
@@ -107,22 +79,22 @@ def test_an_artifact_is_the_old_or_the_new_one(tmp_path, temporary):
         assert snapshot(place) == old
     assert found == sorted(found), "a later moment brought back the old artifact"
     assert {0, 1} == set(found)
-    put_new()
+    write_artifact(path, NEW, ("a.xml", "a.extra"))
     assert snapshot(place) == new
 
 
-def test_the_next_writer_finds_nothing_in_its_way(tmp_path, temporary):
+def test_the_next_writer_finds_nothing_in_its_way(killer, tmp_path, temporary):
     place = tmp_path / "place"
     path = place / "a.xml"
     write_artifact(path, NEW, ("a.xml", "a.bin"))
     whole = snapshot(place)
-    for _ in moments(lambda: write_artifact(path, OLD, ("a.xml", "a.extra"))):
+    for _ in killer.moments("write_artifact", path, OLD, ("a.xml", "a.extra")):
         write_artifact(path, NEW, ("a.xml", "a.bin"))
         assert snapshot(place) == whole
         assert not list(temporary.iterdir())
 
 
-def test_a_folder_is_the_old_or_the_new_one(tmp_path):
+def test_a_folder_is_the_old_or_the_new_one(killer, tmp_path):
     place = tmp_path / "place"
     path = place / "package"
     states = []
@@ -131,18 +103,18 @@ def test_a_folder_is_the_old_or_the_new_one(tmp_path):
         states.append(snapshot(place))
     found = set()
     write_folder(path, OLD)
-    for _ in moments(lambda: write_folder(path, NEW)):
+    for _ in killer.moments("write_folder", path, NEW):
         recover(path)
         found.add(states.index(snapshot(place)))
         write_folder(path, OLD)
     assert found == {0, 1}
 
 
-def test_a_first_artifact_is_whole_or_not_there(tmp_path):
+def test_a_first_artifact_is_whole_or_not_there(killer, tmp_path):
     place = tmp_path / "place"
     path = place / "a.xml"
     seen = set()
-    for _ in moments(lambda: write_artifact(path, NEW, ("a.xml", "a.bin"))):
+    for _ in killer.moments("write_artifact", path, NEW, ("a.xml", "a.bin")):
         recover(path)
         seen.add(tuple(snapshot(place)))
         assert snapshot(place) == {} or load_artifact(path)
@@ -151,28 +123,28 @@ def test_a_first_artifact_is_whole_or_not_there(tmp_path):
     assert seen == {(), ("a.bin", "a.xml", "a.xml.json")}
 
 
-def test_a_single_file_is_the_old_or_the_new_one_at_once(tmp_path):
+def test_a_single_file_is_the_old_or_the_new_one_at_once(killer, tmp_path):
     path = tmp_path / "place" / "a.png"
     write_file(path, OLD)
-    for _ in moments(lambda: write_file(path, NEW)):
+    for _ in killer.moments("write_file", path, NEW):
         assert path.read_bytes() in (OLD, NEW)
         recover(path)
         assert [file.name for file in path.parent.iterdir()] == ["a.png"]
 
 
-def test_a_killed_recovery_is_finished_by_the_next(tmp_path):
+def test_a_killed_recovery_is_finished_by_the_next(killer, tmp_path):
     place = tmp_path / "place"
     path = place / "a.xml"
     write_artifact(path, NEW, ("a.xml", "a.bin"))
     new = snapshot(place)
     write_artifact(path, OLD, ("a.xml", "a.bin"))
     for moment in itertools.count(1):
-        assert not survives(lambda: write_artifact(path, NEW, ("a.xml", "a.bin")), moment)
+        assert not killer.survives(moment, "write_artifact", path, NEW, ("a.xml", "a.bin"))
         if Beside(path).commit.is_dir():
             break
         write_artifact(path, OLD, ("a.xml", "a.bin"))
     again = 1
-    while not survives(lambda: recover(path), again):
+    while not killer.survives(again, "recover", path):
         again += 1
     assert again > 10
     assert snapshot(place) == new
@@ -192,7 +164,7 @@ def test_an_error_while_moving_in_puts_everything_back(tmp_path, monkeypatch):
             return rename(source, target)
 
         monkeypatch.setattr(Path, "rename", fails)
-        refused(OutputError, lambda: write_artifact(path, NEW, ("a.xml", "a.extra")), "a.xml", "Permission denied")
+        refusal(OutputError, lambda: write_artifact(path, NEW, ("a.xml", "a.extra")), "a.xml", "Permission denied")
         monkeypatch.setattr(Path, "rename", rename)
         assert snapshot(place) == before
 
@@ -212,7 +184,7 @@ def test_what_cannot_be_put_back_is_moved_in_by_the_next_run(tmp_path, monkeypat
         return rename(source, target)
 
     monkeypatch.setattr(Path, "rename", fails)
-    refused(StorageError, lambda: write_artifact(path, NEW, ("a.xml", "a.bin")), "a.xml", "Input/output error")
+    refusal(StorageError, lambda: write_artifact(path, NEW, ("a.xml", "a.bin")), "a.xml", "Input/output error")
     monkeypatch.setattr(Path, "rename", rename)
     recover(path)
     assert snapshot(place) == new
@@ -223,7 +195,7 @@ def test_a_running_writers_folders_are_left_alone(tmp_path, temporary):
     with staging(path) as staged, scratch_folder(staged) as scratch:
         recover(path)
         assert staged.is_dir() and scratch.is_dir()
-        refused(LockedError, lambda: write_file(path, NEW), "a.xml", "another run")
+        refusal(LockedError, lambda: write_file(path, NEW), "a.xml", "another run")
         assert staged.is_dir() and scratch.is_dir()
 
 
@@ -231,32 +203,6 @@ def test_names_that_begin_alike_stay_apart(tmp_path):
     place = tmp_path / "place"
     place.mkdir()
     one, other = (place / f"{'n' * 60}{ending}" for ending in "ab")
-    with locked(one), locked(other):
+    with hold_lock(one), hold_lock(other):
         assert len(list(place.iterdir())) == 2
     assert not list(place.iterdir())
-
-
-@pytest.mark.parametrize(
-    "journal", ["", "[]", "{}", '{"names": ["../a"], "gone": []}', '{"names": [], "gone": ["/a"]}']
-)
-def test_a_journal_of_somebody_else_moves_nothing(journal, tmp_path):
-    (tmp_path / "a").write_bytes(OLD)
-    path = tmp_path / "place" / "a.xml"
-    commit = Beside(path).commit
-    commit.mkdir(parents=True)
-    (commit / JOURNAL).write_text(journal)
-    recover(path)
-    assert snapshot(tmp_path / "place") == {}
-    assert (tmp_path / "a").read_bytes() == OLD
-
-
-@pytest.mark.parametrize("note", ["", "/", "somewhere", "outside"])
-def test_a_scratch_note_of_somebody_else_removes_nothing(note, tmp_path):
-    path = tmp_path / "place" / "a.xml"
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    Beside(path).part.mkdir(parents=True)
-    (Beside(path).part / ".elir-edge-scratch").write_text(str(outside) if note == "outside" else note)
-    recover(path)
-    assert outside.is_dir()
-    assert snapshot(tmp_path / "place") == {}

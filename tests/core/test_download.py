@@ -17,7 +17,7 @@ from elir_edge.core.lock import Beside
 from elir_edge.core.progress import Silent
 from elir_edge.errors import DataError, UnavailableError, UsageError
 from elir_edge.families import weights
-from tests.helpers import refused, snapshot
+from tests.helpers import refusal, snapshot
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -148,7 +148,7 @@ def test_pinned(pin, server):
 
 def test_pinned_to_something_else(server, private_cache):
     wrong = "0" * 64
-    refused(
+    refusal(
         DataError, lambda: download(f"{server.url}/model.pth#sha256={wrong}", Silent()), "/model.pth", SHA256, wrong
     )
     assert snapshot(private_cache / "blobs") == {}
@@ -156,18 +156,18 @@ def test_pinned_to_something_else(server, private_cache):
 
 @pytest.mark.parametrize("fragment", ["sha256=12", "sha265=" + SHA256, "sha256=../../etc/passwd", "other"])
 def test_a_pin_that_is_none(fragment, server):
-    refused(UsageError, lambda: download(f"{server.url}/model.pth#{fragment}", Silent()), fragment, "#sha256=")
+    refusal(UsageError, lambda: download(f"{server.url}/model.pth#{fragment}", Silent()), fragment, "#sha256=")
     assert server.asked == []
 
 
 def test_a_known_address_is_still_held_to_its_pin(server):
     download(f"{server.url}/model.pth", Silent())
-    refused(DataError, lambda: download(f"{server.url}/model.pth#sha256={'1' * 64}", Silent()), SHA256)
+    refusal(DataError, lambda: download(f"{server.url}/model.pth#sha256={'1' * 64}", Silent()), SHA256)
 
 
 def test_cut_short(server, private_cache):
     server.missing = 1000
-    error = refused(DataError, lambda: download(f"{server.url}/model.pth", Silent()), "/model.pth", "cut short")
+    error = refusal(DataError, lambda: download(f"{server.url}/model.pth", Silent()), "/model.pth", "cut short")
     assert f"{len(CONTENT)} of {len(CONTENT) + 1000}" in str(error)
     assert snapshot(private_cache / "blobs") == {}
     server.missing = 0
@@ -184,7 +184,7 @@ UNAVAILABLE = {
 @pytest.mark.parametrize("case", UNAVAILABLE)
 def test_unavailable(case, server, private_cache):
     path, reason = UNAVAILABLE[case]
-    error = refused(UnavailableError, lambda: download(server.url + path, Silent()), path, reason, "check the network")
+    error = refusal(UnavailableError, lambda: download(server.url + path, Silent()), path, reason, "check the network")
     assert error.exit_code == 69
     no_leftovers(private_cache)
 
@@ -192,21 +192,21 @@ def test_unavailable(case, server, private_cache):
 def test_server_gone(private_cache):
     with serving() as gone:
         known = download(f"{gone.url}/model.pth", Silent())
-    refused(UnavailableError, lambda: download(f"{gone.url}/other.pth", Silent()), "/other.pth", "cannot be fetched")
+    refusal(UnavailableError, lambda: download(f"{gone.url}/other.pth", Silent()), "/other.pth", "cannot be fetched")
     assert download(f"{gone.url}/model.pth", Silent()) == known, "what is cached needs no server"
     no_leftovers(private_cache)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:port/a", "http:///a", "http://a b/c"])
 def test_an_address_that_is_none(url):
-    refused(UnavailableError, lambda: download(url, Silent()), "cannot be fetched")
+    refusal(UnavailableError, lambda: download(url, Silent()), "cannot be fetched")
 
 
 def test_a_password_is_not_repeated():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}/model.pth?token=hidden"
-        error = refused(UnavailableError, lambda: download(url, Silent()), "model.pth")
+        error = refusal(UnavailableError, lambda: download(url, Silent()), "model.pth")
     assert "secret" not in str(error) and "hidden" not in str(error)
 
 
@@ -245,4 +245,4 @@ def test_published_weights_are_those_of_the_release(monkeypatch, checkpoint, tin
     loaded = weights.load_restorer(tiny_spec, "elir:bfr")
     assert asked == ["https://github.com/eladc-git/ELIR/releases/download/v1.0/elir_bfr.pth"]
     assert (loaded.source.name, loaded.source.kind) == ("elir:bfr", "published")
-    refused(UsageError, lambda: weights.load_restorer(tiny_spec, "elir:bfrr"), "elir:bfrr", "did you mean 'bfr'?")
+    refusal(UsageError, lambda: weights.load_restorer(tiny_spec, "elir:bfrr"), "elir:bfrr", "did you mean 'bfr'?")

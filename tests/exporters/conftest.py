@@ -20,7 +20,7 @@ def target(request):
 
 @pytest.fixture(scope="module")
 def runs_here(target):
-    """For what has to run the artifact."""
+    """Skips the test if no backend of the target runs here."""
     reason = get_backend(target.backends[0]).why_not_here()
     if reason:
         pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""Core ML's programs evaluated op by op in PyTorch, where Core ML itself is not: what the converted graph computes."""
+"""Evaluates Core ML programs op by op in PyTorch, for systems without Core ML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promises that every target keeps, whoever wrote it: names, types, manifest, equality, one copy, same bytes."""
+"""The contract of all targets, also of other packages: names, types, manifest, equality with PyTorch."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""What exporting promises for every target: files are replaced, published and written as they should be."""
+"""The contract of exports to all targets: when files are replaced, what is published, equal bytes."""
 
 import dataclasses
 import json

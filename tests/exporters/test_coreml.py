@@ -1,4 +1,4 @@
-"""Core ML off macOS: what its program computes, op by op, is what PyTorch computes; running says where that works."""
+"""Core ML on other systems than macOS: its program, evaluated op by op, equals PyTorch; running it raises an error."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.runtime.backend import get_backend
 from elir_edge.validation.reference import picture_of, reference_trajectory, stages_of
 from tests.exporters.mil import evaluate
-from tests.helpers import refused
+from tests.helpers import refusal
 
 pytestmark = pytest.mark.slow
 elsewhere = pytest.mark.skipif(get_backend("coreml").why_not_here() is None, reason="Core ML runs here")
@@ -30,7 +30,7 @@ def pixels():
 
 
 @pytest.fixture(scope="module")
-def expected(tiny_restorer, pixels):
+def trajectory(tiny_restorer, pixels):
     return reference_trajectory(tiny_restorer, pixels, NoiseContract("baked", 3))
 
 
@@ -38,30 +38,30 @@ def planes(pixels):
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None].astype(np.float32))
 
 
-def test_the_program_computes_every_stage_as_pytorch_does(package, pixels, expected):
+def test_the_program_computes_every_stage_as_pytorch_does(package, pixels, trajectory):
     values = evaluate(package.path, {"image": planes(pixels) / 255})
     for stage in package.manifest.stages:
-        reference = stages_of(expected)[stage.name]
+        reference = stages_of(trajectory)[stage.name]
         assert np.abs(values[stage.name] / stage.gain - reference).max() < 1e-4 * np.abs(reference).max(), stage.name
     restored = values["restored"][0].transpose(1, 2, 0)
-    assert np.abs(restored - picture_of(expected.restored, "float")).max() < 1e-4
+    assert np.abs(restored - picture_of(trajectory.restored, "float")).max() < 1e-4
 
 
-def test_half_precision_stays_near(tiny_artifact, pixels, expected):
+def test_half_precision_stays_near(tiny_artifact, pixels, trajectory):
     half = tiny_artifact("coreml", "fp16")
     values = evaluate(half.path, {"image": planes(pixels) / 255})
     restored = values["restored"][0].transpose(1, 2, 0)
-    assert psnr_of(restored - picture_of(expected.restored, "float")) > 50
+    assert psnr_of(restored - picture_of(trajectory.restored, "float")) > 50
     assert half.manifest.parity == {"not_compared": "Core ML runs only on macOS"}
 
 
-def test_pictures_go_in_and_come_out_as_bytes(tiny_artifact, pixels, expected):
+def test_pictures_go_in_and_come_out_as_bytes(tiny_artifact, pixels, trajectory):
     bytes_in = tiny_artifact("coreml", io="uint8")
     description = read_spec(bytes_in.path).description
     kinds = [feature.type.WhichOneof("Type") for feature in (*description.input, *description.output)]
     assert kinds == ["imageType", "imageType"]
     restored = evaluate(bytes_in.path, {"image": planes(pixels)})["restored"][0].transpose(1, 2, 0)
-    wanted = np.rint(picture_of(expected.restored, "float") * 255)
+    wanted = np.rint(picture_of(trajectory.restored, "float") * 255)
     assert np.abs(restored - wanted).max() <= 1
 
 
@@ -80,7 +80,7 @@ def test_coremltools_takes_the_package_as_one_of_its_own(package):
 
 @elsewhere
 def test_running_it_elsewhere_says_where_it_runs(package):
-    refused(UnavailableError, lambda: open_session(package.path), "Core ML runs only on macOS")
+    refusal(UnavailableError, lambda: open_session(package.path), "Core ML runs only on macOS")
 
 
 def test_inputs_outputs_and_stages_are_described(package, tmp_path):
@@ -97,8 +97,8 @@ def test_inputs_outputs_and_stages_are_described(package, tmp_path):
     (tmp_path / "Data" / "com.apple.CoreML").mkdir(parents=True)
     write_spec(tmp_path, spec)
     assert len(read_spec(tmp_path).description.output) == len(names) + 1
-    refused(DataError, lambda: set_outputs(spec, ["nothing"], package.path), "no tensor called nothing")
+    refusal(DataError, lambda: set_outputs(spec, ["nothing"], package.path), "no tensor called nothing")
 
 
 def test_what_is_no_package_is_refused(tmp_path):
-    refused(DataError, lambda: read_spec(tmp_path), "not a Core ML package")
+    refusal(DataError, lambda: read_spec(tmp_path), "not a Core ML package")

@@ -13,7 +13,7 @@ from elir_edge.lowering.lower import lower
 from elir_edge.pipeline.target import Conversion
 from elir_edge.runtime.probe import probe
 from exporters.executorch import TARGET
-from tests.helpers import refused
+from tests.helpers import refusal
 from tests.tiny import SPEC
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def test_a_file_cut_short_is_refused(artifact, share, tmp_path):
     cut = tmp_path / "cut.pte"
     data = artifact.path.read_bytes()
     cut.write_bytes(data[: int(len(data) * share)])
-    refused(DataError, lambda: probe(cut), "cut.pte")
+    refusal(DataError, lambda: probe(cut), "cut.pte")
 
 
 def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(tiny_restorer, tmp_path):

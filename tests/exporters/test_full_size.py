@@ -1,4 +1,4 @@
-"""The published sizes, in full: equal to PyTorch on photographs, one copy of the weights, no stray ops."""
+"""Presets at full size: equal to PyTorch on photographs, one copy of the weights, only the expected ops."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 # The formats whose graph is inspected here; the other targets are held by the contract tests.
 TARGETS = ("onnx", "openvino", "tflite")
 SIZE_FACTOR = 1.03
-# Stated in README.md: the XML of OpenVINO's nano describes 700 small layers.
+# Stated in docs/figures.md: the XML of OpenVINO's nano describes 700 small layers.
 NANO_FACTOR = {"openvino": 1.04}
 MODELS = {"nano": None, "sr": "sr", "bfr": "bfr"}
 

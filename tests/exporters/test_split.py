@@ -15,7 +15,7 @@ from elir_edge.runtime.restore import run_picture
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from elir_edge.validation.verify import verify
-from tests.helpers import refused, run_process
+from tests.helpers import refusal, run_process
 from tests.tiny import SPEC
 
 PMRF = LatentPmrfSpec(
@@ -97,9 +97,9 @@ def test_the_command_line_chooses_the_steps(split, tmp_path):
 
 
 def test_what_cannot_be_split_is_refused(tiny_artifact, tiny_restorer, tmp_path):
-    refused(UsageError, lambda: export(tiny_restorer, "executorch", out=tmp_path, split=True), "executorch", "onnx")
-    refused(UsageError, lambda: export(tiny_restorer, "onnx", "int8", out=tmp_path, split=True), "int8", "split")
-    refused(UsageError, lambda: open_session(tiny_artifact("onnx").path, steps=1), "unrolled", "--split")
+    refusal(UsageError, lambda: export(tiny_restorer, "executorch", out=tmp_path, split=True), "executorch", "onnx")
+    refusal(UsageError, lambda: export(tiny_restorer, "onnx", "int8", out=tmp_path, split=True), "int8", "split")
+    refusal(UsageError, lambda: open_session(tiny_artifact("onnx").path, steps=1), "unrolled", "--split")
 
 
 def test_damage_is_refused(split, tmp_path):
@@ -113,5 +113,5 @@ def test_damage_is_refused(split, tmp_path):
 
     for name in (MANIFEST_FILE, SHIFTS_FILE):
         for data in (None, b"", b"{}"):
-            refused(DataError, lambda name=name, data=data: open_session(damaged(name, data)), name)
+            refusal(DataError, lambda name=name, data=data: open_session(damaged(name, data)), name)
             shutil.rmtree(tmp_path / f"{name}.split")

@@ -6,6 +6,6 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def collapsed(tiny_restorer) -> dict:
-    """The tiny model's tensors."""
+def tiny_tensors(tiny_restorer) -> dict:
+    """State dict of the tiny model."""
     return {name: tensor.clone() for name, tensor in tiny_restorer.state_dict().items()}

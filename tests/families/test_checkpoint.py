@@ -13,12 +13,12 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.weights import load_restorer
 from tests.families.checkpoints import WRITERS, lightning, part, read_checkpoint
-from tests.helpers import refused
+from tests.helpers import refusal
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_spec) -> Restorer:
-    """A model with the pairs of linear convolutions of training still apart."""
+def expanded_restorer(tiny_spec) -> Restorer:
+    """A model in the form used for training: pairs of linear convolutions, not collapsed."""
     torch.manual_seed(0)
     return Restorer(tiny_spec, expanded=True).eval().requires_grad_(False)
 
@@ -48,57 +48,57 @@ def assert_same(found: dict, expected: dict) -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("expanded", [False, True], ids=["collapsed", "uncollapsed"])
-def test_every_kind_gives_the_same_tensors(name, expanded, collapsed, trained, tmp_path):
-    tensors = trained.state_dict() if expanded else collapsed
+def test_every_kind_gives_the_same_tensors(name, expanded, tiny_tensors, expanded_restorer, tmp_path):
+    tensors = expanded_restorer.state_dict() if expanded else tiny_tensors
     WRITERS[name](tensors, tmp_path / name)
     assert_same(read_checkpoint(tmp_path / name), tensors)
 
 
-def test_autoencoder_in_diffusers_naming(collapsed, tmp_path):
-    renamed = to_diffusers_names(collapsed)
+def test_autoencoder_in_diffusers_naming(tiny_tensors, tmp_path):
+    renamed = to_diffusers_names(tiny_tensors)
     assert all(name.startswith(("encoder.layers.", "decoder.layers.")) for name in renamed)
     save_file(renamed, tmp_path / "taesd.safetensors")
-    assert_same(read_checkpoint(tmp_path / "taesd.safetensors"), autoencoder_only(collapsed))
+    assert_same(read_checkpoint(tmp_path / "taesd.safetensors"), autoencoder_only(tiny_tensors))
 
 
-def test_autoencoder_in_the_original_naming(collapsed, tmp_path):
-    encoder, decoder = to_original_names(collapsed)
+def test_autoencoder_in_the_original_naming(tiny_tensors, tmp_path):
+    encoder, decoder = to_original_names(tiny_tensors)
     assert "0.weight" in encoder and "0.weight" not in decoder and "1.weight" in decoder
     torch.save(encoder, tmp_path / "encoder.pth")
     torch.save(decoder, tmp_path / "decoder.pth")
     found = read_checkpoint(tmp_path / "encoder.pth") | read_checkpoint(tmp_path / "decoder.pth")
-    assert_same(found, autoencoder_only(collapsed))
+    assert_same(found, autoencoder_only(tiny_tensors))
 
 
-def test_autoencoder_alone_is_a_model(tiny_spec, collapsed, tmp_path):
+def test_autoencoder_alone_is_a_model(tiny_spec, tiny_tensors, tmp_path):
     spec = dataclasses.replace(tiny_spec, steps=0, estimator=None, field=None)
-    encoder, decoder = to_original_names(collapsed)
+    encoder, decoder = to_original_names(tiny_tensors)
     torch.save(encoder, tmp_path / "encoder.pth")
     torch.save(decoder, tmp_path / "decoder.pth")
-    save_file(to_diffusers_names(collapsed), tmp_path / "both.safetensors")
+    save_file(to_diffusers_names(tiny_tensors), tmp_path / "both.safetensors")
     two = load_restorer(spec, [tmp_path / "decoder.pth", tmp_path / "encoder.pth"])
     one = load_restorer(spec, tmp_path / "both.safetensors")
     image = torch.rand(1, 3, 64, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(two(image), one(image))
     assert torch.equal(one(image), one.dec(one.enc(image)).clamp(0, 1))
     twice = [tmp_path / "both.safetensors", tmp_path / "encoder.pth"]
-    refused(DataError, lambda: load_restorer(spec, twice), "encoder.pth", "enc.layers.0.weight")
+    refusal(DataError, lambda: load_restorer(spec, twice), "encoder.pth", "enc.layers.0.weight")
 
 
-def test_uncollapsed_weights_are_collapsed(tiny_spec, trained, tmp_path):
-    torch.save(lightning(trained.state_dict()), tmp_path / "model.ckpt")
+def test_uncollapsed_weights_are_collapsed(tiny_spec, expanded_restorer, tmp_path):
+    torch.save(lightning(expanded_restorer.state_dict()), tmp_path / "model.ckpt")
     loaded = load_restorer(tiny_spec, tmp_path / "model.ckpt")
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert not loaded.training
-    assert sum(p.numel() for p in loaded.parameters()) < sum(p.numel() for p in trained.parameters())
-    assert torch.allclose(loaded(image), trained(image), atol=1e-5)
+    assert sum(p.numel() for p in loaded.parameters()) < sum(p.numel() for p in expanded_restorer.parameters())
+    assert torch.allclose(loaded(image), expanded_restorer(image), atol=1e-5)
     itself = Restorer(tiny_spec, expanded=True)
-    itself.load_state_dict(trained.state_dict())
+    itself.load_state_dict(expanded_restorer.state_dict())
     assert_same(loaded.state_dict(), collapse(itself).state_dict())
 
 
-def test_half_precision_weights_are_widened(tiny_spec, collapsed, tmp_path):
-    torch.save({name: value.half() for name, value in collapsed.items()}, tmp_path / "half.pth")
+def test_half_precision_weights_are_widened(tiny_spec, tiny_tensors, tmp_path):
+    torch.save({name: value.half() for name, value in tiny_tensors.items()}, tmp_path / "half.pth")
     loaded = load_restorer(tiny_spec, tmp_path / "half.pth")
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
 
@@ -106,8 +106,8 @@ def test_half_precision_weights_are_widened(tiny_spec, collapsed, tmp_path):
 # ---- weights that do not fit ---------------------------------------------------------------------------------------
 
 
-def test_everything_that_does_not_fit_is_named_at_once(tiny_spec, collapsed, tmp_path):
-    wrong = dict(collapsed)
+def test_everything_that_does_not_fit_is_named_at_once(tiny_spec, tiny_tensors, tmp_path):
+    wrong = dict(tiny_tensors)
     del wrong["enc.layers.0.weight"], wrong["dec.layers.0.bias"]
     wrong["fmir.unknown"] = torch.zeros(1)
     wrong["mmse.other"] = torch.zeros(1)
@@ -115,7 +115,7 @@ def test_everything_that_does_not_fit_is_named_at_once(tiny_spec, collapsed, tmp
     wrong["fmir.final_proj.bias"] = torch.full_like(wrong["fmir.final_proj.bias"], float("nan"))
     wrong["enc.layers.0.bias"] = torch.full_like(wrong["enc.layers.0.bias"], float("inf"))
     torch.save(wrong, tmp_path / "model.pth")
-    error = refused(DataError, lambda: load_restorer(tiny_spec, tmp_path / "model.pth"), "model.pth", "presets")
+    error = refusal(DataError, lambda: load_restorer(tiny_spec, tmp_path / "model.pth"), "model.pth", "presets")
     lines = str(error).splitlines()
     assert lines == [
         "model.pth: the weights do not fit the model",
@@ -126,7 +126,7 @@ def test_everything_that_does_not_fit_is_named_at_once(tiny_spec, collapsed, tmp
         "    fmir.unknown",
         "    mmse.other",
         "  1 of the wrong shape:",
-        f"    fmir.first_proj.weight (3, 3), expected {tuple(collapsed['fmir.first_proj.weight'].shape)}",
+        f"    fmir.first_proj.weight (3, 3), expected {tuple(tiny_tensors['fmir.first_proj.weight'].shape)}",
         "  2 with NaN or Inf:",
         *(f"    {name}" for name in wrong if name in ("fmir.final_proj.bias", "enc.layers.0.bias")),
     ]
@@ -135,10 +135,10 @@ def test_everything_that_does_not_fit_is_named_at_once(tiny_spec, collapsed, tmp
 def test_a_stretched_tensor_costs_no_memory(tiny_spec, tmp_path):
     """Four bytes that call themselves a matrix of 10^12 numbers."""
     torch.save({"enc.layers.0.weight": torch.zeros(1).expand(1_000_000, 1_000_000)}, tmp_path / "model.pth")
-    refused(DataError, lambda: load_restorer(tiny_spec, tmp_path / "model.pth"), "(1000000, 1000000)", "expected")
+    refusal(DataError, lambda: load_restorer(tiny_spec, tmp_path / "model.pth"), "(1000000, 1000000)", "expected")
 
 
 def test_another_presets_weights(tiny_restorer, tmp_path):
     torch.save(tiny_restorer.state_dict(), tmp_path / "tiny.pth")
-    error = refused(DataError, lambda: load_restorer("nano", tmp_path / "tiny.pth"), "tiny.pth", "is this the preset")
+    error = refusal(DataError, lambda: load_restorer("nano", tmp_path / "tiny.pth"), "tiny.pth", "is this the preset")
     assert error.exit_code == 65

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from elir_edge.errors import ConfigError, MissingInputError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.families.spec import ModelSpec, load_spec, preset_names
-from tests.helpers import refused
+from tests.helpers import refusal
 
 AUTOENCODERS = st.builds(
     AutoencoderSpec,
@@ -128,7 +128,7 @@ def test_no_specification(case, tmp_path, monkeypatch):
     text, *named = BAD_YAML[case]
     file = tmp_path / "model.yaml"
     file.write_text(text, encoding="utf-8")
-    error = refused(ConfigError, lambda: load_spec(file), *named)
+    error = refusal(ConfigError, lambda: load_spec(file), *named)
     assert error.exit_code == 78
     assert "model.yaml" in str(error)
     assert len(str(error)) < 2000
@@ -138,10 +138,10 @@ def test_no_specification(case, tmp_path, monkeypatch):
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     (tmp_path / "long.yaml").write_text("#" * 70_000)
-    refused(ConfigError, lambda: load_spec(tmp_path / "latin.yaml"), "latin.yaml", "not UTF-8")
-    refused(ConfigError, lambda: load_spec(tmp_path / "long.yaml"), "long.yaml", "larger than")
-    assert refused(MissingInputError, lambda: load_spec(tmp_path / "no.yaml"), "no.yaml").exit_code == 66
-    refused(ConfigError, lambda: load_spec("nanno"), "'nanno'", "did you mean 'nano'?")
+    refusal(ConfigError, lambda: load_spec(tmp_path / "latin.yaml"), "latin.yaml", "not UTF-8")
+    refusal(ConfigError, lambda: load_spec(tmp_path / "long.yaml"), "long.yaml", "larger than")
+    assert refusal(MissingInputError, lambda: load_spec(tmp_path / "no.yaml"), "no.yaml").exit_code == 66
+    refusal(ConfigError, lambda: load_spec("nanno"), "'nanno'", "did you mean 'nano'?")
 
 
 @settings(deadline=None, max_examples=200)

@@ -17,7 +17,7 @@ from elir_edge.quantize.plan import Quantization
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from tests.families.toy import FAMILY, ToySpec
-from tests.helpers import refused
+from tests.helpers import refusal
 
 QUICK = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 STAGES = ["posterior_mean", "encoded", "state_0", "state_1", "state_2", "restored"]
@@ -25,7 +25,7 @@ PARTS = ["posterior mean", "encoder", "noise", "step 1", "step 2", "decoder"]
 
 
 @pytest.fixture(autouse=True)
-def announced(tmp_path, monkeypatch):
+def entry_point(tmp_path, monkeypatch):
     """The package's metadata on the path, as an installation would leave it."""
     folder = tmp_path / "toy-1.0.dist-info"
     folder.mkdir()
@@ -48,8 +48,8 @@ def test_it_is_found_by_its_name(tmp_path):
     assert spec == ToySpec(name="mine", channels=4)
     assert ModelSpec.from_yaml(spec.to_yaml()) == spec
     assert spec.to_dict()["family"] == "toy"
-    refused(ConfigError, lambda: ModelSpec.from_yaml("{family: tyo}"), "tyo", "did you mean 'toy'")
-    refused(ConfigError, lambda: ModelSpec.from_yaml("{family: toy, chanels: 4}"), "chanels", "channels")
+    refusal(ConfigError, lambda: ModelSpec.from_yaml("{family: tyo}"), "tyo", "did you mean 'toy'")
+    refusal(ConfigError, lambda: ModelSpec.from_yaml("{family: toy, chanels: 4}"), "chanels", "channels")
 
 
 def test_the_skeleton_is_read_from_its_stages(restorer):

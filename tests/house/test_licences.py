@@ -1,4 +1,4 @@
-"""Whose work the project is, and what it owes to others: LICENSE, NOTICE, and that the package carries both."""
+"""LICENSE and NOTICE: their content, and that the package contains both."""
 
 import hashlib
 import tomllib

@@ -67,10 +67,10 @@ def test_inpainting_hides_nine_pixels_in_ten_in_all_channels_before_the_noise(mo
 
 
 def test_the_default_task_stays_within_its_noise():
-    stds = [restoration(flat(128, 64), np.random.default_rng(i)).astype(float).std() for i in range(40)]
-    assert max(stds) < 56
-    assert min(stds) < 6
-    assert np.median(stds) == pytest.approx(27, abs=9)
+    stds = [restoration(flat(128, 64), np.random.default_rng(i)).astype(float).std() for i in range(200)]
+    assert 40 < max(stds) < 57
+    assert 0.10 < np.mean(np.array(stds) < 1) < 0.25, "clean pictures, and those that only went through JPEG"
+    assert np.median(stds) == pytest.approx(17, abs=6)
 
 
 def test_bfr_removes_what_is_fine_and_keeps_the_mean():

@@ -9,7 +9,7 @@ from torch import nn
 from elir_edge import load_restorer
 from elir_edge.artifacts.signature import GraphForm
 from elir_edge.families.elir.family import FAMILY
-from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec, ResidualSpec, ShuffleSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.rewrites.sharing import unique_tensors
@@ -29,6 +29,16 @@ SPECS = {
     "no field": ElirSpec(size=32, steps=0, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=None),
     "autoencoder alone": ElirSpec(size=32, steps=0, autoencoder=SMALL, estimator=None, field=None),
     "one step": ElirSpec(size=32, steps=1, autoencoder=SMALL, estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD),
+    "shuffle and residual networks": ElirSpec(
+        size=32,
+        steps=2,
+        autoencoder=ShuffleSpec(),
+        estimator=ResidualSpec(widths=(8, 12), blocks=(1, 2, 1)),
+        field=ResidualSpec(widths=(8,), blocks=(2,), time_features=16),
+    ),
+    "shuffle and a U-Net": ElirSpec(
+        size=32, steps=2, autoencoder=ShuffleSpec(), estimator=EstimatorSpec(hidden=6, blocks=1), field=FIELD
+    ),
     "three levels, pooled": ElirSpec(
         size=64,
         steps=2,
@@ -48,7 +58,7 @@ def graph_of(spec, noise="baked:5", io="float"):
     return restorer, unroll(restorer, GraphForm(spec.size, spec.size, NoiseContract.parse(noise), io))
 
 
-def expected_of(restorer, image, seed=5):
+def trajectory_of(restorer, image, seed=5):
     shape = restorer.spec.latent_shape(*image.shape[2:])
     return restorer.trajectory(image, torch.from_numpy(draw_noise(seed, shape)).double())
 
@@ -62,7 +72,7 @@ def assert_exact(actual, expected, what=""):
 def test_after_every_rewrite_the_function_is_the_same(spec):
     restorer, graph = graph_of(spec)
     image, applied = image_of(spec), []
-    expected = expected_of(restorer, image)
+    expected = trajectory_of(restorer, image)
     for rewrite in (lambda graph: None, *REWRITES):
         rewrite(graph)
         applied.append(rewrite.__name__)
@@ -135,7 +145,7 @@ def test_bytes_in_bytes_out_is_the_float_graph_rounded():
     restorer = load_restorer(FULL, "random:1").double()
     graph = lower(restorer, noise="baked:5", io="uint8", layout="NHWC")
     image = (image_of(FULL) * 255).round()
-    expected = (expected_of(restorer, image / 255).restored * 255).round().to(torch.uint8)
+    expected = (trajectory_of(restorer, image / 255).restored * 255).round().to(torch.uint8)
     actual = graph(image.to(torch.uint8).permute(0, 2, 3, 1))
     assert actual.dtype == torch.uint8
     assert torch.equal(actual.permute(0, 3, 1, 2), expected)
@@ -145,7 +155,7 @@ def test_noise_as_an_input_in_either_layout():
     restorer = load_restorer(FULL, "random:1").double()
     image = image_of(FULL)
     noise = torch.from_numpy(draw_noise(5, FULL.latent_shape(32, 32))).double()
-    expected = expected_of(restorer, image).restored
+    expected = trajectory_of(restorer, image).restored
     assert_exact(lower(restorer, noise="input")(image, noise), expected)
     other = lower(restorer, noise="input", layout="NHWC", latent_layout="NHWC")
     assert_exact(other(image.permute(0, 2, 3, 1), noise.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), expected)
@@ -154,7 +164,7 @@ def test_noise_as_an_input_in_either_layout():
 
 def test_pointwise_norm_is_group_norm():
     restorer, graph = graph_of(FULL)
-    expected = expected_of(restorer, image_of(FULL)).restored
+    expected = trajectory_of(restorer, image_of(FULL)).restored
     set_norm_form(graph, NormForm.POINTWISE)
     assert not any(isinstance(module, nn.GroupNorm) for module in graph.modules())
     assert_exact(graph(image_of(FULL)), expected)
@@ -166,7 +176,7 @@ def test_an_expanded_model_is_collapsed_on_the_way():
     names = []
     graph = lower(restorer, noise="baked:5", on_rewrite=lambda name, graph: names.append(name))
     assert "collapse" in names
-    assert_exact(graph(image_of(FULL)), expected_of(restorer, image_of(FULL)).restored)
+    assert_exact(graph(image_of(FULL)), trajectory_of(restorer, image_of(FULL)).restored)
 
 
 @settings(max_examples=200, deadline=None)

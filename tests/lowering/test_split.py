@@ -16,7 +16,7 @@ from elir_edge.imaging.noise import NoiseContract
 from elir_edge.lowering.split import lower_split
 from tests.families.latent_pmrf.test_rewrites import FULL as LATENT_PMRF
 from tests.families.latent_pmrf.test_rewrites import SPECS as LATENT_PMRF_SPECS
-from tests.helpers import refused
+from tests.helpers import refusal
 from tests.lowering.test_rewrites import FULL as ELIR
 from tests.lowering.test_rewrites import SPECS as ELIR_SPECS
 
@@ -72,6 +72,6 @@ def test_parts_hold_each_weight_once():
 
 def test_a_model_without_steps_is_refused():
     restorer = load_restorer(ELIR_SPECS["no field"], "random:1")
-    refused(
+    refusal(
         UsageError, lambda: lower_split(restorer, GraphForm(32, 32, NoiseContract.parse("zero")), "native"), "split"
     )

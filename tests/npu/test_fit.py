@@ -1,4 +1,4 @@
-"""The verdict before the work: lifetimes, ops, memory, and what would mend it."""
+"""Estimates of whether a model fits a device: lifetimes, ops, memory, and proposed changes."""
 
 import dataclasses
 import json
@@ -6,15 +6,17 @@ import re
 
 import pytest
 
-from elir_edge import export, load_restorer
+from elir_edge import load_restorer, lower
 from elir_edge.cli import run
 from elir_edge.errors import ConfigError, MissingInputError, UsageError
 from elir_edge.families.elir.spec import ElirSpec
 from elir_edge.families.spec import preset_names
 from elir_edge.formats.graphs import Graph, Op
+from elir_edge.npu.compile import compilers
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
-from tests.helpers import refused
+from elir_edge.npu.op_graph import graph_of
+from tests.helpers import refusal
 from tests.tiny import SPEC
 
 KIB = 1024
@@ -92,15 +94,16 @@ def test_ops_that_leave_are_counted_with_their_reason(tmp_path):
 
 
 def test_the_size_it_proposes_fits(tmp_path):
-    graph = fit_model(SPEC, (128, 128), "int8", board(tmp_path, 10**6), "tiny")
-    small = get_device(str(_shrunk(tmp_path, graph.striped_kib - 1)))
-    refusal = fit_model(SPEC, (128, 128), "int8", small, "tiny")
-    assert refusal.verdict == "no"
-    side = int(re.search(r"--size (\d+)", " ".join(refusal.changes))[1])
+    graph = lower(load_restorer(SPEC), 128, io="uint8", layout="NHWC", latent_layout="NHWC", norm="pointwise")
+    large = Model("tiny", graph_of(graph, "int8"), SPEC, (128, 128), "int8")
+    small = get_device(str(_small_board(tmp_path, judge(large, board(tmp_path, 10**6)).striped_kib - 1)))
+    verdict = judge(large, small)
+    assert verdict.verdict == "no"
+    side = int(re.search(r"--size (\d+)", " ".join(verdict.changes))[1])
     assert fit_model(SPEC, (side, side), "int8", small, "tiny").fits
 
 
-def _shrunk(tmp_path, sram_kib: int):
+def _small_board(tmp_path, sram_kib: int):
     path = tmp_path / "small.yaml"
     ops = ", ".join(known_devices()["ethos-u85-256"].shared.ops)
     path.write_text(
@@ -112,8 +115,8 @@ def _shrunk(tmp_path, sram_kib: int):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["tflite", "onnx"])
-def test_a_model_is_judged_as_its_artifact_is(target, tmp_path):
-    artifact = export(load_restorer(SPEC), target, out=tmp_path)
+def test_a_model_is_judged_as_its_artifact_is(target, tiny_artifact):
+    artifact = tiny_artifact(target)
     device = known_devices()["tflite-micro"] if target == "tflite" else known_devices()["htp-v75"]
     from_file = fit_artifact(artifact, device)
     before = fit_model(SPEC, (64, 64), "fp32" if target == "tflite" else "fp16", device, "tiny")
@@ -122,7 +125,7 @@ def test_a_model_is_judged_as_its_artifact_is(target, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line_tells_verdict_and_way_out(tmp_path, capsys):
+def test_the_command_line_tells_verdict_and_way_out(tiny_artifact, tmp_path, capsys):
     spec = tmp_path / "tiny.yaml"
     spec.write_text(SPEC.to_yaml())
     assert run(["fit", str(spec), "--for", "ethos-u85-256", "--json"]) == 0
@@ -130,24 +133,24 @@ def test_the_command_line_tells_verdict_and_way_out(tmp_path, capsys):
     assert (told["verdict"], told["leaving"], told["precision"]) == ("yes", {}, "int8")
     assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
     assert "--precision int8" in capsys.readouterr().out
-    artifact = export(load_restorer(SPEC), "onnx", out=tmp_path)
-    assert run(["fit", str(artifact.path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
+    assert run(["fit", str(tiny_artifact("onnx").path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
 
 
 def test_known_devices_are_whole(capsys):
-    found = known_devices()
-    assert {device.shared.compiler for device in found.values()} == {"vela", "qnn", "micro"}
+    found, known = known_devices(), compilers()
+    assert {device.shared.compiler for device in found.values()} == set(known)
     for device in found.values():
         assert device.shared.ops and device.shared.about and device.options is not None
-        assert judge(model(LONG_LIVED), device).verdict == ("no" if device.shared.compiler == "qnn" else "yes")
+        same_format = known[device.shared.compiler].takes == ".tflite"  # LONG_LIVED has the operators of a .tflite
+        assert judge(model(LONG_LIVED), device).verdict == ("yes" if same_format else "no")
     assert run(["devices", "--known"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in found)
 
 
 def test_a_device_that_is_none(tmp_path):
-    refused(UsageError, lambda: get_device("ethos-u85-2084"), "ethos-u85-2048")
-    refused(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml")
+    refusal(UsageError, lambda: get_device("ethos-u85-2084"), "ethos-u85-2048")
+    refusal(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml")
     for text, said in (
         ("family: x", "missing"),
         (BOARD % 100 + "ram: 3\n", "unknown key 'ram'"),
@@ -157,5 +160,5 @@ def test_a_device_that_is_none(tmp_path):
     ):
         path = tmp_path / "bad.yaml"
         path.write_text(text)
-        refused(ConfigError, lambda: get_device(str(path)), "bad.yaml", said)  # noqa: B023
+        refusal(ConfigError, lambda: get_device(str(path)), "bad.yaml", said)  # noqa: B023
     assert not set(preset_names()) & set(known_devices())

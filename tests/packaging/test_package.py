@@ -1,4 +1,4 @@
-"""Packages: built by the compilers that are here, run against the wheel's libLiteRt.so, equal to Python's session."""
+"""Packages: built by the installed compilers, run with the wheel's libLiteRt.so, equal to a session in Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elir_edge import export, load_artifact, load_restorer, open_session, package, restore_picture
+from elir_edge import load_artifact, open_session, package, restore_picture
 from elir_edge.artifacts.artifact import Artifact, sidecar
 from elir_edge.artifacts.golden import golden_path
 from elir_edge.artifacts.signature import TensorSpec
@@ -28,14 +28,14 @@ from elir_edge.formats.tflite.flatmodel import pack_model, read_file
 from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.packaging.facts import identifier_of
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
-from tests.helpers import child_environment, refused, run_process, snapshot
+from tests.helpers import child_environment, refusal, run_process, snapshot
 from tests.runtime.test_without_torch import BLOCKED
 from tests.tiny import SPEC
 
 DATA = Path(__file__).parents[1] / "data"
 STRICT = ["-Wall", "-Wextra", "-Werror", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual"]
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-FORMS = {"float": {"io": "float", "noise": "zero"}, "bytes": {"io": "uint8", "noise": "baked:3"}}
+FORMS = {"float": {"noise": "zero"}, "bytes": {"io": "uint8"}}
 INT8 = "int8"
 HOSTILE = 'a "b"\\ */ // ${x} $y @{id} %s \n??/ |ü𝄞'
 AARCH64_LITERT = "ELIR_EDGE_AARCH64_LITERT"
@@ -55,20 +55,20 @@ def needs(*programs):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Artifacts by the name of their form, each exported once."""
+def artifact_of(tiny_artifact, tmp_path_factory):
+    """Returns the artifact of a form in ``FORMS``, or the int8 one; each is made once."""
 
     @functools.cache
     def make(form):
         if form == INT8:
-            return quantized(make("bytes"), tmp_path_factory.mktemp(form))
-        return export(load_restorer(SPEC), "tflite", out=tmp_path_factory.mktemp(form), **FORMS[form])
+            return quantize_artifact(make("bytes"), tmp_path_factory.mktemp(form))
+        return tiny_artifact("tflite", **FORMS[form])
 
     return make
 
 
-def quantized(artifact, folder):
-    """An int8 graph behind the bytes, by the quantizer as it comes: how well it restores does not matter here."""
+def quantize_artifact(artifact, folder):
+    """Write an int8 artifact with byte input and output, by the stock quantizer: its quality does not matter here."""
     from ai_edge_quantizer import quantizer, recipe
 
     path = folder / artifact.path.name
@@ -84,18 +84,18 @@ def quantized(artifact, folder):
 
 
 @pytest.fixture(params=FORMS)
-def artifact(request, exported):
-    return exported(request.param)
+def artifact(request, artifact_of):
+    return artifact_of(request.param)
 
 
 @pytest.fixture(params=[*FORMS, INT8])
-def any_artifact(request, exported):
-    return exported(request.param)
+def any_artifact(request, artifact_of):
+    return artifact_of(request.param)
 
 
 @pytest.fixture
-def one(exported):
-    return exported("float")
+def one(artifact_of):
+    return artifact_of("float")
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def run(folder, *command, **environment):
 
 
 def add_program(folder, name):
-    """One of the test programs, filled in as the package's own example is."""
+    """Write a test program into a package, with its placeholders filled in."""
     text = (DATA / "c" / name).read_text()
     (folder / name).write_text(text.replace("@{id}", "tiny").replace("@{variable}", "elir_tiny"))
 
@@ -324,7 +324,7 @@ def test_aarch64_in_an_emulator(any_artifact, tmp_path):
 
 
 def manifest_constants(artifact):
-    """What a package must state, worked out here from the artifact alone."""
+    """The constants that a package must have, computed from the artifact."""
     manifest, content = artifact.manifest, artifact.path.read_bytes()
     tensors = {"INPUT": manifest.inputs[0], "OUTPUT": manifest.outputs[0]}
     meaning = {"uint8": (1 / 255, 0), "float32": (1.0, 0)}
@@ -374,7 +374,7 @@ def test_kotlin_states_what_the_manifest_says(artifact, tmp_path):
 
 
 def kotlin_compiler():
-    """The jars of the Kotlin kernel for Jupyter, which has the compiler inside; none where it is not installed."""
+    """The jars of the Kotlin kernel for Jupyter, which contain the compiler; none if it is not installed."""
     spec = importlib.util.find_spec("run_kotlin_kernel")
     folder = Path(spec.origin).parent / "jars" if spec and spec.origin else Path(os.environ.get("KOTLIN_JARS", "none"))
     return sorted(folder.glob("*.jar"))
@@ -451,7 +451,8 @@ def test_names_that_would_break_sources_do_not(one, litert, tmp_path):
     assert run(folder, "./say").stdout == spec["name"] + "\n"
     assert run(folder, "./restore", "--self-test", "selftest").returncode == 0
     readme = (folder / "README.md").read_text()
-    assert all(line.count("|") == 3 for line in readme.splitlines() if line.startswith("| model"))
+    rows = [line for line in readme.splitlines() if line.startswith("| model")]
+    assert [line.count("|") for line in rows] == [3] * 2, "the rows of the model and of its file"
 
 
 @pytest.mark.slow
@@ -459,7 +460,7 @@ def test_what_is_there_is_replaced_only_where_it_is_a_package(one, tmp_path):
     place = tmp_path / "place"
     package(one, "c", place)
     before = snapshot(place)
-    refused(OutputError, lambda: package(one, "cpp", place), str(place), "is there already", "--force")
+    refusal(OutputError, lambda: package(one, "cpp", place), str(place), "is there already", "--force")
     assert snapshot(place) == before
     package(one, "kotlin", place, force=True)
     assert (place / "build.gradle.kts").is_file()
@@ -467,12 +468,12 @@ def test_what_is_there_is_replaced_only_where_it_is_a_package(one, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "precious").write_text("mine")
-    refused(OutputError, lambda: package(one, "c", mine, force=True), str(mine), "no package of elir-edge")
+    refusal(OutputError, lambda: package(one, "c", mine, force=True), str(mine), "no package of elir-edge")
     assert (mine / "precious").read_text() == "mine"
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(place)
     for name in ("file", "link"):
-        refused(OutputError, lambda name=name: package(one, "c", tmp_path / name, force=True), name, "is no folder")
+        refusal(OutputError, lambda name=name: package(one, "c", tmp_path / name, force=True), name, "is no folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "mine", "place"]
 
 
@@ -498,22 +499,22 @@ def test_a_failure_half_way_leaves_the_old_package(one, tmp_path, monkeypatch):
 def test_artifacts_that_cannot_be_packaged_are_refused(one, tmp_path):
     noise = TensorSpec("noise", (1, 16, 16, 4), "float32", "NHWC", "standard normal")
     other = Artifact(one.path, dataclasses.replace(one.manifest, inputs=(*one.manifest.inputs, noise)))
-    refused(UsageError, lambda: package(other, "c", tmp_path / "c"), "image, noise", "--noise baked:0")
+    refusal(UsageError, lambda: package(other, "c", tmp_path / "c"), "image, noise", "--noise baked:0")
     other = Artifact(one.path, dataclasses.replace(one.manifest, target="onnx"))
-    refused(UsageError, lambda: package(other, "c", tmp_path / "c"), "'onnx'", "--target tflite")
+    refusal(UsageError, lambda: package(other, "c", tmp_path / "c"), "'onnx'", "--target tflite")
     tensor = dataclasses.replace(one.manifest.inputs[0], dtype="int8")
     other = Artifact(one.path, dataclasses.replace(one.manifest, inputs=(tensor,)))
-    refused(UsageError, lambda: package(other, "c", tmp_path / "c"), "'image' is int8", "--io uint8")
-    refused(UsageError, lambda: package(one, "rust", tmp_path / "c"), "'rust'", "c, cpp, kotlin")
-    refused(UsageError, lambda: package(one, "kotlin", tmp_path / "c", embed=True), "--embed")
-    refused(MissingInputError, lambda: package(tmp_path / "none.tflite", "c", tmp_path / "c"), "none.tflite")
+    refusal(UsageError, lambda: package(other, "c", tmp_path / "c"), "'image' is int8", "--io uint8")
+    refusal(UsageError, lambda: package(one, "rust", tmp_path / "c"), "'rust'", "c, cpp, kotlin")
+    refusal(UsageError, lambda: package(one, "kotlin", tmp_path / "c", embed=True), "--embed")
+    refusal(MissingInputError, lambda: package(tmp_path / "none.tflite", "c", tmp_path / "c"), "none.tflite")
     shutil.copytree(one.path.parent, tmp_path / "copy")
     changed = tmp_path / "copy" / one.path.name
     golden_path(changed).unlink()
-    refused(MissingInputError, lambda: package(changed, "c", tmp_path / "c"), golden_path(changed).name)
+    refusal(MissingInputError, lambda: package(changed, "c", tmp_path / "c"), golden_path(changed).name)
     changed.write_bytes(changed.read_bytes()[:-1])
-    refused(DataError, lambda: package(changed, "c", tmp_path / "c"), str(changed))
-    refused(DataError, lambda: package(Artifact(changed, one.manifest), "c", tmp_path / "c"), str(changed))
+    refusal(DataError, lambda: package(changed, "c", tmp_path / "c"), str(changed))
+    refusal(DataError, lambda: package(Artifact(changed, one.manifest), "c", tmp_path / "c"), str(changed))
     assert not (tmp_path / "c").exists()
 
 

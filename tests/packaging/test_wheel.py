@@ -1,4 +1,4 @@
-"""The wheel, as a user installs it: into an empty environment with one runtime, away from these sources."""
+"""The wheel, installed as a user does: in an empty environment with one runtime, away from the sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from elir_edge import export, load_restorer
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from tests.tiny import SPEC
 
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's, without what would let the sources here be found."""
+    """Environment variables without those through which a child would find the sources."""
     return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
@@ -36,7 +35,7 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """Built from a copy, so that building leaves nothing among the sources."""
+    """The wheel, built from a copy, so that the build leaves nothing in the checkout."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in PARTS:
         if (ROOT / name).is_dir():
@@ -51,7 +50,7 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(wheel, tmp_path_factory) -> Path:
-    """The folder of the programs of an empty environment into which the wheel was installed, with ONNX Runtime."""
+    """The bin folder of a new environment with the wheel and ONNX Runtime."""
     place = tmp_path_factory.mktemp("environment")
     venv.create(place, with_pip=True)
     found = place / ("Scripts" if sys.platform == "win32" else "bin")
@@ -65,8 +64,8 @@ def programs(wheel, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory) -> Path:
-    return export(load_restorer(SPEC), "onnx", out=tmp_path_factory.mktemp("artifact")).path
+def artifact(tiny_artifact) -> Path:
+    return tiny_artifact("onnx").path
 
 
 def test_every_data_file_is_inside(wheel):

@@ -1,4 +1,4 @@
-"""A third party's target comes by an entry point: a package made here, installed in a folder of its own."""
+"""Targets of other packages, found through an entry point of a package that the test installs."""
 
 import json
 import os
@@ -40,13 +40,13 @@ def run(folder, arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
 
-def targets_seen_with(folder):
+def run_targets(folder):
     return run(folder, ["targets", "--json"])
 
 
 def test_a_target_of_another_package_is_listed(tmp_path):
     install(tmp_path)
-    result = targets_seen_with(tmp_path)
+    result = run_targets(tmp_path)
     assert result.returncode == 0, result.stderr
     names = [item["target"] for item in json.loads(result.stdout)]
     assert names[-1] == "theirs" and {"onnx", "openvino", "tflite"} < set(names)
@@ -142,7 +142,7 @@ TARGET = Target(
 
 @pytest.mark.slow
 def test_a_format_with_its_own_runtime_comes_from_another_package(tmp_path):
-    """Exported, proven, listed, benched, restored with, and verified: no file of this project knows of it."""
+    """Export, validate, list, restore and verify, with no mention of the format in this project."""
     install(tmp_path, target=RUNTIME)
     entry_points = tmp_path / "their_package-1.0.dist-info" / "entry_points.txt"
     entry_points.write_text(entry_points.read_text() + "[elir_edge.backends]\nprogram = their_package:BACKEND\n")
@@ -163,7 +163,7 @@ def test_a_format_with_its_own_runtime_comes_from_another_package(tmp_path):
 
 def test_a_name_taken_twice_is_an_error(tmp_path):
     install(tmp_path, target=TARGET.replace('"theirs"', '"onnx"'))
-    result = targets_seen_with(tmp_path)
+    result = run_targets(tmp_path)
     assert result.returncode == 70
     assert "the name 'onnx' is taken" in result.stderr
 
@@ -171,6 +171,6 @@ def test_a_name_taken_twice_is_an_error(tmp_path):
 def test_a_foreign_package_called_exporters_is_named(tmp_path):
     (tmp_path / "exporters").mkdir()
     (tmp_path / "exporters" / "__init__.py").write_text("")
-    result = targets_seen_with(tmp_path)
+    result = run_targets(tmp_path)
     assert result.returncode == 70
     assert str(tmp_path / "exporters" / "__init__.py") in result.stderr

@@ -1,4 +1,4 @@
-"""Mixed precision: groups found, simulated and kept in float, limits kept by what is published."""
+"""Mixed precision: groups, their simulated losses, float groups in the graph, and limits of the published artifact."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ LOSSES = {"encoder": 50.0, "step 1": 60.0, "decoder": 45.0}
 
 
 def rung_of(floats: tuple[str, ...], **changes: object) -> Rung:
-    """The more floats, the less is lost, the larger and the slower."""
+    """A rung whose loss falls, and whose size and latency grow, with the number of ``floats``."""
     count = len(floats)
     figures = {"mean_drop_db": 0.3 - 0.1 * count, "size_mb": 1.0 + count, "latency_ms": 10.0 + 5 * count}
     return Rung(floats, worst_drop_db=0.4, psnr_db=42.0, **{"passed": True} | figures | changes)
@@ -107,23 +107,23 @@ def test_limits_are_options_of_mixed_only(tiny_restorer, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def prepared(tiny_restorer):
+def prepared_graphs(tiny_restorer):
     plain = lower(tiny_restorer)
     return prepare(plain, noisy_feeds(64), Silent()), plain
 
 
-def test_groups_cover_every_stage_once(prepared, tiny_spec):
-    groups = groups_of(prepared[0])
+def test_groups_cover_every_stage_once(prepared_graphs, tiny_spec):
+    groups = groups_of(prepared_graphs[0])
     assert [group.name for group in groups] == ["encoder", "estimator", "step 1", "step 2", "decoder"]
     stages = [stage for group in groups for stage in group.stages]
     assert stages == ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
-    assert stages_of_groups(prepared[0], {"step 2", "encoder"}) == {"encoded", "state_2"}
+    assert stages_of_groups(prepared_graphs[0], {"step 2", "encoder"}) == {"encoded", "state_2"}
     small = load_restorer(dataclasses.replace(tiny_spec, steps=0, estimator=None, field=None))
     assert [group.name for group in groups_of(lower(small))] == ["encoder", "decoder"]
 
 
-def test_float_groups_keep_unrounded_weights_and_shared_ones_stay_shared(prepared):
-    rounded, plain = prepared
+def test_float_groups_keep_unrounded_weights_and_shared_ones_stay_shared(prepared_graphs):
+    rounded, plain = prepared_graphs
     graph = group_mixture(rounded, plain, {"step 2", "decoder"})
     for group in groups_of(graph):
         source = plain if group.name in ("step 2", "decoder") else rounded
@@ -134,8 +134,8 @@ def test_float_groups_keep_unrounded_weights_and_shared_ones_stay_shared(prepare
     assert graph.parameter_count() > rounded.parameter_count()
 
 
-def test_a_group_by_itself_loses_less_than_all_together(prepared):
-    rounded, plain = prepared
+def test_a_group_by_itself_loses_less_than_all_together(prepared_graphs):
+    rounded, plain = prepared_graphs
     feeds = [as_tensors(feed) for feed in noisy_feeds(64)]
     losses = losses_by_group(rounded, plain, feeds, feeds, Silent())
     assert set(losses) == {group.name for group in groups_of(plain)}

@@ -1,4 +1,4 @@
-"""Calibration pictures: cut, degraded, named; what cannot serve is refused."""
+"""Calibration pictures: how they are made, and which folders are refused."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph
 from elir_edge.quantize.calibration import CalibrationRequest, digest_of, gather_calibration, task_of
 from elir_edge.validation.trials import check_disjoint, gather_trials
-from tests.helpers import refused, save_picture
+from tests.helpers import refusal, save_picture
 
 
 @pytest.fixture()
@@ -43,28 +43,28 @@ def test_feeds_have_the_form_of_the_graph(tiny_spec, folder):
 
 
 def test_folders_that_cannot_serve_are_refused(tiny_spec, folder, tmp_path):
-    refused(MissingInputError, lambda: gather(tiny_spec, folder / "nowhere"), "nowhere")
+    refusal(MissingInputError, lambda: gather(tiny_spec, folder / "nowhere"), "nowhere")
     (folder / "empty").mkdir()
-    refused(DataError, lambda: gather(tiny_spec, folder / "empty"), "holds no pictures")
-    refused(UsageError, lambda: gather(tiny_spec, folder, count=3), "too few")
-    refused(ConfigError, lambda: gather(tiny_spec, folder, task="restorashun"), "restoration")
+    refusal(DataError, lambda: gather(tiny_spec, folder / "empty"), "holds no pictures")
+    refusal(UsageError, lambda: gather(tiny_spec, folder, count=3), "too few")
+    refusal(ConfigError, lambda: gather(tiny_spec, folder, task="restorashun"), "restoration")
     (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:200])
-    refused(DataError, lambda: gather(tiny_spec, folder), "3.png")
+    refusal(DataError, lambda: gather(tiny_spec, folder), "3.png")
     for i in range(2, 5):
         (folder / f"{i}.png").unlink()
-    refused(DataError, lambda: gather(tiny_spec, folder), "2 pictures are too few")
+    refusal(DataError, lambda: gather(tiny_spec, folder), "2 pictures are too few")
 
 
 def test_pictures_of_one_colour_are_named(tiny_spec, folder):
     Image.new("RGB", (90, 90), "black").save(folder / "black.png")
-    refused(DataError, lambda: gather(tiny_spec, folder, count=12), "of one colour", "black.png")
+    refusal(DataError, lambda: gather(tiny_spec, folder, count=12), "of one colour", "black.png")
 
 
 def test_a_photograph_that_judges_may_not_calibrate(tiny_spec, folder):
     Image.fromarray(builtin_photograph("coffee")).save(folder / "mine.png")
     sources = gather(tiny_spec, folder).sources
     assert sources["mine.png"] == digest_of(builtin_photograph("coffee"))
-    refused(UsageError, lambda: check_disjoint(sources), "mine.png", "coffee")
+    refusal(UsageError, lambda: check_disjoint(sources), "mine.png", "coffee")
 
 
 def test_trials_are_degraded_photographs_and_always_the_same():

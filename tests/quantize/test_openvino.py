@@ -1,4 +1,4 @@
-"""int8 and fp16 OpenVINO models: one copy of the weights, the picture kept, nothing said."""
+"""int8 and fp16 OpenVINO models: one copy of the weights, pictures near the float ones, no output."""
 
 from collections import Counter
 

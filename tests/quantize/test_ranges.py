@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from elir_edge.errors import DataError, UsageError
 from elir_edge.quantize.ranges import METHODS, Ranges
-from tests.helpers import refused
+from tests.helpers import refusal
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 SAMPLES = st.lists(arrays(np.float32, st.integers(1, 40), elements=FLOATS), min_size=1, max_size=5)
@@ -22,7 +22,7 @@ def gather(samples):
 
 
 def quantize(values, low, high, levels=256):
-    """What an 8-bit quantizer with a zero point makes of ``values``."""
+    """``values`` after an 8-bit quantizer with a zero point."""
     scale = (high - low) / (levels - 1)
     if scale == 0:
         return np.zeros_like(values)
@@ -92,9 +92,9 @@ def test_percentile_leaves_the_stated_share_beyond_each_end():
 
 
 def test_what_is_not_finite_is_refused_by_name():
-    refused(DataError, lambda: Ranges().add({"features": np.array([1.0, np.nan], np.float32)}), "features")
+    refusal(DataError, lambda: Ranges().add({"features": np.array([1.0, np.nan], np.float32)}), "features")
 
 
 @pytest.mark.parametrize("method", ["", "kl", "percentile", "percentile:x", "percentile:50", "percentile:101"])
 def test_unknown_methods_are_refused(method):
-    refused(UsageError, lambda: Ranges().estimate(method), method, "percentile:99.99")
+    refusal(UsageError, lambda: Ranges().estimate(method), method, "percentile:99.99")

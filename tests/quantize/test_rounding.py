@@ -1,4 +1,4 @@
-"""Error-compensated rounding of weights, and the patches it looks at."""
+"""Error-compensated rounding of weights, and its patches of the inputs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""int8 and fp16 .tflite files: integers from end to end, one copy of the weights, the picture kept."""
+"""int8 and fp16 .tflite files: integers from input to output, one copy of the weights, pictures near the float ones."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from elir_edge.runtime.restore import restore_picture
 from elir_edge.validation.gates import gate_for
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
-from tests.helpers import refused
+from tests.helpers import refusal
 from tests.tiny import QUICK
 
 pytestmark = pytest.mark.slow
@@ -73,9 +73,9 @@ def test_any_spec_can_be_quantized_the_autoencoder_alone_too(tiny_spec, tmp_path
 
 
 def test_what_makes_no_sense_is_refused(tiny_restorer, tmp_path):
-    refused(UsageError, lambda: export(tiny_restorer, "tflite", "int8", io="float", out=tmp_path), "uint8")
-    refused(UsageError, lambda: export(tiny_restorer, "tflite", "int8", noise="input", out=tmp_path), "baked")
-    refused(UsageError, lambda: export(tiny_restorer, "tflite", "fp32", out=tmp_path, quantization=QUICK), "int8")
+    refusal(UsageError, lambda: export(tiny_restorer, "tflite", "int8", io="float", out=tmp_path), "uint8")
+    refusal(UsageError, lambda: export(tiny_restorer, "tflite", "int8", noise="input", out=tmp_path), "baked")
+    refusal(UsageError, lambda: export(tiny_restorer, "tflite", "fp32", out=tmp_path, quantization=QUICK), "int8")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,7 +109,7 @@ def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, mo
     monkeypatch.setattr("elir_edge.validation.gates.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
     wish = Quantization(CalibrationRequest(count=4))
     small = {"precision": "int8", "size": 64, "out": tmp_path}
-    refused(GateError, lambda: export(nano, "onnx", quantization=wish, **small), "90", "--allow-degraded")
+    refusal(GateError, lambda: export(nano, "onnx", quantization=wish, **small), "90", "--allow-degraded")
     assert list(tmp_path.iterdir()) == []
     marked = export(nano, "onnx", quantization=Quantization(CalibrationRequest(count=4), allow_degraded=True), **small)
     assert marked.manifest.quantization["degraded"] is True

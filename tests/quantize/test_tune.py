@@ -1,4 +1,4 @@
-"""Tuning: int8 comes nearer to its float output, the same bytes come out each time, interrupted or not."""
+"""Tuning: int8 gets nearer to the float output; the bytes are equal on every run, also after an interruption."""
 
 from contextlib import contextmanager
 
@@ -35,7 +35,7 @@ class Interrupting(Silent):
 
 
 @pytest.fixture
-def felt(monkeypatch):
+def large_steps(monkeypatch):
     """A rate at which every step moves weights by a whole level of int8, and a state saved after every step."""
     monkeypatch.setattr("elir_edge.quantize.tune.KERNEL_RATE", 1.0)
     monkeypatch.setattr("elir_edge.quantize.tune.SAVE_EVERY_S", 0.0)
@@ -47,7 +47,7 @@ def assert_equal_weights(graph, other):
 
 
 @pytest.fixture
-def calibrated(tiny_restorer):
+def calibration(tiny_restorer):
     return gather_calibration(CalibrationRequest(count=4), tiny_restorer.spec, 64, 64)
 
 
@@ -59,7 +59,7 @@ def test_tuning_brings_int8_nearer():
     assert report.steps == 40 and report.after_db > report.before_db
 
 
-def test_tuned_exports_repeat_whatever_is_in_the_cache(tiny_restorer, tmp_path, monkeypatch, felt):
+def test_tuned_exports_repeat_whatever_is_in_the_cache(tiny_restorer, tmp_path, monkeypatch, large_steps):
     """A tuning of another length is not gone on from: its rates were others. Not square, too, and lower than crops."""
 
     def export_tuned(steps, folder):
@@ -76,12 +76,12 @@ def test_tuned_exports_repeat_whatever_is_in_the_cache(tiny_restorer, tmp_path, 
     assert export_tuned(3, "longer") == fresh != shorter
 
 
-def test_an_interrupted_tuning_goes_on_where_it_stopped(tiny_restorer, calibrated, tmp_path, felt):
+def test_an_interrupted_tuning_goes_on_where_it_stopped(tiny_restorer, calibration, tmp_path, large_steps):
     before = tensors_sha256(tiny_restorer.state_dict())
 
     def tune(progress, checkpoint):
         graph = lower(tiny_restorer, 64)
-        return prepare_and_tune(graph, tiny_restorer, calibrated, TuneBudget(steps=4), progress, checkpoint)
+        return prepare_and_tune(graph, tiny_restorer, calibration, TuneBudget(steps=4), progress, checkpoint)
 
     whole, report = tune(Interrupting(), None)
     with pytest.raises(KeyboardInterrupt):

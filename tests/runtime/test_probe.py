@@ -1,4 +1,4 @@
-"""Artifacts that nobody vouches for: whatever they do to their runtime, the tool itself says what is wrong."""
+"""Untrusted artifacts: whatever they do to a runtime, the tool reports an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elir_edge.errors import DataError, ElirEdgeError, UnavailableError, UsageEr
 from elir_edge.runtime import probe as probing
 from elir_edge.runtime.probe import probe
 from elir_edge.runtime.session import open_session
-from tests.helpers import refused
+from tests.helpers import refusal
 
 COPIES = 20
 
@@ -41,13 +41,13 @@ def test_what_the_child_does_is_told(case, text, monkeypatch):
     code, *named = CHILDREN[case]
     monkeypatch.setattr(child, "BOOTSTRAP", code)
     monkeypatch.setattr(probing, "TIMEOUT_SECONDS", 0.5 if case == "a hang" else 30)
-    refused(DataError, lambda: probe(text), "a.onnx", *named)
+    refusal(DataError, lambda: probe(text), "a.onnx", *named)
 
 
 def test_the_childs_error_keeps_its_kind(text, monkeypatch):
     told = '{"error": {"kind": "UnavailableError", "message": "not there", "hint": "pip install it"}}'
     monkeypatch.setattr(child, "BOOTSTRAP", f"print('{told}')")
-    refused(UnavailableError, lambda: probe(text), "not there", "pip install it")
+    refusal(UnavailableError, lambda: probe(text), "not there", "pip install it")
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.tflite", "a.xml"])
@@ -55,19 +55,19 @@ def test_the_childs_error_keeps_its_kind(text, monkeypatch):
 def test_no_model(name, content, tmp_path, monkeypatch):
     (tmp_path / name).write_bytes(content)
     monkeypatch.chdir(tmp_path)
-    error = refused(DataError, lambda: probe(Path(name)), name)
+    error = refusal(DataError, lambda: probe(Path(name)), name)
     assert "Traceback" not in str(error) and str(tmp_path) not in str(error)
 
 
 def test_another_kind_of_file(tmp_path):
-    refused(UsageError, lambda: probe(tmp_path / "a.pt"), "a.pt", ".onnx, .pte, .tflite")
+    refusal(UsageError, lambda: probe(tmp_path / "a.pt"), "a.pt", ".onnx", ".pte", ".tflite")
 
 
 def test_nothing_is_imported_from_the_current_folder(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("numpy.py", "onnxruntime.py", "json.py"):
         (tmp_path / name).write_text("open('canary', 'w')\n")
-    refused(DataError, lambda: probe(text), "a.onnx")
+    refusal(DataError, lambda: probe(text), "a.onnx")
     assert not (tmp_path / "canary").exists()
 
 
@@ -87,15 +87,15 @@ def onnx_model(location: str | None = None):
 
 def test_a_model_of_somebody_else(tmp_path):
     (tmp_path / "a.onnx").write_bytes(onnx_model().SerializeToString())
-    refused(DataError, lambda: probe(tmp_path / "a.onnx"), "a.onnx", "holds no elir-edge manifest")
+    refusal(DataError, lambda: probe(tmp_path / "a.onnx"), "a.onnx", "holds no elir-edge manifest")
 
 
 def test_the_ending_says_what_a_file_is(tmp_path):
     """OpenVINO would open either by its content."""
     (tmp_path / "a.xml").write_bytes(onnx_model().SerializeToString())
     (tmp_path / "a.onnx").write_text('<?xml version="1.0"?>\n<net name="a" version="11"></net>')
-    refused(DataError, lambda: probe(tmp_path / "a.xml"), "a.xml", "not what a '.xml' file holds")
-    refused(DataError, lambda: open_session(tmp_path / "a.onnx", "openvino"), "a.onnx", "not what a '.onnx' file holds")
+    refusal(DataError, lambda: probe(tmp_path / "a.xml"), "a.xml", "not what a '.xml' file holds")
+    refusal(DataError, lambda: open_session(tmp_path / "a.onnx", "openvino"), "a.onnx", "not what a '.onnx' file holds")
 
 
 @pytest.mark.parametrize("kind", ["parent", "absolute", "nested", "link", "hard link", "beside"])
@@ -112,18 +112,18 @@ def test_weights_outside_the_file_are_refused(kind, tmp_path, monkeypatch):
     (folder / "hard link").hardlink_to(secret)
     where = {"parent": "../secret", "absolute": str(secret), "nested": "inner/w.bin"}.get(kind, kind)
     (folder / "a.onnx").write_bytes(onnx_model(where).SerializeToString())
-    refused(DataError, lambda: probe(folder / "a.onnx"), "a.onnx", "keeps its weights in other files")
+    refusal(DataError, lambda: probe(folder / "a.onnx"), "a.onnx", "keeps its weights in other files")
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_artifact):
+def artifact_paths(tiny_artifact):
     return {kind: tiny_artifact(kind).path for kind in ("onnx", "tflite")}
 
 
-def flipped(whole: bytes, number: int) -> bytes:
+def with_flipped_bit(whole: bytes, number: int) -> bytes:
     """A copy with one bit changed; every other one near an end, where the structure is."""
     draw = np.random.default_rng(number)
     at = int(draw.integers(len(whole))) if number % 2 else int(draw.integers(2000)) - 1000
@@ -134,13 +134,13 @@ def flipped(whole: bytes, number: int) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "tflite"])
-def test_flipped_bits_end_in_a_message_or_a_manifest(kind, exported, tmp_path):
-    whole = exported[kind].read_bytes()
-    assert probe(exported[kind]).target == kind
+def test_flipped_bits_end_in_a_message_or_a_manifest(kind, artifact_paths, tmp_path):
+    whole = artifact_paths[kind].read_bytes()
+    assert probe(artifact_paths[kind]).target == kind
 
     def outcome(number: int) -> str:
         path = tmp_path / f"{number}.{kind}"
-        path.write_bytes(flipped(whole, number))
+        path.write_bytes(with_flipped_bit(whole, number))
         try:
             return probe(path).target
         except ElirEdgeError as error:
@@ -157,7 +157,7 @@ def test_flipped_bits_end_in_a_message_or_a_manifest(kind, exported, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "tflite"])
 @pytest.mark.parametrize("percent", [1, 50, 99])
-def test_cut_short(kind, percent, exported, tmp_path):
-    whole = exported[kind].read_bytes()
+def test_cut_short(kind, percent, artifact_paths, tmp_path):
+    whole = artifact_paths[kind].read_bytes()
     (tmp_path / f"a.{kind}").write_bytes(whole[: len(whole) * percent // 100])
-    refused(DataError, lambda: probe(tmp_path / f"a.{kind}"), f"a.{kind}")
+    refusal(DataError, lambda: probe(tmp_path / f"a.{kind}"), f"a.{kind}")

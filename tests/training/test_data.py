@@ -1,5 +1,6 @@
 """Procedural pictures, tiles and batches: drawn from the seed alone, and of the statistics they claim."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,11 +9,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.degradations import restoration
 from elir_edge.imaging.photographs import EVALUATION, TRAINING, load_photograph
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.dead_leaves import Fills, LeafSpec, dead_leaves, draw_radius, power_noise, texture_bank
+from elir_edge.training.recipe import PictureFile
 from elir_edge.training.tiles import TileSpec, photograph_tile, tile_store, training_pictures
 
 
@@ -107,15 +110,32 @@ def test_photograph_tiles_come_from_the_photographs_alone():
     assert (tile == tile[0, 0]).all()
 
 
+def folder(path):
+    return TileSpec(packaged=False, folder=str(path))
+
+
+def test_named_pictures_are_read_and_others_refused(tmp_path):
+    Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(tmp_path / "a.png")
+    named = PictureFile("a.png", sha256_of(tmp_path / "a.png"))
+    spec = dataclasses.replace(folder(tmp_path), pictures=(named,))
+    assert [picture.shape for picture in training_pictures(spec)] == [(40, 40, 3)]
+    with pytest.raises(DataError, match="sha256 differs"):
+        training_pictures(dataclasses.replace(spec, pictures=(PictureFile("a.png", "0" * 64),)))
+    with pytest.raises(MissingInputError, match=r"b\.png"):
+        training_pictures(dataclasses.replace(spec, pictures=(PictureFile("b.png", "0" * 64),)))
+    with pytest.raises(MissingInputError, match="1 photographs that do not come"):
+        training_pictures(dataclasses.replace(spec, folder=None))
+
+
 def test_folders_without_pictures_are_refused(tmp_path):
     with pytest.raises(MissingInputError):
-        training_pictures(str(tmp_path / "none"))
+        training_pictures(folder(tmp_path / "none"))
     (tmp_path / "text.txt").write_text("no")
     with pytest.raises(DataError, match="no picture"):
-        training_pictures(str(tmp_path))
+        training_pictures(folder(tmp_path))
     (tmp_path / "broken.png").write_text("no")
     with pytest.raises(DataError, match=r"broken\.png"):
-        training_pictures(str(tmp_path))
+        training_pictures(folder(tmp_path))
 
 
 def source(degrade=restoration) -> BatchSource:

@@ -55,7 +55,8 @@ def test_centre_is_the_largest_that_fits():
 
 def test_the_restorer_function_rounds_and_takes_its_noise_from_the_seed():
     torch.manual_seed(0)
-    model = Restorer(ElirSpec(size=32, autoencoder=AutoencoderSpec(4, 8, 1, 1))).eval()
+    autoencoder = AutoencoderSpec(latent_channels=4, width=8, levels=1, blocks=1)
+    model = Restorer(ElirSpec(size=32, autoencoder=autoencoder)).eval()
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
     restored = restorer_function(model, seed=5)(image)
     noise = torch.from_numpy(draw_noise(5, model.spec.latent_shape(32, 32)))

@@ -154,7 +154,8 @@ def test_the_published_form_is_the_same_function():
 
 
 def test_first_weights_let_the_signal_through():
-    encoder = new_restorer(dataclasses.replace(SPEC, autoencoder=AutoencoderSpec(8, 16, 2, 2)), 0).enc
+    autoencoder = AutoencoderSpec(latent_channels=8, width=16, levels=2, blocks=2)
+    encoder = new_restorer(dataclasses.replace(SPEC, autoencoder=autoencoder), 0).enc
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert encoder(image).std() > 0.1 * image.std()

@@ -1,4 +1,4 @@
-"""Drift by stage: graphs that start at a stage, errors told apart from what was inherited, the right part named."""
+"""Drift by stage: graphs that start at a stage, own and inherited errors, and the part where the drift began."""
 
 import dataclasses
 import json
@@ -109,7 +109,7 @@ def test_int8_errors_are_told_apart(integer, tiny_restorer):
     ("module", "part"), [("enc", "encoder"), ("mmse", "coarse estimator"), ("fmir", "step"), ("dec", "decoder")]
 )
 def test_a_spoiled_part_is_named_in_every_format(artifact, tiny_spec, module, part):
-    """The model's part is spoiled and not the artifact's: they differ there and nowhere else."""
+    """One part of the model is changed, and not the artifact's: they differ in that part only."""
     other = load_restorer(tiny_spec)
     biases = [tensor for name, tensor in getattr(other, module).named_parameters() if name.endswith("bias")]
     biases[-1].add_(0.5)

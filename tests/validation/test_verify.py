@@ -1,4 +1,4 @@
-"""Artifacts test themselves: the golden file says what came out, and another result is noticed."""
+"""The self-test of artifacts: the golden file has the expected output, and another result is reported."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from elir_edge.imaging.comparison import compare
 from elir_edge.runtime.backend import backends_for
 from elir_edge.validation.gates import ONE_LEVEL
 from elir_edge.validation.verify import Tolerance, tolerance_for, verify
-from tests.helpers import child_environment, manifest_without_files, refused
+from tests.helpers import child_environment, manifest_without_files, refusal
 from tests.tiny import SPEC
 
 FORMS = {"onnx": {"noise": "input"}, "tflite": {"io": "uint8"}}
@@ -53,7 +53,7 @@ def test_every_runtime_gives_what_was_recorded(artifact):
     assert golden.pixels.shape == golden.restored.shape == (64, 64, 3)
     assert np.std(golden.restored) > 0
     for backend in backends_for(artifact.path):
-        if backend.installed():
+        if backend.is_installed():
             result = verify(artifact, backend.name)
             assert result.passed and result.problem is None, result
             assert result.backend.startswith(backend.name)
@@ -89,9 +89,9 @@ def test_what_is_missing_is_named_and_export_brings_it_back(onnx_artifact, tiny_
     alone = copy_of(onnx_artifact, tmp_path)
     golden = golden_path(alone.path)
     golden.write_bytes(golden.read_bytes()[:-9])
-    refused(DataError, lambda: verify(alone), golden.name, "sha256")
+    refusal(DataError, lambda: verify(alone), golden.name, "sha256")
     golden.unlink()
-    refused(MissingInputError, lambda: verify(alone), golden.name, "export again")
+    refusal(MissingInputError, lambda: verify(alone), golden.name, "export again")
     sidecar(alone.path).unlink()
     assert run(["verify", str(alone.path)]) == MissingInputError.exit_code
     shutil.copy(sidecar(onnx_artifact.path), tmp_path)
@@ -108,7 +108,7 @@ def test_only_the_model_file_with_its_golden_is_enough(artifact, tmp_path):
 
 def test_an_artifact_of_before_says_so(tmp_path):
     artifact = Artifact(tmp_path / "old.onnx", manifest_without_files())
-    refused(MissingInputError, lambda: load_golden(artifact), "old.onnx", "export it again")
+    refusal(MissingInputError, lambda: load_golden(artifact), "old.onnx", "export it again")
 
 
 def test_tolerances_bind_whom_they_should():

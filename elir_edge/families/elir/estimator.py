@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from elir_edge.families.elir.spec import EstimatorSpec
 from elir_edge.families.networks.layers import conv_at, linear_block
+from elir_edge.families.rewrites.sharing import SharedUpdate
 
 RESIDUAL_SCALE = 0.2
 
@@ -83,8 +85,27 @@ class Estimator(nn.Module):
         """The RRDBs in order."""
         return [cast(RRDB, module) for module in self.lrm]
 
+    def rescale_stream(self, update: SharedUpdate, gain: float) -> None:
+        """Let it read and write ``gain`` times the latent. Needs collapsed linear blocks.
+
+        Hidden features stay as they are; the first inputs of every layer are the stream itself.
+        """
+        for block in (block for rrdb in self.rrdbs() for block in rrdb.blocks()):
+            *inner, last = (layer.conv for layer in block.layers())
+            scaled = partial(_scale_inputs, channels=last.out_channels, gain=1 / gain)
+            for conv in inner:
+                update(conv, "weight", scaled)
+            update(last, "weight", lambda weight: scaled(weight) * gain)  # noqa: B023  (called at once)
+            update(last, "bias", lambda bias: bias * gain)
+
     def forward(self, latent: Tensor) -> Tensor:
         return latent + self.lrm(latent)
+
+
+def _scale_inputs(weight: Tensor, channels: int, gain: float) -> Tensor:
+    scaled = weight.clone()
+    scaled[:, :channels] *= gain
+    return scaled
 
 
 def _scale(x: Tensor, scale: float) -> Tensor:

@@ -31,17 +31,9 @@ class Elir(Family):
 
     def parts(self, spec: ElirSpec, *, expanded: bool) -> dict[str, nn.Module | None]:
         """``enc``, ``mmse`` (estimator), ``fmir`` (field), ``dec``: the prefixes of the published checkpoints."""
-        from elir_edge.families.elir.autoencoder import Decoder, Encoder
-        from elir_edge.families.elir.estimator import Estimator
-        from elir_edge.families.networks.unet import Field
+        from elir_edge.families.elir.parts import build_parts
 
-        channels = spec.latent_channels
-        return {
-            "enc": Encoder(spec.autoencoder),
-            "mmse": Estimator(spec.estimator, channels, expanded=expanded) if spec.estimator else None,
-            "fmir": Field(spec.field, channels, expanded=expanded) if spec.field else None,
-            "dec": Decoder(spec.autoencoder),
-        }
+        return build_parts(spec, expanded=expanded)
 
     def stages(self, spec: ElirSpec, noisy: bool = True) -> tuple[Stage, ...]:
         """See ``elir_edge.families.elir.stages``."""
@@ -52,11 +44,15 @@ class Elir(Family):
         from elir_edge.families.elir.rewrites.fold_latent_bound import fold_latent_bound
         from elir_edge.families.elir.rewrites.fold_pixel_range import fold_pixel_range
         from elir_edge.families.elir.rewrites.fold_residual_scale import fold_residual_scale
+        from elir_edge.families.elir.rewrites.shuffle_to_convolution import shuffle_to_convolution
         from elir_edge.families.rewrites.fold_noise import fold_noise
         from elir_edge.families.rewrites.fold_projection import fold_projection
         from elir_edge.families.rewrites.fold_time import fold_time
 
-        return (fold_time, fold_projection, fold_residual_scale, fold_latent_bound, fold_noise, fold_pixel_range)
+        return (
+            *(shuffle_to_convolution, fold_time, fold_projection, fold_residual_scale, fold_latent_bound),
+            *(fold_pixel_range, fold_noise),
+        )
 
     def canonical_names(self, tensors: Mapping[str, Any], where: str) -> dict[str, Tensor]:
         """See ``elir_edge.families.elir.checkpoint_names``."""

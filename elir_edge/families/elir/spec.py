@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from elir_edge.families.networks.specs import FieldSpec, within
+from elir_edge.families.networks.specs import FieldSpec, ResidualSpec, within
 from elir_edge.families.spec import ModelSpec
 
-__all__ = ["AutoencoderSpec", "ElirSpec", "EstimatorSpec", "FieldSpec"]
+__all__ = ["AutoencoderSpec", "ElirSpec", "EstimatorSpec", "FieldSpec", "ResidualSpec", "ShuffleSpec"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class AutoencoderSpec:
     ``midblock_pooling`` adds the normalized bottleneck of the FLUX.2 tiny autoencoder to the blocks next to the latent.
     """
 
+    kind: str = "convolutional"
     latent_channels: int = 16
     width: int = 64
     levels: int = 3
@@ -32,9 +33,29 @@ class AutoencoderSpec:
 
 
 @dataclass(frozen=True)
+class ShuffleSpec:
+    """An autoencoder without weights: ``levels`` times, 2x2 squares of pixels become pixels of 4 times the channels.
+
+    It loses nothing: the latent has 3 * 4^levels channels and holds the picture itself.
+    """
+
+    kind: str = "shuffle"
+    levels: int = 2
+
+    def __post_init__(self) -> None:
+        within("autoencoder.levels", self.levels, 1, 4)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latent."""
+        return int(3 * 4**self.levels)
+
+
+@dataclass(frozen=True)
 class EstimatorSpec:
     """The coarse estimator: ``blocks`` RRDBs over the latent, whose dense layers have ``hidden`` channels."""
 
+    kind: str = "rrdb"
     hidden: int = 96
     blocks: int = 3
 
@@ -47,9 +68,9 @@ class EstimatorSpec:
 class ElirSpec(ModelSpec):
     """An ELIR model: encoder, estimator or none, field with ``steps`` Euler steps or none, decoder."""
 
-    autoencoder: AutoencoderSpec = dataclasses.field(default_factory=AutoencoderSpec)
-    estimator: EstimatorSpec | None = dataclasses.field(default_factory=EstimatorSpec)
-    field: FieldSpec | None = dataclasses.field(default_factory=FieldSpec)
+    autoencoder: AutoencoderSpec | ShuffleSpec = dataclasses.field(default_factory=AutoencoderSpec)
+    estimator: EstimatorSpec | ResidualSpec | None = dataclasses.field(default_factory=EstimatorSpec)
+    field: FieldSpec | ResidualSpec | None = dataclasses.field(default_factory=FieldSpec)
 
     @property
     def family_name(self) -> str:
@@ -73,5 +94,6 @@ class ElirSpec(ModelSpec):
 
     @property
     def size_multiple(self) -> int:
-        """Heights and widths must be multiples of this: every level of the field has whole pixels."""
-        return self.latent_stride * (self.field.stride if self.field else 1)
+        """Heights and widths must be multiples of this: every level has whole pixels."""
+        strides = [part.stride for part in (self.estimator, self.field) if isinstance(part, FieldSpec | ResidualSpec)]
+        return self.latent_stride * max(strides, default=1)

@@ -38,5 +38,5 @@ def _number(stated: Any, otherwise: float, key: str, where: str) -> float:
     if stated is None:
         return otherwise
     if type(stated) not in (int, float):
-        raise ConfigError(f"{where}: {key} is {stated!r:.100}, not a number")
+        raise ConfigError(f"{where}: {key} is {stated!r:.100}, not a number", hint="write a number")
     return float(stated)

@@ -34,9 +34,15 @@ def _import_module(path: str) -> nn.Module:
             f"estimator.path '{path}': {error}", hint="is its package installed, or on PYTHONPATH?"
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ConfigError(f"estimator.path '{path}' is not a class derived from torch.nn.Module")
+        raise ConfigError(
+            f"estimator.path '{path}' is not a class derived from torch.nn.Module",
+            hint="name a class of torch.nn.Module as package.module.Class",
+        )
     try:
         built: nn.Module = kind()
     except TypeError as error:
-        raise ConfigError(f"estimator.path '{path}' cannot be built without arguments: {error}") from error
+        raise ConfigError(
+            f"estimator.path '{path}' cannot be built without arguments: {error}",
+            hint="give every argument of the class a default",
+        ) from error
     return built

@@ -36,15 +36,24 @@ class SimVaeSpec:
     def __post_init__(self) -> None:
         within("autoencoder.latent_channels", self.latent_channels, 1, 256)
         if not 1 <= len(self.widths) <= 6:
-            raise ConfigError(f"autoencoder.widths has {len(self.widths)} entries, allowed are 1 to 6")
+            raise ConfigError(
+                f"autoencoder.widths has {len(self.widths)} entries, allowed are 1 to 6",
+                hint="give one width for each level",
+            )
         for width in self.widths:
             within("autoencoder.widths", width, 2, MAX_WIDTH)
         for name in ("encoder_blocks", "decoder_blocks", "mid_blocks"):
             within(f"autoencoder.{name}", getattr(self, name), 0, 32)
         if not abs(self.shift) <= MAX_AFFINE:
-            raise ConfigError(f"autoencoder.shift is {self.shift}, allowed is {-MAX_AFFINE:g} to {MAX_AFFINE:g}")
+            raise ConfigError(
+                f"autoencoder.shift is {self.shift}, allowed is {-MAX_AFFINE:g} to {MAX_AFFINE:g}",
+                hint="choose a value in this range",
+            )
         if not 1 / MAX_AFFINE <= self.scale <= MAX_AFFINE:
-            raise ConfigError(f"autoencoder.scale is {self.scale}, allowed is {1 / MAX_AFFINE:g} to {MAX_AFFINE:g}")
+            raise ConfigError(
+                f"autoencoder.scale is {self.scale}, allowed is {1 / MAX_AFFINE:g} to {MAX_AFFINE:g}",
+                hint="choose a value in this range",
+            )
 
     @property
     def stride(self) -> int:

@@ -7,7 +7,7 @@ that no concatenation is needed. The estimator and the field are both this netwo
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from elir_edge.families.networks.layers import conv3x3, linear_block
 from elir_edge.families.networks.specs import ResidualSpec
 from elir_edge.families.networks.unet import TIME_EXPANSION, TimeEmbedding
 from elir_edge.families.rewrites.sharing import SharedUpdate, scale_output
+from elir_edge.families.streams import Stream
 
 
 class Block(nn.Module):
@@ -72,6 +73,19 @@ class ResidualNetwork(nn.Module):
             x = _through(blocks, skips.pop() + grow(x), embedding)
         return self.last(x)
 
+    def streams(self) -> Iterator[Stream]:
+        """The sum at each width, which all blocks of the width read and write, and the inside of every block."""
+        last = len(self.shrink)
+        for i in range(last + 1):
+            blocks = _blocks(self.middle) if i == last else [*_blocks(self.down[i]), *_blocks(self.up[i])]
+            writers = [self.first if i == 0 else self.shrink[i - 1], *(block.conv2[0] for block in blocks)]
+            readers = [*(block.conv1[0] for block in blocks), self.last if i == 0 else self.grow[i - 1]]
+            if i < last:
+                writers.append(self.grow[i])
+                readers.append(self.shrink[i])
+            yield Stream(writers, readers, [*writers, *blocks])
+            yield from (Stream([block.conv1[0]], [block.conv2[0]], [block.act]) for block in blocks)
+
     def rescale_stream(self, update: SharedUpdate, gain: float) -> None:
         """Let it read and write ``gain`` times the latent; what lies between stays."""
         update(self.first, "weight", lambda weight: weight / gain)
@@ -84,6 +98,10 @@ class ResidualEstimator(nn.Module):
     def __init__(self, spec: ResidualSpec, channels: int, *, expanded: bool = False) -> None:
         super().__init__()
         self.network = ResidualNetwork(spec, channels, expanded=expanded)
+
+    def streams(self) -> Iterator[Stream]:
+        """The streams of the network."""
+        return self.network.streams()
 
     def rescale_stream(self, update: SharedUpdate, gain: float) -> None:
         """Let it read and write ``gain`` times the latent."""
@@ -117,6 +135,10 @@ class ResidualField(nn.Module):
         """Put ``conv`` into its place."""
         self.network.last = conv
 
+    def streams(self) -> Iterator[Stream]:
+        """The streams of the network."""
+        return self.network.streams()
+
     def rescale_stream(self, update: SharedUpdate, gain: float) -> None:
         """Let it read and write ``gain`` times the latent."""
         self.network.rescale_stream(update, gain)
@@ -130,11 +152,12 @@ class ResidualField(nn.Module):
         return self.network(z, embedding)
 
 
-def _through(blocks: Sequence[nn.Module] | nn.Module, x: Tensor, embedding: Tensor | None) -> Tensor:
-    for block in _members(blocks):
+def _through(blocks: nn.Module, x: Tensor, embedding: Tensor | None) -> Tensor:
+    for block in _blocks(blocks):
         x = block(x, embedding)
     return x
 
 
-def _members(blocks: Sequence[nn.Module] | nn.Module) -> Iterator[nn.Module]:
-    return iter(blocks)  # type: ignore[arg-type]
+def _blocks(level: nn.Module) -> list[Block]:
+    assert isinstance(level, nn.ModuleList)
+    return [block for block in level if isinstance(block, Block)]

@@ -15,7 +15,7 @@ MAX_LEVELS = 4
 def within(name: str, value: int, low: int, high: int) -> None:
     """Raise ConfigError unless ``low`` <= ``value`` <= ``high``."""
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}")
+        raise ConfigError(f"{name} is {value}, allowed is {low} to {high}", hint="choose a value in this range")
 
 
 def nearest_multiple(value: int, multiple: int) -> int:
@@ -39,7 +39,10 @@ class ResidualSpec:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) <= MAX_LEVELS:
-            raise ConfigError(f"widths has {len(self.widths)} entries, allowed are 1 to {MAX_LEVELS}")
+            raise ConfigError(
+                f"widths has {len(self.widths)} entries, allowed are 1 to {MAX_LEVELS}",
+                hint="give one width for each level",
+            )
         if len(self.blocks) != 2 * len(self.widths) - 1:
             raise ConfigError(
                 f"blocks has {len(self.blocks)} entries, {len(self.widths)} widths ask for {2 * len(self.widths) - 1}",
@@ -61,7 +64,7 @@ def check_time_features(name: str, count: int) -> None:
     """Raise ConfigError unless the time embedding can have ``count`` features."""
     within(name, count, 4, 4096)
     if count % 2:
-        raise ConfigError(f"{name} is {count}, and must be even: cosine and sine halves")
+        raise ConfigError(f"{name} is {count}, and must be even: cosine and sine halves", hint="choose an even number")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ class FieldSpec:
                 hint=f"use {nearest_multiple(self.hidden, NORM_GROUPS)}",
             )
         if not 1 <= len(self.multipliers) <= 8:
-            raise ConfigError(f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8")
+            raise ConfigError(
+                f"field.multipliers has {len(self.multipliers)} entries, allowed are 1 to 8",
+                hint="give one multiplier for each level",
+            )
         for multiplier in self.multipliers:
             within("field.multipliers", multiplier, 1, 4)
         widest = self.hidden * math.prod(self.multipliers)

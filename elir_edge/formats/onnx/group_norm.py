@@ -38,7 +38,10 @@ def as_instance_norm(model: ModelProto) -> ModelProto:
             continue
         shape = shapes.get(node.input[0], ())
         if len(shape) != 4 or not all(shape) or not all(name in constants for name in node.input[1:]):
-            raise DataError(f"the GroupNormalization '{node.name}' has no fixed shape, scale and shift")
+            raise DataError(
+                f"the GroupNormalization '{node.name}' has no fixed shape, scale and shift",
+                hint="export it with elir-edge export: its graphs have fixed shapes",
+            )
         affine = [numpy_helper.to_array(constants[name]).reshape(1, -1, 1, 1) for name in node.input[1:]]
         nodes += _instance_norm(node, shape, affine, added)
     del model.graph.node[:]

@@ -26,7 +26,10 @@ def expose_stages(path: Path, stages: Sequence[str], entry: str | None) -> bytes
     values = {value.name: value for node in model.graph for value in node.outputs}
     names = {*stages, *([] if entry is None else [entry])}
     if missing := names - values.keys():
-        raise DataError(f"{path}: the graph has no tensor called {', '.join(sorted(missing))}")
+        raise DataError(
+            f"{path}: the graph has no tensor called {', '.join(sorted(missing))}",
+            hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+        )
     for name in names:
         values[name].type = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
         values[name].shape = onnx_ir.Shape(shapes[name]) if name in shapes else None

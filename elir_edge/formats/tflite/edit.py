@@ -48,7 +48,10 @@ def set_outputs(model: Any, names: list[str], where: str) -> None:
     index = {tensor.name.decode(): i for i, tensor in enumerate(graph.tensors)}
     missing = [name for name in names if name not in index]
     if missing:
-        raise DataError(f"{where}: the graph has no tensor called {', '.join(missing)}")
+        raise DataError(
+            f"{where}: the graph has no tensor called {', '.join(missing)}",
+            hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+        )
     graph.outputs = [index[name] for name in names]
     signature = model.signatureDefs[0]
     signature.outputs = [_tensor_map(name, index[name]) for name in names]
@@ -171,7 +174,10 @@ def start_at(model: Any, name: str, where: str) -> None:
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     index = activations(model).get(name)
     if index is None:
-        raise DataError(f"{where}: the graph has no tensor called {name}")
+        raise DataError(
+            f"{where}: the graph has no tensor called {name}",
+            hint="elir-edge inspect names the stages inside; one exported by elir-edge has them",
+        )
     graph.operators = [op for op in graph.operators if index not in op.outputs]
     entry = index
     if graph.tensors[index].type != FLOAT32:

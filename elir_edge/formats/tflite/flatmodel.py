@@ -24,11 +24,17 @@ def read_model(data: bytes, where: str) -> Any:
     Raises DataError, with ``where`` in its text, for any other bytes.
     """
     if data[4:8] != FILE_IDENTIFIER:
-        raise DataError(f"{where}: not a .tflite file")
+        raise DataError(
+            f"{where}: not a .tflite file",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        )
     try:
         model = load_schema().ModelT.InitFromPackedBuf(data, 0)
     except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise DataError(f"{where}: damaged .tflite file ({type(error).__name__}: {error})") from error
+        raise DataError(
+            f"{where}: damaged .tflite file ({type(error).__name__}: {error})",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        ) from error
     for buffer in model.buffers:
         _bring_in(buffer, data, where)
     return model
@@ -156,7 +162,10 @@ def _bring_in(buffer: Any, data: bytes, where: str) -> None:
     if buffer.offset <= 1:
         return
     if buffer.offset + buffer.size > len(data):
-        raise DataError(f"{where}: cut short, a buffer ends beyond the file")
+        raise DataError(
+            f"{where}: cut short, a buffer ends beyond the file",
+            hint="it is damaged, or made for another version: copy it again, or export it again",
+        )
     buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
     buffer.offset = buffer.size = 0
 

@@ -1,1 +1,1 @@
-"""NPU compilers, one file each: ``COMPILER`` says what it takes and runs it."""
+"""NPU compilers, one file each, with a ``Compiler`` called ``COMPILER``."""

@@ -1,6 +1,6 @@
-"""tflite-micro: nothing to compile, but an arena to size, a list of ops to link, and an interpreter to try them in.
+"""tflite-micro: measures the arena in its interpreter and writes the list of ops to link; the model is not changed.
 
-The interpreter runs in a process of its own: it tells its memory on stderr only, and what it cannot run may end it.
+The interpreter runs in a child process: it prints its memory on stderr only, and may crash on a model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPECIAL_NAMES = {"PADV2": "PadV2", "RELU6": "Relu6"}
 
 
 def compile_job(job: Job) -> Compilation:
-    """Run the golden picture, or a grey one, in tflite-micro's interpreter; copy the file, write the resolver."""
+    """Run the golden picture (or a grey one) in tflite-micro's interpreter, copy the model, write the op resolver."""
     if importlib.util.find_spec("tflite_micro") is None:
         raise missing_package("tflite-micro", "micro")
     source = job.artifact.path
@@ -45,7 +45,7 @@ def compile_job(job: Job) -> Compilation:
     if error:
         return Compilation((), len(names), compiled=False, problems=(f"tflite-micro cannot run it and said: {error}",))
     figures: dict[str, Any] = {"arena_bytes": arena}
-    problems = [] if golden is None else _compared(job, picture, golden, figures)
+    problems = [] if golden is None else _check_picture(job, picture, golden, figures)
     model, resolver = job.folder / f"{job.stem}.tflite", job.folder / f"{job.stem}_ops.h"
     shutil.copyfile(source, model)
     resolver.write_text(resolver_header(job.stem, names, arena), encoding="utf-8")
@@ -58,7 +58,7 @@ def compile_job(job: Job) -> Compilation:
 
 
 def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
-    """A C++ header that registers exactly the ops in ``names`` with tflite-micro and states the arena's size."""
+    """A C++ header that registers exactly the ops in ``names`` with tflite-micro and has the arena's size."""
     ops = sorted({adder(name) for name in names})
     guard = re.sub(r"\W", "_", f"{stem}_ops_h".upper())
     return "\n".join(
@@ -90,13 +90,13 @@ def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
 
 
 def adder(name: str) -> str:
-    """The resolver's method for an op of the schema's name: CONV_2D -> AddConv2D."""
+    """The resolver's method for an op of the TFLite schema: CONV_2D -> AddConv2D."""
     words = (word if word == "2D" else word.capitalize() for word in name.split("_"))
     return "Add" + SPECIAL_NAMES.get(name, "".join(words))
 
 
 def _run_once(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]:
-    """Arena bytes, the picture H x W x 3, and what went wrong, if anything."""
+    """Run the model once; returns the arena in bytes, the output H x W x 3, and the error ("" if there is none)."""
     height, width = job.artifact.manifest.size
     shown = golden or Golden(np.full((height, width, 3), GREY, np.uint8), None, np.empty(0))
     given, result = job.folder / "feeds.npz", job.folder / "restored.npy"
@@ -114,7 +114,7 @@ def _run_once(job: Job, golden: Golden | None) -> tuple[int, np.ndarray, str]:
 
 
 def interpret(request: dict[str, str]) -> dict[str, Any]:
-    """In the child: run the model once and write its output; the interpreter prints its arena. Gives the error."""
+    """In the child: run the model once and write its output; the interpreter prints its arena. Returns the error."""
     from tflite_micro.python.tflite_micro import runtime
 
     arrays = dict(np.load(request["feeds"], allow_pickle=False))
@@ -135,7 +135,8 @@ def _input_order(model: str) -> list[str]:
     return [graph.tensors[index].name.decode() for index in graph.inputs]
 
 
-def _compared(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, Any]) -> list[str]:
+def _check_picture(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, Any]) -> list[str]:
+    """Add the PSNR to the golden output to ``figures``; returns the problem if it is below the limit."""
     item = compare(picture, golden.restored)
     limit = own_rounding_db(job.artifact.manifest)
     figures |= {"psnr_to_recorded_db": round(item.psnr_db, 2), "allowed_db": limit}

@@ -1,6 +1,6 @@
-"""Qualcomm's HTP compiler and its simulator, both inside onnxruntime-qnn: quantized ONNX in, a context binary out.
+"""Qualcomm's HTP compiler and its simulator, both in onnxruntime-qnn: from quantized ONNX to a context binary.
 
-Both run in a process of their own: they are native, talkative, and register a library for the whole process.
+Both run in a child process: they can crash, print much, and register a library for the whole process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_REASON = 300
 
 
 def compile_job(job: Job) -> Compilation:
-    """One context binary for the whole graph; then the golden picture through it on the simulator."""
+    """Compile the whole graph to one context binary, then run the golden picture through it on the simulator."""
     for module, package in (("onnx", "onnx"), ("onnxruntime_qnn", "onnxruntime-qnn")):
         if importlib.util.find_spec(module) is None:
             raise missing_package(package, "qnn")
@@ -56,7 +56,7 @@ def compile_job(job: Job) -> Compilation:
 
 
 def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
-    """Add the simulator's figures; gives what is wrong with its picture."""
+    """Run the golden picture on the simulator and add its results to ``figures``; returns the problems."""
     if not has_golden(job.artifact):
         job.progress.note("note: no golden file beside the artifact, so the simulator has nothing to compare with")
         return []
@@ -79,7 +79,7 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
 
 
 def compile_context(request: dict[str, Any]) -> dict[str, Any]:
-    """In the child: write the model whose nodes are context binaries. Gives seconds, or the error."""
+    """In the child: write the model whose nodes are context binaries. Returns ``seconds``, or ``error``."""
     import onnxruntime
 
     session_options = _session_options(request["options"])
@@ -95,7 +95,7 @@ def compile_context(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def simulate(request: dict[str, Any]) -> dict[str, Any]:
-    """In the child: run a compiled model on this machine's processor, as the HTP would. Gives seconds, or the error."""
+    """In the child: simulate the HTP on the processor and write the output. Returns ``seconds``, or ``error``."""
     import onnxruntime
 
     try:
@@ -121,7 +121,7 @@ def _session_options(options: dict[str, str]) -> Any:
 
 
 def _run(function: str, job: Job, **request: Any) -> dict[str, Any]:
-    """What a function of this file answers in a child process; ``error`` too where that died."""
+    """Call a function of this file in a child process; returns its answer, with ``error`` if the child died."""
     try:
         request["options"] = job.device.options
         return run_child(f"{__name__}:{function}", request, str(job.artifact.path)).answer

@@ -1,4 +1,4 @@
-"""Vela, Arm's offline compiler for Ethos-U: an int8 .tflite in, one with command streams out."""
+"""Vela, Arm's offline compiler for Ethos-U: from an int8 .tflite to a .tflite with command streams."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MEMORIES = {"sram": "sram_memory_used", "dram": "dram_memory_used", "flash": "of
 
 
 def compile_job(job: Job) -> Compilation:
-    """Compile for speed; where the arena then exceeds the device's, once more for size.
+    """Compile for speed; if the arena is then larger than the device's, compile again for size.
 
-    Where the SRAM is a cache, Vela's schedule may need more of it than it was told of, and Vela then gives up; told of
-    a little less, it succeeds within what is there.
+    If the SRAM is a cache, Vela may fail because its schedule needs more than the stated cache. It is then run again
+    with smaller stated sizes, which make it stay within the real one.
     """
     if importlib.util.find_spec("ethosu") is None:
         raise missing_package("ethos-u-vela", "vela")
@@ -64,7 +64,7 @@ def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
 
 
 def _run(arguments: list[str], source: Path) -> tuple[bool, str]:
-    """Run Vela in a child process: whether it failed, and what it said."""
+    """Run Vela in a child process; returns whether it failed, and the reason from its output."""
     try:
         reply = run_child(f"{__name__}:run_vela", {"arguments": arguments}, str(source))
     except DataError as error:
@@ -73,7 +73,7 @@ def _run(arguments: list[str], source: Path) -> tuple[bool, str]:
 
 
 def run_vela(request: dict[str, Any]) -> dict[str, Any]:
-    """In the child: Vela's own command line. Gives its exit status, and the error where it raised one."""
+    """In the child: run Vela's command line. Returns its exit ``status``, and the ``error`` if it raised one."""
     from ethosu.vela import vela
 
     try:
@@ -110,7 +110,7 @@ def _figures(summary: dict[str, str], optimise: str) -> dict[str, Any]:
 
 
 def _cpu_ops(path: Path) -> tuple[str, ...]:
-    """What is not a command stream in the compiled file; its exit status is no witness."""
+    """Ops of the compiled file that are no command stream. Vela returns 0 even if no operator runs on the NPU."""
     model = read_file(path)
     return tuple(name for name, custom in zip(op_names(model), custom_codes(model), strict=True) if custom != NPU_OP)
 
@@ -119,12 +119,15 @@ def _summary(path: Path) -> dict[str, str]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != 1 or "inferences_per_second" not in rows[0]:
-        raise DataError(f"{path.name}: not the summary that Vela 5 writes")
+        raise DataError(
+            f"{path.name}: not the summary that Vela 5 writes",
+            hint="install the ethos-u-vela that elir-edge[vela] asks for",
+        )
     return rows[0]
 
 
 def _reason(lines: list[str]) -> str:
-    """From the first line that names an error on, else the last one."""
+    """The lines from the first one that has "Error" on; if there is none, the last line."""
     lines = [line.strip() for line in lines if line.strip()] or ["nothing"]
     at = next((i for i, line in enumerate(lines) if "Error" in line), len(lines) - 1)
     return " ".join(lines[at:])[:MAX_REASON]

@@ -15,7 +15,7 @@ from elir_edge.imaging.noise import NoiseContract
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.norm import NormForm, set_norm_form
 from elir_edge.lowering.unroll import unroll
-from tests.lowering.test_rewrites import assert_exact, expected_of, image_of
+from tests.lowering.test_rewrites import assert_exact, image_of, trajectory_of
 
 SMALL = SimVaeSpec(4, widths=(8, 12), encoder_blocks=1, decoder_blocks=1, mid_blocks=1, shift=0.3, scale=1.7)
 FULL = LatentPmrfSpec(
@@ -56,7 +56,7 @@ def graph_of(spec, io="float"):
 def test_after_every_rewrite_the_function_is_the_same(spec):
     restorer, graph = graph_of(spec)
     image, applied = image_of(spec), []
-    expected = expected_of(restorer, image)
+    expected = trajectory_of(restorer, image)
     for rewrite in (lambda graph: None, *FAMILY.rewrites(), lambda graph: set_norm_form(graph, NormForm.POINTWISE)):
         rewrite(graph)
         applied.append(rewrite.__name__)
@@ -82,7 +82,7 @@ def test_bytes_in_bytes_out_is_the_float_graph_rounded(estimator):
     graph = lower(restorer, noise="baked:5", io="uint8", layout="NHWC")
     assert graph.pixel_gain == (1.0 if isinstance(estimator, ModuleSpec) else 255.0)
     image = (image_of(FULL) * 255).round()
-    expected = (expected_of(restorer, image / 255).restored * 255).round().to(torch.uint8)
+    expected = (trajectory_of(restorer, image / 255).restored * 255).round().to(torch.uint8)
     assert torch.equal(graph(image.to(torch.uint8).permute(0, 2, 3, 1)).permute(0, 3, 1, 2), expected)
 
 

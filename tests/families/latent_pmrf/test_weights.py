@@ -13,7 +13,7 @@ from elir_edge import load_restorer
 from elir_edge.errors import ConfigError, DataError, UnavailableError, UsageError
 from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
 from elir_edge.families.spec import ModelSpec, load_spec
-from tests.helpers import refused
+from tests.helpers import refusal
 
 AUTOENCODER = SimVaeSpec(4, widths=(8, 12), encoder_blocks=1, decoder_blocks=1, mid_blocks=1)
 SPEC = LatentPmrfSpec(name="vae", size=32, steps=0, estimator=None, field=None, autoencoder=AUTOENCODER)
@@ -70,26 +70,26 @@ def test_bin_files_are_read_and_safetensors_come_first(folder):
 )
 def test_a_config_that_does_not_fit_is_refused(folder, config, named):
     (folder / "config.json").write_text(json.dumps(CONFIG | config))
-    refused(ConfigError, lambda: load_restorer(SPEC, folder), *named)
+    refusal(ConfigError, lambda: load_restorer(SPEC, folder), *named)
 
 
 def test_folders_without_one_file_of_weights_are_refused(folder, tmp_path):
     (folder / "config.json").write_text("[1]")
-    refused(DataError, lambda: load_restorer(SPEC, folder), "config.json", "list")
+    refusal(DataError, lambda: load_restorer(SPEC, folder), "config.json", "list")
     (tmp_path / "empty").mkdir()
-    refused(DataError, lambda: load_restorer(SPEC, tmp_path / "empty"), "empty")
+    refusal(DataError, lambda: load_restorer(SPEC, tmp_path / "empty"), "empty")
     save_file({"x": torch.zeros(1)}, folder / "another.safetensors")
-    refused(DataError, lambda: load_restorer(SPEC, folder), "another.safetensors", "give the path")
+    refusal(DataError, lambda: load_restorer(SPEC, folder), "another.safetensors", "give the path")
 
 
 def test_the_hub_is_asked_by_its_own_client(monkeypatch):
-    refused(UsageError, lambda: load_restorer(SPEC, "hf:owner"), "hf:owner", "OWNER/REPOSITORY")
-    refused(UsageError, lambda: load_restorer(SPEC, "hf:owner/name/../up"), "names no repository")
+    refusal(UsageError, lambda: load_restorer(SPEC, "hf:owner"), "hf:owner", "OWNER/REPOSITORY")
+    refusal(UsageError, lambda: load_restorer(SPEC, "hf:owner/name/../up"), "names no repository")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    refused(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "hf:owner/name", "cannot be fetched")
+    refusal(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "hf:owner/name", "cannot be fetched")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    refused(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "huggingface_hub", "hub")
+    refusal(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "huggingface_hub", "hub")
 
 
 def test_an_estimator_of_ones_own():
@@ -103,8 +103,8 @@ def test_an_estimator_of_ones_own():
 @pytest.mark.parametrize("path", ["os:getcwd", "no_such_package:Net", f"{__name__}:Missing", "torch.nn:Conv2d"])
 def test_estimators_that_are_none_are_refused(path):
     spec = dataclasses.replace(SPEC, estimator=ModuleSpec(path=path))
-    refused(ConfigError, lambda: load_restorer(spec, "random:0"), path)
-    refused(ConfigError, lambda: ModuleSpec(path="os.getcwd"), "package.module:Class")
+    refusal(ConfigError, lambda: load_restorer(spec, "random:0"), path)
+    refusal(ConfigError, lambda: ModuleSpec(path="os.getcwd"), "package.module:Class")
 
 
 @pytest.mark.parametrize("name", ["latent-pmrf", "latent-pmrf-nano"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from elir_edge.families.elir.estimator import RRDB
+from elir_edge.families.elir.estimator import RRDB, Estimator
 from elir_edge.families.rewrites.sharing import SharedUpdate
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def fold_residual_scale(graph: StaticRestorer) -> None:
     the last dense block: only an identity kernel could absorb it, and its large entries would cost int8 weights their
     resolution.
     """
-    for rrdb in graph.mmse.rrdbs() if graph.mmse is not None else ():
+    for rrdb in graph.mmse.rrdbs() if isinstance(graph.mmse, Estimator) else ():
         _fold(rrdb)
 
 

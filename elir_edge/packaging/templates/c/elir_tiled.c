@@ -7,6 +7,7 @@
 #define CHANNELS 3
 #define FULL_SCALE 255.0f
 #define OVERLAP 32
+#define MOST_ALIGNED 32
 
 typedef struct frame {
     int32_t width, height;
@@ -19,7 +20,8 @@ typedef struct frame {
 /* A row of tiles: strip holds what is being restored, blended what the rows above have left to fade out. */
 typedef struct tiling {
     int32_t tile_width, tile_height, overlap;
-    int32_t width, height; /* of the frame, at least a tile */
+    int32_t step;          /* tiles start at multiples of it, so that the network sees equal grids where they overlap */
+    int32_t width, height; /* that the tiles cover: at least the frame */
     float *strip, *blended, *levels;
     uint8_t *tile;
 } tiling;
@@ -34,14 +36,31 @@ static int32_t most(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
+static int32_t alignment(int32_t width, int32_t height)
+{
+    int32_t step = MOST_ALIGNED;
+    while (step > 1 && (width % step || height % step || 4 * step > least(width, height))) {
+        step /= 2;
+    }
+    return step;
+}
+
+/* The length that tiles cover: a tile, and as many steps as the frame is longer. */
+static int32_t covered(int32_t length, int32_t tile, int32_t step)
+{
+    return tile + (most(0, length - tile) + step - 1) / step * step;
+}
+
 static tiling tiling_of(const elir_model *model, int32_t width, int32_t height)
 {
+    const int32_t step = alignment(model->width, model->height);
     const tiling tiles = {
         .tile_width = model->width,
         .tile_height = model->height,
         .overlap = least(OVERLAP, least(model->width, model->height) / 2),
-        .width = most(width, model->width),
-        .height = most(height, model->height),
+        .step = step,
+        .width = covered(width, model->width, step),
+        .height = covered(height, model->height, step),
     };
     return tiles;
 }
@@ -56,17 +75,17 @@ static size_t tile_values(const tiling *tiles)
     return (size_t)tiles->tile_height * (size_t)tiles->tile_width * CHANNELS;
 }
 
-static int32_t tile_count(int32_t length, int32_t tile, int32_t overlap)
+static int32_t tile_count(const tiling *tiles, int32_t length, int32_t tile)
 {
-    const int32_t step = tile - overlap;
-    return 1 + (length - tile + step - 1) / step;
+    const int32_t stride = most(1, (tile - tiles->overlap) / tiles->step) * tiles->step;
+    return 1 + (length - tile + stride - 1) / stride;
 }
 
 /* Where a tile begins: the tiles share out what there is, so that they overlap by no less than is asked. */
-static int32_t tile_start(int32_t index, int32_t length, int32_t tile, int32_t overlap)
+static int32_t tile_start(const tiling *tiles, int32_t index, int32_t length, int32_t tile)
 {
-    const int32_t gaps = most(1, tile_count(length, tile, overlap) - 1);
-    return (int32_t)lrint((double)index * (length - tile) / gaps);
+    const int32_t gaps = most(1, tile_count(tiles, length, tile) - 1);
+    return (int32_t)((int64_t)index * ((length - tile) / tiles->step) / gaps) * tiles->step;
 }
 
 /* The place in 0..length-1 of which `place` is the reflection. */
@@ -117,10 +136,10 @@ static void blend_tile(const tiling *tiles, int32_t left, int32_t shared)
 
 static elir_status restore_strip(elir_restorer *restorer, const tiling *tiles, const frame *whole, int32_t top)
 {
-    const int32_t count = tile_count(tiles->width, tiles->tile_width, tiles->overlap);
+    const int32_t count = tile_count(tiles, tiles->width, tiles->tile_width);
     int32_t filled = 0;
     for (int32_t i = 0; i < count; i++) {
-        const int32_t left = tile_start(i, tiles->width, tiles->tile_width, tiles->overlap);
+        const int32_t left = tile_start(tiles, i, tiles->width, tiles->tile_width);
         cut_tile(tiles, whole, left, top);
         const elir_status status =
             elir_restore_levels(restorer, tiles->tile_width, tiles->tile_height, tiles->tile,
@@ -159,10 +178,10 @@ static void put_rows(const tiling *tiles, const frame *whole, int32_t top, int32
 
 static elir_status restore_strips(elir_restorer *restorer, const tiling *tiles, const frame *whole)
 {
-    const int32_t count = tile_count(tiles->height, tiles->tile_height, tiles->overlap);
+    const int32_t count = tile_count(tiles, tiles->height, tiles->tile_height);
     int32_t filled = 0, begin = 0;
     for (int32_t i = 0; i < count; i++) {
-        const int32_t top = tile_start(i, tiles->height, tiles->tile_height, tiles->overlap);
+        const int32_t top = tile_start(tiles, i, tiles->height, tiles->tile_height);
         put_rows(tiles, whole, begin, top - begin);
         const elir_status status = restore_strip(restorer, tiles, whole, top);
         if (status != ELIR_OK) {

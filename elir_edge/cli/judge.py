@@ -1,0 +1,100 @@
+"""elir-edge evaluate --set: a set of pictures under the field's conditions."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from elir_edge.cli.shared import Shown, echo_json
+from elir_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from elir_edge.families.restorer import Restorer
+    from elir_edge.training.conditions import Condition
+    from elir_edge.training.judge import Method
+
+SHEET_CONDITIONS = ("noise 50", "noise 25", "noise 15")
+
+
+def judge_set(
+    restorer: Restorer,
+    set_name: str,
+    folder: Path | None,
+    peers: tuple[str, ...],
+    artifacts: tuple[Path, ...],
+    only: tuple[str, ...],
+    table: Path | None,
+    output: Path | None,
+    force: bool,
+    shown: Shown,
+    as_json: bool,
+) -> None:
+    """Judge, and show the table; write it, and the sheet, where a place for them is given."""
+    from elir_edge.cli.sheets import check_output
+    from elir_edge.core.publish import write_file
+    from elir_edge.imaging.pictures import write_picture
+    from elir_edge.imaging.sheets import contact_sheet
+    from elir_edge.training.judge import judge_methods, load_set, rows_to_show, table_of
+    from elir_edge.training.peers import find_peer
+
+    for place in filter(None, (table, output)):
+        check_output(place, force)
+    pictures = load_set(set_name, folder)
+    conditions = _conditions(only)
+    with ExitStack() as stack:
+        methods: dict[str, Method] = {restorer.spec.name: _model(restorer)}
+        methods |= {path.name: _artifact(path, stack) for path in artifacts}
+        methods |= dict(map(find_peer, peers))
+        verdicts = judge_methods(pictures, conditions, methods, shown)
+        if output is not None:
+            write_picture(output, contact_sheet(rows_to_show(pictures, _most_telling(conditions), methods)))
+    text = table_of(verdicts)
+    if table is not None:
+        write_file(table, text.encode())
+    if as_json:
+        echo_json({"set": set_name, "conditions": [verdict.to_dict() for verdict in verdicts]})
+    else:
+        click.echo(text, nl=False)
+
+
+def _conditions(only: tuple[str, ...]) -> list[Condition]:
+    from elir_edge.training.conditions import all_conditions
+
+    found = [condition for condition in all_conditions() if not only or condition.name.startswith(only)]
+    if not found:
+        known = ", ".join(condition.name for condition in all_conditions())
+        raise UsageError(f"no condition begins with {' or '.join(only)}", hint=f"known: {known}")
+    return found
+
+
+def _model(restorer: Restorer) -> Method:
+    """The PyTorch model on pictures of any size, which are reflected up to a size that it takes."""
+    from elir_edge.training.evaluate import restore_any
+
+    return lambda degraded, sigma: restore_any(restorer, degraded)
+
+
+def _artifact(path: Path, stack: ExitStack) -> Method:
+    """An artifact, tiled as ``restore`` does it; it takes bytes, so that unclipped noise is clipped for it."""
+    import numpy as np
+
+    from elir_edge.runtime.restore import restore_picture
+    from elir_edge.runtime.session import open_session
+
+    session = stack.enter_context(open_session(path))
+
+    def restore(degraded: np.ndarray, sigma: float) -> np.ndarray:
+        return restore_picture(session, np.rint(degraded).clip(0, 255).astype(np.uint8))
+
+    return restore
+
+
+def _most_telling(conditions: list[Condition]) -> Condition:
+    """The condition to show: the strongest noise that is judged."""
+    by_name = {condition.name: condition for condition in conditions}
+    return next((by_name[name] for name in SHEET_CONDITIONS if name in by_name), conditions[-1])

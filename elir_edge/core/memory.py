@@ -1,0 +1,57 @@
+"""How much memory this process may have, and how much it had at most: what a message about too little names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+STATUS = Path("/proc/self/status")
+MB = 1_000_000
+
+
+def address_limit() -> int | None:
+    """Bytes of address space that this process may have (``ulimit -v``); None where that is not limited."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def group_limit() -> int | None:
+    """Bytes of memory that this process's control group may have; None where none is stated."""
+    try:
+        return int(CGROUP_LIMIT.read_text())
+    except (OSError, ValueError):  # "max"
+        return None
+
+
+def peak_address_space() -> int | None:
+    """The most address space that this process has had, in bytes; None where the system does not tell."""
+    try:
+        lines = STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmPeak:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def peak_of_children() -> int | None:
+    """The most memory that a child process which has ended had, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * scale or None
+
+
+def memory_facts(used: int | None = None) -> str:
+    """What is known about this process's memory, for a message: `` (1000 MB allowed, 870 MB used)``; may be empty."""
+    limit = address_limit()
+    used = used if used is not None or limit is None else peak_address_space()
+    allowed = limit or group_limit()
+    parts = [f"{allowed // MB} MB allowed"] if allowed else []
+    parts += [f"{used // MB} MB used, and more needed"] if used else []
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,99 @@
+"""Picture files that libvips' wheels do not read: BMP and PPM by Pillow, HEIC by pillow-heif, camera raw by rawpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from elir_edge.errors import DataError, missing_package
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A whole picture: H x W x channels, uint8 or uint16, upright; what came with it; what was done to it."""
+
+    pixels: np.ndarray
+    bits: int
+    exif: bytes = b""
+    profile: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+def decode(kind: str, path: Path) -> Decoded:
+    """The picture at ``path``. Raises DataError for a damaged one, UnavailableError where the package is missing."""
+    return {"bmp": _read_with_pillow, "ppm": _read_with_pillow, "heic": _read_heic, "raw": _read_raw}[kind](path)
+
+
+def _read_with_pillow(path: Path) -> Decoded:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("BMP", "PPM")) as image:
+            deep = image.mode.startswith("I")
+            pixels = np.asarray(image) if deep or image.mode == "L" else np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
+    pixels = pixels if pixels.ndim > 2 else pixels[..., None]
+    return Decoded(pixels.astype(np.uint16 if deep else np.uint8), 16 if deep else 8)
+
+
+def _read_heic(path: Path) -> Decoded:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise missing_package("pillow-heif", "heif") from error
+    try:
+        picture = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
+        pixels = np.array(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
+        raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
+    pixels = pixels if pixels.ndim > 2 else pixels[..., None]
+    more = len(picture.info.get("depth_images") or []) + len(picture.info.get("aux") or {})
+    notes = ("depth and auxiliary pictures are dropped",) if more else ()
+    exif, profile = picture.info.get("exif") or b"", picture.info.get("icc_profile") or b""
+    return Decoded(pixels, int(picture.info.get("bit_depth", 8)), exif, profile, notes)
+
+
+def _read_raw(path: Path) -> Decoded:
+    try:
+        import rawpy
+    except ImportError as error:
+        raise missing_package("rawpy", "raw") from error
+    try:
+        with rawpy.imread(str(path)) as raw:
+            pixels = raw.postprocess(use_camera_wb=True, output_bps=16, no_auto_bright=True)
+    except (rawpy.LibRawError, OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: LibRaw cannot develop it ({error})", hint="save it as .tif or .png with a raw converter"
+        ) from error
+    notes = ("developed by LibRaw with the camera's white balance, to sRGB", "EXIF is dropped: LibRaw gives none")
+    return Decoded(pixels, 16, notes=notes)
+
+
+def encode_bmp(pixels: np.ndarray) -> bytes:
+    """A BMP file of uint8 H x W x 1 or 3."""
+    import io
+
+    from PIL import Image
+
+    encoded = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(encoded, "BMP")
+    return encoded.getvalue()
+
+
+def encode_heic(pixels: np.ndarray, quality: int, exif: bytes, profile: bytes) -> bytes:
+    """A HEIC file of uint8 or uint16 H x W x 3 or 4 (16 bits become 10). Raises UnavailableError."""
+    import io
+
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise missing_package("pillow-heif", "heif") from error
+    mode = ("RGB" if pixels.shape[2] == 3 else "RGBA") + (";16" if pixels.dtype == np.uint16 else "")
+    picture = pillow_heif.from_bytes(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes())
+    encoded = io.BytesIO()
+    options = {key: value for key, value in (("exif", exif), ("icc_profile", profile)) if value}
+    picture.save(encoded, quality=quality, chroma=444, **options)
+    return encoded.getvalue()

@@ -1,0 +1,225 @@
+"""Opening picture files: facts at once, rows on demand, upright, with all bits, alpha, EXIF and colour profile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from elir_edge.errors import DataError, MissingInputError, UsageError
+from elir_edge.imaging.file_formats import FORMATS, kind_of
+from elir_edge.imaging.foreign import Decoded, decode
+from elir_edge.imaging.libvips import damaged, descriptor_of, exif_carrier, from_array, open_descriptor, rows_of
+from elir_edge.imaging.tiff_exif import read_tiff_exif
+from elir_edge.imaging.tiling import ReadRows
+
+PROFILES = ("keep", "srgb")
+MOST_PIXELS = 2**31
+STRIPPED = ("jpeg-thumbnail-data",)
+FEW, MANY = 1, 3
+
+
+@dataclass
+class Opened:
+    """A picture that is read row by row, from top to bottom.
+
+    Args:
+        height, width: upright, in pixels. channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        bits: of a channel in the file; rows are uint8 for 8 or fewer, else uint16 scaled to 0..65535.
+        kind: format of the file. read: rows, count x W x channels.
+        header: the image of libvips that holds the metadata. notes: what is not kept, and why.
+    """
+
+    path: Path
+    height: int
+    width: int
+    channels: int
+    bits: int
+    kind: str
+    read: ReadRows
+    header: Any
+    notes: tuple[str, ...]
+    descriptor: int | None
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.channels in (2, 4)
+
+    @property
+    def dtype(self) -> type:
+        """Of rows."""
+        return np.uint16 if self.bits > 8 else np.uint8
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def open_picture(path: str | Path, profile: str = "keep") -> Opened:
+    """Open a picture: PNG, JPEG, WebP, TIFF, AVIF, BMP, PPM, and with extras HEIC and camera raw, told by content.
+
+    EXIF orientation is applied. Palettes become RGB, CMYK and Lab become sRGB. ``profile``: "keep" leaves pixel values
+    as they are, beside their colour profile; "srgb" converts them by it, perceptual intent, and drops it.
+
+    Raises MissingInputError where there is no file, DataError for one that is damaged, no picture, has several frames
+    or floating point pixels, UnavailableError where a package is missing.
+    """
+    path = Path(path)
+    if profile not in PROFILES:
+        raise UsageError(
+            f"profile '{profile}' is not one of {', '.join(PROFILES)}", hint="choose one of these with --profile"
+        )
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such picture", hint="check the name")
+    kind = kind_of(path)
+    if kind is None:
+        known = ", ".join(known.name.upper() for known in FORMATS)
+        raise DataError(f"{path}: not a picture of a known format, or damaged", hint=f"known: {known}")
+    if kind in ("heic", "raw", "bmp", "ppm"):
+        return _opened(path, kind, _from_decoded(decode(kind, path)), None, profile)
+    descriptor = descriptor_of(path)
+    try:
+        with damaged(path):
+            image = open_descriptor(descriptor, sequential=True)
+            _refuse_several(image, path, kind)
+            if _orientation(image) != 1:
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                image = open_descriptor(descriptor, sequential=False)
+            return _opened(
+                path,
+                kind,
+                (image, image.get("bits-per-sample") if _has(image, "bits-per-sample") else 8, ()),
+                descriptor,
+                profile,
+            )
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _from_decoded(decoded: Decoded) -> tuple[Any, int, tuple[str, ...]]:
+    pixels = decoded.pixels
+    image = from_array(pixels)
+    if decoded.exif:
+        image = with_fields(image, exif_carrier(decoded.exif))
+    if decoded.profile:
+        image.set_type(_blob(), "icc-profile-data", decoded.profile)
+    if _has(image, "orientation"):
+        image.remove("orientation")  # these decoders give upright pixels
+    return image, decoded.bits, decoded.notes
+
+
+def _opened(
+    path: Path, kind: str, found: tuple[Any, int, tuple[str, ...]], descriptor: int | None, profile: str
+) -> Opened:
+    image, bits, notes = found
+    header = image
+    if kind == "tiff":
+        with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # a damaged block of EXIF
+            exif = read_tiff_exif(path)
+            header = with_fields(image.copy(), exif_carrier(exif)) if exif else image
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(
+            f"{path}: {image.width} x {image.height} pixels, more than {MOST_PIXELS} in all",
+            hint="cut it into parts, or scale it down first",
+        )
+    if _orientation(image) != 1:
+        image = image.autorot()
+    image, more = _to_rgb(image, path, profile)
+    if image.format == "ushort" and bits <= 8:
+        bits = 16
+    return Opened(
+        path,
+        image.height,
+        image.width,
+        image.bands,
+        bits if image.format == "ushort" else 8,
+        kind,
+        rows_of(image, path),
+        header,
+        (*notes, *more),
+        descriptor,
+    )
+
+
+def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]:
+    """``image`` as grey or RGB of 8 or 16 bits, and what that cost."""
+    if image.format not in ("uchar", "ushort"):
+        raise DataError(
+            f"{path}: {_words(image.format)} pixels, whose range is not known", hint="save it with 8 or 16 bits"
+        )
+    depth = 16 if image.format == "ushort" else 8
+    embedded = _has(image, "icc-profile-data")
+    if image.interpretation == "cmyk":
+        converted = image.icc_transform("srgb", embedded=embedded, input_profile="cmyk", depth=depth)
+        return converted, ("CMYK is converted to sRGB, its profile dropped",)
+    if image.interpretation in ("lab", "labs", "xyz", "yxy", "hsv", "lch"):
+        return image.colourspace("rgb16" if depth == 16 else "srgb"), (f"{image.interpretation} is converted to sRGB",)
+    if image.bands > 4:
+        raise DataError(
+            f"{path}: {image.bands} channels; only grey, RGB, CMYK and alpha are read", hint="save it as RGB"
+        )
+    if profile == "srgb" and embedded:
+        space = "b-w" if image.bands < MANY else "srgb"
+        if space == "b-w":
+            return image, ("a grey picture keeps its colour profile",)
+        return image.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth), ("converted to sRGB",)
+    return image, ()
+
+
+def _refuse_several(image: Any, path: Path, kind: str) -> None:
+    pages = image.get("n-pages") if _has(image, "n-pages") and kind != "avif" else 1
+    if kind == "png":
+        with path.open("rb") as file:
+            animated = b"acTL" in file.read(4096).partition(b"IDAT")[0]
+        if animated:
+            raise DataError(
+                f"{path}: an animated PNG; only single pictures are read",
+                hint="save one page or frame as a picture of its own",
+            )
+    if pages > 1:
+        raise DataError(
+            f"{path}: {pages} pages or frames; only single pictures are read",
+            hint="save one page or frame as a picture of its own",
+        )
+
+
+def with_fields(image: Any, carrier: Any) -> Any:
+    """``image`` with the EXIF fields of ``carrier``, but not its orientation."""
+    image = image.copy()
+    for name in carrier.get_fields():
+        if name.startswith("exif-") and not name.startswith("exif-ifd1"):
+            image.set_type(carrier.get_typeof(name), name, carrier.get(name))
+    return image
+
+
+def _orientation(image: Any) -> int:
+    return int(image.get("orientation")) if _has(image, "orientation") else 1
+
+
+def _has(image: Any, name: str) -> bool:
+    return bool(image.get_typeof(name))
+
+
+def _blob() -> int:
+    import pyvips
+
+    return int(pyvips.GValue.blob_type)
+
+
+def _words(format_: str) -> str:
+    return {"float": "floating point", "double": "floating point"}.get(format_, f"'{format_}'")

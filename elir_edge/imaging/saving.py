@@ -1,0 +1,142 @@
+"""Writing restored pictures with what their sources carried: EXIF, XMP, IPTC, colour profile, alpha, 16 bits."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.core.storage import storage_errors, sync
+from elir_edge.errors import OutputError
+from elir_edge.imaging.file_formats import FileFormat
+from elir_edge.imaging.foreign import encode_bmp, encode_heic
+from elir_edge.imaging.libvips import from_array, load_library
+from elir_edge.imaging.opening import Opened
+from elir_edge.imaging.tiff_exif import add_tiff_exif
+
+DEFAULT_QUALITY = 95
+KEPT = ("exif-data", "xmp-data", "iptc-data", "icc-profile-data", "resolution-unit")
+BIG_TIFF = 3_900_000_000
+XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))[2-8]')
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a restored picture has: type of its values, channels, and what is lost on the way into its format."""
+
+    dtype: type
+    channels: int
+    lost: tuple[str, ...]
+
+
+def layout_for(opened: Opened, target: FileFormat) -> Layout:
+    """The layout of ``opened`` in the format ``target``, with a sentence for everything that the format cannot hold.
+
+    Raises OutputError for a picture with more pixels a side than the format allows.
+    """
+    if max(opened.height, opened.width) > target.max_side:
+        size = f"{opened.width} x {opened.height} pixels"
+        raise OutputError(f"{opened.path}: {size} do not fit into {target.name.upper()}", hint="use --format png")
+    name, lost = target.name.upper(), []
+    if opened.alpha and not target.alpha:
+        lost.append(f"alpha is blended onto white: {name} holds none")
+    if opened.bits > target.bits:
+        lost.append(f"{opened.bits} bits a channel become {target.bits}: {name} holds no more")
+    carried = [field for field in ("exif-data", "xmp-data", "icc-profile-data") if opened.header.get_typeof(field)]
+    if carried and not target.metadata:
+        lost.append(f"{', '.join(field.split('-')[0].upper() for field in carried)} dropped: {name} holds none")
+    deep = opened.bits > 8 and target.bits > 8
+    stored = opened.height * opened.width * opened.channels * (2 if deep else 1)
+    if target.name == "tiff" and stored > BIG_TIFF and "exif-data" in carried:
+        lost.append("EXIF dropped: it is not written into TIFF files above 3.9 GB")
+    channels = opened.channels - int(opened.alpha and not target.alpha)
+    if target.name == "heic" and channels < 3:
+        channels += 2
+    return Layout(np.uint16 if deep else np.uint8, channels, tuple(lost))
+
+
+def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Opened, quality: int) -> None:
+    """Write ``pixels``, H x W x channels, to the new file ``path`` and sync it.
+
+    Metadata are those of ``opened``: EXIF with orientation 1 and without its thumbnail. Raises OutputError where
+    the format cannot hold the picture, StorageError where the disk is full, UnavailableError without pillow-heif.
+    """
+    pyvips = load_library()
+    with storage_errors(path), path.open("x+b") as file:
+        if target.name == "bmp":
+            file.write(encode_bmp(pixels))
+        elif target.name == "heic":
+            file.write(encode_heic(pixels, quality, *_exif_and_profile(pixels, opened)))
+        else:
+            try:
+                _save_by_vips(file.fileno(), pixels, target, opened, quality)
+            except pyvips.Error as error:
+                os.fstat(file.fileno())
+                raise _failure(path, str(error)) from error
+            if target.name == "tiff" and _has(opened.header, "exif-data"):
+                add_tiff_exif(file, opened.header.get("exif-data"))
+        file.flush()
+        sync(file.fileno())
+
+
+def _failure(path: Path, reason: str) -> Exception:
+    if "No space left" in reason:
+        return OSError(28, "No space left on device", str(path))
+    return OutputError(f"{path}: cannot be written ({reason.strip().splitlines()[-1]})", hint="use --format png")
+
+
+def _save_by_vips(descriptor: int, pixels: np.ndarray, target: FileFormat, opened: Opened, quality: int) -> None:
+    pyvips = load_library()
+    image = _with_metadata(from_array(pixels), opened.header)
+    image.write_to_target(
+        pyvips.Target.new_to_descriptor(descriptor),
+        target.suffixes[0],
+        **_options(target, pixels, opened.bits, quality),
+    )
+
+
+def _options(target: FileFormat, pixels: np.ndarray, bits: int, quality: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"Q": quality} if target.quality else {}
+    if target.name == "tiff":
+        options = {"compression": "deflate", "predictor": "horizontal", "bigtiff": pixels.nbytes > BIG_TIFF}
+    if target.name == "webp":
+        options["exact"] = True  # colours under full transparency stay: the next program may need them
+    if target.name == "avif":
+        options |= {"compression": "av1", "bitdepth": 8 if pixels.dtype == np.uint8 else 10 if bits == 10 else 12}
+    return options
+
+
+def _with_metadata(image: Any, header: Any) -> Any:
+    for name in header.get_fields():
+        if name in KEPT or (name.startswith(("exif-ifd", "png-comment-")) and not name.startswith("exif-ifd1")):
+            image.set_type(header.get_typeof(name), name, header.get(name))
+    if _has(image, "xmp-data"):
+        image.set_type(
+            header.get_typeof("xmp-data"), "xmp-data", XMP_ORIENTATION.sub(rb"\g<1>1", image.get("xmp-data"))
+        )
+    if _has(image, "exif-data"):
+        image.set_type(_integer(), "orientation", 1)
+    return image.copy(xres=header.xres, yres=header.yres)
+
+
+def _exif_and_profile(pixels: np.ndarray, opened: Opened) -> tuple[bytes, bytes]:
+    """EXIF as libvips would write it, and the profile, for an encoder of another library."""
+    pyvips = load_library()
+    small = _with_metadata(from_array(pixels[:1, :1, :3]), opened.header)
+    carrier = pyvips.Image.new_from_buffer(small.write_to_buffer(".jpg"), "")
+    exif, profile = (carrier.get(name) if _has(carrier, name) else b"" for name in ("exif-data", "icc-profile-data"))
+    return exif, profile
+
+
+def _has(image: Any, name: str) -> bool:
+    return bool(image.get_typeof(name))
+
+
+def _integer() -> int:
+    import pyvips
+
+    return int(pyvips.GValue.gint_type)

@@ -1,0 +1,101 @@
+"""EXIF inside TIFF files, which libvips neither reads nor writes: read by Pillow, added behind a finished file."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+ASCII, LONG = 2, 4
+# Text about the picture that EXIF keeps in the file's first directory; other tags there describe the pixels.
+WORDS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+HEAD, ENTRY = 8, 12
+
+
+def read_tiff_exif(path: Path) -> bytes:
+    """The EXIF block of a TIFF file, without the tags that describe its pixels; empty where it has none."""
+    from PIL import Image
+
+    with Image.open(path, formats=["TIFF"]) as picture:
+        found = picture.getexif()
+        kept = Image.Exif()
+        for tag in WORDS:
+            if tag in found:
+                kept[tag] = found[tag]
+        for group in (EXIF_IFD, GPS_IFD):
+            values = found.get_ifd(group)
+            if values:
+                kept.get_ifd(group).update(values)
+        return kept.tobytes() if len(kept) or any(kept.get_ifd(group) for group in (EXIF_IFD, GPS_IFD)) else b""
+
+
+def add_tiff_exif(file: BinaryIO, exif: bytes) -> bool:
+    """Add an EXIF block to a complete TIFF file, open for reading and writing; its pixels stay where they are.
+
+    A new first directory is written at the end: the entries that were there, and those for EXIF. False for a BigTIFF,
+    which is left as it is.
+    """
+    from PIL import Image
+
+    file.seek(0)
+    head = file.read(HEAD)
+    order = "<" if head[:2] == b"II" else ">"
+    if struct.unpack(f"{order}H", head[2:4])[0] != 42:
+        return False
+    block = Image.Exif()
+    block.load(exif)
+    entries = _entries(file, order, struct.unpack(f"{order}L", head[4:])[0])
+    entries |= {tag: _text(file, order, tag, str(block[tag])) for tag in WORDS if tag in block and tag not in entries}
+    for group in (EXIF_IFD, GPS_IFD):
+        values = dict(block.get_ifd(group))
+        if values:
+            entries[group] = _directory(file, order, group, values)
+    place = _append(file, _pack_directory(order, entries))
+    file.seek(4)
+    file.write(struct.pack(f"{order}L", place))
+    return True
+
+
+def _entries(file: BinaryIO, order: str, place: int) -> dict[int, bytes]:
+    """The entries of the directory at ``place`` by tag, as they are."""
+    file.seek(place)
+    (count,) = struct.unpack(f"{order}H", file.read(2))
+    parts = [file.read(ENTRY) for _ in range(count)]
+    return {struct.unpack(f"{order}H", part[:2])[0]: part for part in parts}
+
+
+def _text(file: BinaryIO, order: str, tag: int, text: str) -> bytes:
+    data = text.encode("utf-8", "replace") + b"\0"
+    if len(data) <= 4:
+        return struct.pack(f"{order}HHL", tag, ASCII, len(data)) + data.ljust(4, b"\0")
+    return struct.pack(f"{order}HHLL", tag, ASCII, len(data), _append(file, data))
+
+
+def _directory(file: BinaryIO, order: str, tag: int, values: dict[int, Any]) -> bytes:
+    """Write a directory of its own, and return the entry that points to it."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    prefix = (b"II*\0" if order == "<" else b"MM\0*") + bytes(4)
+    directory = ImageFileDirectory_v2(prefix, group=tag)
+    for key, value in values.items():
+        if not isinstance(value, dict):  # a directory inside, such as a maker's: it cannot be moved
+            directory[key] = value
+    place = _even_end(file)
+    return struct.pack(f"{order}HHLL", tag, LONG, 1, _append(file, directory.tobytes(place)))
+
+
+def _pack_directory(order: str, entries: dict[int, bytes]) -> bytes:
+    return struct.pack(f"{order}H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+
+
+def _append(file: BinaryIO, data: bytes) -> int:
+    place = _even_end(file)
+    file.seek(place)
+    file.write(data)
+    return place
+
+
+def _even_end(file: BinaryIO) -> int:
+    end = file.seek(0, 2)
+    return end + end % 2

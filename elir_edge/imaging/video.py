@@ -1,0 +1,163 @@
+"""Video files by PyAV: frames as RGB arrays, and a new file of the same timing, colours and sound."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from elir_edge.errors import DataError, MissingInputError, UsageError, missing_package
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1", "ffv1": "ffv1"}
+USUAL_ENCODER, USUAL_FORMATS = "libx264", ("yuv420p", "yuv420p10le")
+UNSPECIFIED, BT709, BT601 = 2, 1, 5  # numbers of colour matrices in FFmpeg
+HIGH_DEFINITION = 720
+FULL_RANGE = 2
+COLOUR = ("color_primaries", "color_trc", "colorspace", "color_range")
+COPIED = ("audio", "subtitle")
+
+
+def load_av() -> Any:
+    """The package av. Raises UnavailableError where it is missing."""
+    try:
+        import av
+    except ImportError as error:
+        raise missing_package("av", "video") from error
+    return av
+
+
+class VideoCopy:
+    """A video that is read frame by frame and written anew; sound and subtitles are copied as they are.
+
+    ``frames()`` gives RGB arrays, uint8 H x W x 3 or, for more than 8 bits a channel, uint16; ``write`` takes them
+    back in the same order. The codec is the source's where there is an encoder for it, else H.264. A frame that is
+    stated to be rotated is turned upright. To be used as a context manager.
+    """
+
+    def __init__(self, source: Path, target: BinaryIO, suffix: str, quality: int) -> None:
+        """Raises MissingInputError, DataError for what holds no video, UsageError for an unknown suffix."""
+        if suffix.lower() not in CONTAINERS:
+            raise UsageError(f"cannot write '{suffix}' videos", hint=f"known: {', '.join(CONTAINERS)}")
+        if not source.is_file():
+            raise MissingInputError(f"{source}: no such video", hint="check the name")
+        self._path, self._av = source, load_av()
+        self._frames: deque[tuple[int | None, Any]] = deque()  # presentation times of the frames that are out
+        with ExitStack() as stack:
+            first = self._first_frame()
+            self._input = stack.enter_context(self._open())
+            self._video = self._input.streams.video[0]
+            self._output = stack.enter_context(self._av.open(target, "w", format=CONTAINERS[suffix.lower()]))
+            self._output.metadata.update(self._input.metadata)
+            self._turns = first.rotation // 90 % 4
+            self._encoder = self._add_encoder(first, quality)
+            self._copies = {
+                stream.index: self._output.add_stream_from_template(stream)
+                for stream in self._input.streams
+                if stream.type in COPIED
+            }
+            self._stack = stack.pop_all()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """All frames in the order of showing. Raises DataError where the file is damaged."""
+        try:
+            for packet in self._input.demux():
+                if packet.stream is self._video:
+                    for frame in packet.decode():
+                        self._frames.append((frame.pts, frame.time_base))
+                        yield self._to_rgb(frame)
+                elif packet.dts is not None and packet.stream.index in self._copies:
+                    packet.stream = self._copies[packet.stream.index]
+                    self._output.mux(packet)
+        except self._av.FFmpegError as error:
+            raise DataError(
+                f"{self._path}: damaged or cut short ({error})", hint="copy it again, or leave it out"
+            ) from error
+
+    def write(self, pixels: np.ndarray) -> None:
+        """The next frame of ``frames()``, restored."""
+        deep = pixels.dtype == np.uint16
+        frame = self._av.VideoFrame.from_ndarray(pixels, format="rgb48le" if deep else "rgb24")
+        context = self._encoder.codec_context
+        frame = frame.reformat(
+            format=context.pix_fmt,
+            src_color_range=FULL_RANGE,
+            dst_colorspace=self._matrix,
+            dst_color_range=self._range,
+        )
+        frame.pts, frame.time_base = self._frames.popleft()
+        self._output.mux(self._encoder.encode(frame))
+
+    def finish(self) -> None:
+        """Write what the encoder holds back, and the end of the file."""
+        self._output.mux(self._encoder.encode(None))
+        self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _open(self) -> Any:
+        try:
+            opened = self._av.open(str(self._path))
+        except (self._av.FFmpegError, OSError) as error:
+            raise DataError(
+                f"{self._path}: not a video of a known format, or damaged ({error})",
+                hint="copy it again, or leave it out",
+            ) from error
+        if not opened.streams.video:
+            opened.close()
+            raise DataError(f"{self._path}: holds no video", hint="give a video file")
+        return opened
+
+    def _first_frame(self) -> Any:
+        with self._open() as peeked:
+            try:
+                return next(peeked.decode(video=0))
+            except (StopIteration, self._av.FFmpegError) as error:
+                raise DataError(
+                    f"{self._path}: no frame of it can be decoded", hint="copy it again, or leave it out"
+                ) from error
+
+    def _add_encoder(self, first: Any, quality: int) -> Any:
+        """The video stream of the output, like the source's: size, pixel format, time base, colours."""
+        name = ENCODERS.get(self._video.codec_context.name, USUAL_ENCODER)
+        name = ENCODERS.get(self._video.codec_context.codec.canonical_name, name)
+        encoder = self._output.add_stream(name, rate=self._video.average_rate)
+        sides = (first.width, first.height)
+        encoder.width, encoder.height = reversed(sides) if self._turns % 2 else sides
+        known = [known.name for known in encoder.codec_context.codec.video_formats or ()]
+        self._deep = first.format.components[0].bits > 8
+        plain = first.format.name.replace("yuvj", "yuv")
+        encoder.pix_fmt = plain if plain in known else USUAL_FORMATS[int(self._deep)]
+        encoder.time_base = encoder.codec_context.time_base = self._video.time_base
+        for fact in COLOUR:
+            setattr(encoder.codec_context, fact, int(getattr(first, fact)))
+        self._range = int(first.color_range)
+        usual = BT709 if first.height >= HIGH_DEFINITION else BT601
+        self._matrix = usual if int(first.colorspace) in (0, UNSPECIFIED) else int(first.colorspace)
+        if name != "ffv1":
+            encoder.options = {"crf": str(crf_for(quality))}
+        return encoder
+
+    def _to_rgb(self, frame: Any) -> np.ndarray:
+        converted = frame.reformat(
+            format="rgb48le" if self._deep else "rgb24",
+            src_colorspace=self._matrix,
+            src_color_range=self._range,
+            dst_color_range=FULL_RANGE,
+        )
+        pixels: np.ndarray = converted.to_ndarray()
+        return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
+
+
+def crf_for(quality: int) -> int:
+    """The constant rate factor of an encoder for ``quality`` 1 to 100: 12 at 100, 18 at 95, at most 51."""
+    return min(51, round(12 + 1.2 * (100 - quality)))

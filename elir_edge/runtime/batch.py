@@ -1,0 +1,186 @@
+"""Any number of pictures through an artifact: read, run and written at the same time; one bad one stops no other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from elir_edge.artifacts.artifact import load_artifact, require_runnable
+from elir_edge.artifacts.tensors import graph_size
+from elir_edge.core.files import sha256_of
+from elir_edge.core.journal import Journal
+from elir_edge.core.lock import hold_lock
+from elir_edge.core.storage import storage_errors
+from elir_edge.errors import (
+    DataError,
+    LockedError,
+    MissingInputError,
+    OutputError,
+    ResourceError,
+    UnavailableError,
+    UsageError,
+)
+from elir_edge.imaging.noise import NoiseField
+from elir_edge.imaging.tiling import Tile
+from elir_edge.runtime.base import Session
+from elir_edge.runtime.in_order import run_in_order
+from elir_edge.runtime.plan import plan_pictures
+from elir_edge.runtime.restore import image_input, noise_field, restore_tile
+from elir_edge.runtime.session import open_session
+from elir_edge.runtime.work import Restored, Settings, Surroundings, Work, as_channels
+
+Source = str | Path | np.ndarray
+Pair = tuple[Path | np.ndarray, Path | None]
+Step = tuple[Work, Tile | None]
+OF_THE_PICTURE = (DataError, MissingInputError, UnavailableError, OutputError, LockedError, ResourceError)
+WRITERS = 2
+
+
+def restore(
+    pictures: Source | Iterable[Source],
+    artifact: str | Path,
+    out: str | Path | None = None,
+    *,
+    backend: str | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    format: str | None = None,
+    recursive: bool = False,
+    settings: Settings | None = None,
+) -> Iterator[Restored]:
+    """Restore pictures one after the other, as ``elir-edge restore`` does; one ``Restored`` for each, in order.
+
+    Args:
+        pictures: files, folders and globs, or arrays: uint8 or uint16, H x W x channels, of any size.
+        artifact: path of the artifact. out: a file, or a folder; what is done there already is skipped. None: the
+            results come as arrays.
+        jobs: sessions that run at the same time. threads: of each.
+        format: of the files; None keeps each picture's own. recursive: look into folders inside folders.
+
+    A picture that cannot be restored is reported in its ``Restored.error``. Raises UsageError, MissingInputError and
+    OutputError before any work where the request as a whole cannot be carried out.
+    """
+    settings = settings or Settings()
+    given: list[Source] = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
+    loaded = load_artifact(artifact)
+    require_runnable(loaded)
+    pairs, folder = _targets(given, None if out is None else Path(out), format, recursive, settings.force)
+
+    def generate() -> Iterator[Restored]:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(open_session(loaded.path, backend, threads)) for _ in range(jobs)]
+            journal = None if folder is None else stack.enter_context(locked_journal(folder))
+            yield from run_pictures(pairs, opened, sha256_of(loaded.path), settings, journal)
+
+    return generate()
+
+
+def _targets(
+    given: list[Source], out: Path | None, format: str | None, recursive: bool, force: bool
+) -> tuple[list[Pair], Path | None]:
+    """(source, target) for each picture, and the output folder, if there is one."""
+    arrays = [picture for picture in given if isinstance(picture, np.ndarray)]
+    paths = [Path(picture) for picture in given if not isinstance(picture, np.ndarray)]
+    if arrays and (paths or out is not None):
+        raise UsageError(
+            "arrays are restored to arrays: leave out the files and `out`",
+            hint="give the pictures' paths to have files written",
+        )
+    if arrays:
+        return [(as_channels(array), None) for array in arrays], None
+    plan = plan_pictures(paths, out, format, recursive, force)
+    return [*plan.pairs], out if plan.in_folder else None
+
+
+@contextmanager
+def locked_journal(folder: Path) -> Iterator[Journal]:
+    """The journal of an output folder; one run at a time has it. Raises LockedError where another run does."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with hold_lock(Journal(folder).path):
+        yield Journal(folder)
+
+
+def run_pictures(
+    pictures: Iterable[Pair],
+    sessions: Sequence[Session],
+    artifact: str,
+    settings: Settings,
+    journal: Journal | None = None,
+    advance: Callable[[float], None] = lambda share: None,
+) -> Generator[Restored, None, None]:
+    """Restore (source, target) pairs in ``sessions``; one ``Restored`` for each, in order.
+
+    ``artifact`` stands for the model in keys of the journal. ``advance`` is called with the share of a picture that a
+    tile is. Raises UsageError where the sessions take no image or tiles cannot share so much, StorageError.
+    """
+    image = image_input(sessions[0])
+    tile = graph_size(image)
+    check_overlap(settings.overlap, tile)
+    field = noise_field(sessions[0], settings.seed)
+    around = Surroundings(settings, tile, image.dtype == "uint8", artifact, journal)
+    works = (Work(source, target, around, place) for place, (source, target) in enumerate(pictures))
+
+    def run(session: Session, step: Step) -> np.ndarray | Exception | None:
+        return _run_step(session, step, field, settings.alpha == "restore")
+
+    with ThreadPoolExecutor(WRITERS) as writers, closing(run_in_order(run, _steps(works), sessions)) as results:
+        waiting: deque[Future[Restored]] = deque()
+        for (work, part), result in results:
+            if isinstance(result, Exception):
+                work.error = work.error or result
+            elif result is not None and work.error is None:
+                work.add(result)
+            if part is not None:
+                advance(1 / work.tile_count)
+                continue
+            waiting.append(writers.submit(_end, work))
+            while len(waiting) > WRITERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def check_overlap(overlap: int, tile: tuple[int, int]) -> None:
+    """Raise UsageError unless tiles of this size can share ``overlap`` pixels."""
+    most = min(tile) // 2
+    if not 0 <= overlap <= most and overlap != Settings.overlap:
+        raise UsageError(
+            f"an overlap of {overlap} pixels; tiles of {tile[0]} x {tile[1]} allow 0 to {most}",
+            hint="choose a value in this range",
+        )
+
+
+def _steps(works: Iterable[Work]) -> Iterator[Step]:
+    """All tiles of all pictures, and after those of each a step without a tile."""
+    for work in works:
+        try:
+            for tile in work.tiles():
+                yield work, tile
+                if work.error is not None:
+                    break
+        except OF_THE_PICTURE as error:
+            work.error = work.error or error
+        yield work, None
+
+
+def _run_step(session: Session, step: Step, field: NoiseField | None, alpha: bool) -> np.ndarray | Exception | None:
+    work, tile = step
+    if tile is None or work.error is not None:
+        return None
+    try:
+        return restore_tile(session, tile, field, alpha)
+    except OF_THE_PICTURE as error:
+        return error
+
+
+def _end(work: Work) -> Restored:
+    try:
+        return work.finish() if work.error is None else work.fail(work.error)
+    except OF_THE_PICTURE as error:
+        return work.fail(error)

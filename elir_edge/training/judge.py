@@ -1,0 +1,143 @@
+"""A model judged as the field judges: a set of pictures, fixed conditions, other denoisers beside, in one table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elir_edge.core.data import build_dataclass, parse_yaml
+from elir_edge.core.files import sha256_of
+from elir_edge.core.progress import Progress, Silent
+from elir_edge.errors import DataError, MissingInputError, UsageError, did_you_mean
+from elir_edge.imaging.pictures import read_picture
+from elir_edge.training.conditions import Condition
+from elir_edge.training.evaluate import Quality, mean_quality, quality
+from elir_edge.training.recipe import PictureFile
+
+Method = Callable[[np.ndarray, float], np.ndarray]  # degraded H x W x 3 of 0..255, sigma -> restored
+SHOWN_SIDE = 192
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """A set that everybody judges on: its pictures by file and sha256, and what it is."""
+
+    name: str
+    about: str
+    pictures: tuple[PictureFile, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One condition: the mean quality of the input and of each method's result, and PSNR picture by picture.
+
+    ``psnr`` maps ``input`` and each method's name to one figure a picture, in the order of the set.
+    """
+
+    condition: str
+    qualities: dict[str, Quality]
+    psnr: dict[str, list[float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return dataclasses.asdict(self)
+
+
+def set_names() -> list[str]:
+    """Names of the sets that are known."""
+    folder = resources.files("elir_edge.training") / "sets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_set(name: str, folder: Path | None) -> dict[str, np.ndarray]:
+    """The pictures of the set ``name``, which are in ``folder``, uint8 H x W x 3, in the set's order.
+
+    Raises UsageError for an unknown set or none given, MissingInputError for a missing picture, DataError for a
+    picture of another content.
+    """
+    if name not in set_names():
+        raise UsageError(f"there is no set '{name}'", hint=did_you_mean(name, set_names()))
+    text = (resources.files("elir_edge.training") / "sets" / f"{name}.yaml").read_text(encoding="utf-8")
+    found: PictureSet = build_dataclass(PictureSet, parse_yaml(text, name), name)
+    if folder is None:
+        raise UsageError(
+            f"the set '{name}' does not come with the package",
+            hint=f"--pictures FOLDER with {found.pictures[0].file} and so on: {found.about}",
+        )
+    return {picture.file: _picture(folder, picture, name) for picture in found.pictures}
+
+
+def judge_methods(
+    pictures: Mapping[str, np.ndarray],
+    conditions: Sequence[Condition],
+    methods: Mapping[str, Method],
+    progress: Progress | None = None,
+) -> tuple[Verdict, ...]:
+    """Degrade every picture under every condition, let every method restore it, and compare with the original.
+
+    The generator of a picture is NumPy's default one, seeded with its place in the set. Results are rounded and clipped
+    to 8 bit before they are compared. A method that is made for 8-bit pictures is not asked about unclipped ones.
+    """
+    verdicts = []
+    with (progress or Silent()).stage("judging", len(conditions) * len(pictures)) as advance:
+        for condition in conditions:
+            found: dict[str, list[Quality]] = {name: [] for name in ("input", *methods)}
+            for index, original in enumerate(pictures.values()):
+                degraded = condition.degrade(original, np.random.default_rng(index))
+                found["input"].append(quality(_bytes(degraded), original))
+                for name, method in methods.items():
+                    found[name].append(quality(_bytes(method(degraded, condition.sigma)), original))
+                advance(1)
+            figures = {name: [item.psnr for item in items] for name, items in found.items()}
+            means = {name: mean_quality(items) for name, items in found.items()}
+            verdicts.append(Verdict(condition.name, means, figures))
+    return tuple(verdicts)
+
+
+def table_of(verdicts: Sequence[Verdict], notes: Mapping[str, str] | None = None) -> str:
+    """The verdicts as a Markdown table, PSNR in dB / SSIM; ``notes`` (GFLOP, ms) stand under the methods' names."""
+    names = list(verdicts[0].qualities)
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    if notes:
+        lines.append("| | " + " | ".join(notes.get(name, "") for name in names) + " |")
+    for verdict in verdicts:
+        cells = (f"{item.psnr:.2f} / {item.ssim:.3f}" for item in (verdict.qualities[name] for name in names))
+        lines.append(f"| {verdict.condition} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def rows_to_show(
+    pictures: Mapping[str, np.ndarray], condition: Condition, methods: Mapping[str, Method], side: int = SHOWN_SIDE
+) -> list[list[np.ndarray]]:
+    """For each picture: input, each method's result, original; the centre, ``side`` x ``side`` pixels."""
+    rows = []
+    for index, original in enumerate(pictures.values()):
+        degraded = condition.degrade(original, np.random.default_rng(index))
+        results = [_bytes(method(degraded, condition.sigma)) for method in methods.values()]
+        rows.append([_centre(picture, side) for picture in (_bytes(degraded), *results, original)])
+    return rows
+
+
+def _picture(folder: Path, picture: PictureFile, name: str) -> np.ndarray:
+    path = folder / picture.file
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file, and the set '{name}' has it")
+    if sha256_of(path) != picture.sha256:
+        raise DataError(f"{path}: is not the picture of the set '{name}' (sha256 differs)")
+    return read_picture(path)
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return picture if picture.dtype == np.uint8 else np.rint(picture).clip(0, 255).astype(np.uint8)
+
+
+def _centre(picture: np.ndarray, side: int) -> np.ndarray:
+    height, width = (min(side, length) for length in picture.shape[:2])
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]

@@ -1,0 +1,83 @@
+"""The project's documents: their commands, links and words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# In the order in which a reader meets them.
+NAMES = (
+    *("README.md", "docs/export.md", "docs/quantization.md", "docs/npu.md", "docs/packages.md", "docs/bench.md"),
+    *("docs/training.md", "docs/figures.md", "docs/python.md", "docs/architecture.md", "CONTRIBUTING.md"),
+    "CHANGELOG.md",
+)
+PROGRAMS = ("elir-edge ", "make ", "python -m ", "pip install ")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A Markdown file; ``name`` is its path from the root."""
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return ROOT / self.name
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    def blocks(self, language: str) -> list[str]:
+        """The code blocks of ``language``."""
+        return re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.M | re.S)
+
+    def commands(self) -> list[str]:
+        """Lines of the shell blocks."""
+        return [line for block in self.blocks("sh") for line in block.splitlines() if line.strip()]
+
+    def mentions(self) -> list[str]:
+        """Commands inside sentences and tables, without those that have a placeholder in capitals."""
+        spans = re.findall(r"`([^`\n]+)`", self._prose())
+        return [span for span in spans if span.startswith(PROGRAMS) and not re.search(r"\b[A-Z]{3,}\b", span)]
+
+    def links(self) -> list[str]:
+        """Targets of links and pictures that are not on the web."""
+        text = self._prose()
+        found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+        return [link for link in found if not link.startswith(("http://", "https://"))]
+
+    def anchors(self) -> set[str]:
+        """Anchors of the headings, as GitHub makes them."""
+        titles = re.findall(r"^#+ (.+)$", self._prose(), re.M)
+        return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+    def _prose(self) -> str:
+        return re.sub(r"^```.*?^```$", "", self.text, flags=re.M | re.S)
+
+
+DOCUMENTS = tuple(Document(name) for name in NAMES)
+
+# Commands of shell blocks that exit with another status than 0.
+STATUS = {"elir-edge fit sr --size 128 --for ethos-u55-256": 1}
+
+# Commands of shell blocks that no test runs as written, with what is tested instead. Their options are checked.
+NOT_RUN = {
+    "make test": "it is what runs these tests",
+    "make setup": "it installs what runs these tests",
+    "make test-quick": "a part of what runs these tests",
+    "make lint": "not a test: it runs before each commit",
+    "python -m pytest tests/house": "a part of what runs these tests",
+    "elir-edge export --target executorch -o nano.pte": "tests/exporters/test_contract.py exports to every target",
+    "elir-edge export --target coreml --precision fp16 --io uint8 -o nano.mlpackage": "tests/exporters/test_coreml.py",
+    "elir-edge export --target web -o nano.web": "tests/exporters/test_web.py, if npm brought the runtime",
+    "elir-edge export --target onnx --precision int8 -o nano-int8.onnx": "minutes; tests/quantize/test_onnx.py",
+    "elir-edge export --target onnx --precision mixed --max-drop 0.03dB -o nano-mixed.onnx": (
+        "many minutes; tests/pipeline/test_mixed.py"
+    ),
+    "elir-edge compile nano-int8.onnx --for htp-v75 -o nano-v75.onnx": "a large compiler; tests/npu/test_compile.py",
+    "elir-edge bench --all .": "many minutes; tests/bench/test_command.py measures a folder",
+    "elir-edge train --preset nano -o runs/nano": "hours; tests/training/test_train.py runs a recipe of a few steps",
+}

@@ -1,0 +1,39 @@
+"""A folder to break things in, and the command line in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elir_edge import cli
+from tests.helpers import Outcome, save_picture
+from tests.robustness.faults import TINY, write_onnx
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """The current folder: a model, a picture, an artifact that works, and one that is in the way of new ones."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "tiny.yaml").write_text(TINY)
+    save_picture(folder / "a.png")
+    write_onnx(folder / "good.onnx")
+    for name in ("old.onnx", "old.onnx.json", "old.onnx.golden.zip", "old.png"):
+        (folder / name).write_text("precious")
+    return folder
+
+
+@pytest.fixture
+def run(capfd) -> Callable[..., Outcome]:
+    """Runs the command line on its arguments."""
+
+    def call(*arguments: object) -> Outcome:
+        code = cli.run([str(argument) for argument in arguments])
+        sys.stdout.flush()
+        return Outcome(code, *capfd.readouterr())
+
+    return call

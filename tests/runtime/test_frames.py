@@ -1,0 +1,151 @@
+"""Video files and frames on pipes: order, timing, colours and sound, compared by PyAV alone."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elir_edge.errors import DataError, MissingInputError, UsageError
+from elir_edge.imaging.raw_frames import parse_raw_size
+from elir_edge.runtime.frames import restore_raw_frames
+from elir_edge.runtime.video import restore_video
+from elir_edge.runtime.work import Settings
+from tests.helpers import refusal
+from tests.sessions import IdentitySession
+
+av = pytest.importorskip("av")
+
+BT709, BT601, LIMITED, FULL = 1, 5, 1, 2
+TIMES = (0, 33, 67, 100, 150, 220, 230, 300)  # ms: a variable rate
+HEIGHT, WIDTH = 64, 96
+
+
+def frame_of(i: int) -> np.ndarray:
+    """Every frame says which one it is, by its colour and by where its square stands."""
+    pixels = np.full((HEIGHT, WIDTH, 3), (i * 30, 128, 255 - i * 30), np.uint8)
+    pixels[10:30, 10 + i * 5 : 30 + i * 5] = (200, 40, 60)
+    return pixels
+
+
+def write_clip(path: Path, colour_range=LIMITED, matrix=BT709, codec="libx264", pix_fmt="yuv420p", sound=True) -> None:
+    with av.open(str(path), "w") as out:
+        video = out.add_stream(codec, rate=30)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        video.options = {"crf": "8"}
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        context = video.codec_context
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = colour_range, matrix, 1, 1
+        audio = out.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000) if sound else None
+        for i, time in enumerate(TIMES):
+            frame = av.VideoFrame.from_ndarray(frame_of(i), format="rgb24")
+            frame = frame.reformat(format=pix_fmt, dst_colorspace=matrix, dst_color_range=colour_range)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if audio is not None:
+            wave = np.sin(np.arange(14400) / 20).astype(np.float32)
+            samples = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
+            samples.sample_rate, samples.pts = 48000, 0
+            out.mux(audio.encode(samples))
+            out.mux(audio.encode(None))
+
+
+def facts_of(path: Path):
+    """Times, colour facts and RGB pixels of all frames; bytes and times of all packets of sound."""
+    with av.open(str(path)) as video:
+        frames = list(video.decode(video=0))
+        shown = [round(float(frame.pts * frame.time_base), 4) for frame in frames]
+        colours = {(int(f.color_range), int(f.colorspace), int(f.color_primaries), int(f.color_trc)) for f in frames}
+        pixels = [frame.to_ndarray(format="rgb24") for frame in frames]
+        codec = video.streams.video[0].codec_context.name
+    with av.open(str(path)) as video:
+        packets = video.demux(audio=0) if video.streams.audio else []
+        sound = [(round(float(p.pts * p.time_base), 4), bytes(p)) for p in packets if p.pts is not None]
+    return shown, colours, pixels, sound, codec
+
+
+@pytest.mark.parametrize("colour_range", [LIMITED, FULL])
+@pytest.mark.parametrize("matrix", [BT709, BT601])
+def test_order_timing_colours_and_sound_are_kept(colour_range, matrix, tmp_path):
+    write_clip(tmp_path / "in.mp4", colour_range, matrix)
+    told = restore_video(tmp_path / "in.mp4", tmp_path / "out.mp4", [IdentitySession()] * 1, Settings(quality=100))
+    before, after = facts_of(tmp_path / "in.mp4"), facts_of(tmp_path / "out.mp4")
+    assert after[0] == before[0] == [time / 1000 for time in TIMES]
+    assert after[1] == before[1] and {facts[:2] for facts in after[1]} == {(colour_range, matrix)}
+    assert after[3] == before[3] and len(after[3]) > 5
+    assert after[4] == before[4] == "h264"
+    for i, (one, other) in enumerate(zip(before[2], after[2], strict=True)):
+        assert np.abs(one.astype(int) - other).mean() < 2.5, f"frame {i}"
+        assert np.abs(other[0, 0].astype(int) - frame_of(i)[0, 0]).max() < 10, f"frame {i}"
+    assert told.frames == len(TIMES) and told.per_second > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_other_containers_and_a_video_without_sound(tmp_path):
+    write_clip(tmp_path / "in.mkv", sound=False)
+    restore_video(tmp_path / "in.mkv", tmp_path / "out.mkv", [IdentitySession()], Settings())
+    before, after = facts_of(tmp_path / "in.mkv"), facts_of(tmp_path / "out.mkv")
+    assert (after[0], after[3]) == (before[0], [])
+
+
+def test_ten_bits_stay_ten(tmp_path):
+    write_clip(tmp_path / "in.mp4", pix_fmt="yuv420p10le", sound=False)
+    restore_video(tmp_path / "in.mp4", tmp_path / "out.mp4", [IdentitySession()], Settings())
+    with av.open(str(tmp_path / "out.mp4")) as out:
+        assert next(out.decode(video=0)).format.name == "yuv420p10le"
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video" * 100)
+    write_clip(tmp_path / "in.mp4", sound=False)
+    whole = (tmp_path / "in.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    def restore(name, target="out.mp4"):
+        return lambda: restore_video(tmp_path / name, tmp_path / target, [IdentitySession()], Settings())
+
+    refusal(DataError, restore("text.mp4"), "text.mp4", "not a video")
+    refusal(DataError, restore("cut.mp4"), "cut.mp4")
+    refusal(MissingInputError, restore("no.mp4"), "no.mp4")
+    refusal(UsageError, restore("in.mp4", "out.gif"), ".gif", ".mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_artifact_that_fails_fails_the_video(tmp_path):
+    write_clip(tmp_path / "in.mp4")
+    nan = IdentitySession(function=lambda image: np.full_like(image, np.nan))
+    refusal(DataError, lambda: restore_video(tmp_path / "in.mp4", tmp_path / "o.mp4", [nan], Settings()), "NaN")
+    assert not (tmp_path / "o.mp4").exists()
+
+
+# ---- frames without a header ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_raw_frames_in_and_out(jobs):
+    data = b"".join(frame_of(i).tobytes() for i in range(5))
+    target = io.BytesIO()
+    sessions = [IdentitySession() for _ in range(jobs)]
+    told = restore_raw_frames(io.BytesIO(data), target, (HEIGHT, WIDTH), sessions, Settings())
+    assert target.getvalue() == data
+    assert told.frames == 5
+
+
+def test_a_stream_that_ends_inside_a_frame_gives_the_whole_ones():
+    target = io.BytesIO()
+    data = frame_of(0).tobytes() * 3 + b"rest"
+    refusal(
+        DataError,
+        lambda: restore_raw_frames(io.BytesIO(data), target, (HEIGHT, WIDTH), [IdentitySession()], Settings()),
+        "4 of the 18432 bytes",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "640", "640x", "x480", "0x4", "axb", "640x480x3"])
+def test_sizes_that_are_none(text):
+    refusal(UsageError, lambda: parse_raw_size(text), "WIDTHxHEIGHT")
