@@ -74,12 +74,12 @@ def quantize_tflite(
     """
     model = read_model(data, WHERE)
     _strip_edges(model)
-    core = pack_model(model)
-    ranges, means = _observe(core, feeds, stages, progress, method)
-    bounds = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
-    ranges |= {IMAGE: BYTES, RESTORED: BYTES, **bounds}
-    for name in bounds:
-        drop_clip(model, name, CLIPS)
+    ranges, means = _observe(pack_model(model), feeds, stages, progress, method)
+    ranges |= {IMAGE: BYTES, RESTORED: BYTES}
+    for name, limits in (bounds or {}).items():
+        if name not in float_tensors:
+            ranges[name] = limits
+            drop_clip(model, name, CLIPS)
     core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]

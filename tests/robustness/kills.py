@@ -73,7 +73,7 @@ def kill_often(writer: Writer, place: Path, times: int, seed: int = 0) -> Counte
             _remove(place, names - before)
         state = place / writer.output
         old = state.exists()
-        with _started(writer, place, scratch) as process:
+        with _start(writer, place, scratch) as process:
             time.sleep(moments.uniform(FIRST_SHARE, 1.0) * whole)
             process.send_signal(signal.SIGKILL)
         found[_state_of(writer, place, old)] += 1
@@ -104,7 +104,7 @@ def _wait_for_the_worker(place: Path) -> None:
             pass
 
 
-def _started(writer: Writer, place: Path, scratch: Path) -> subprocess.Popen[bytes]:
+def _start(writer: Writer, place: Path, scratch: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command_line(*writer.arguments, "--force"), cwd=place, env=child_environment(TMPDIR=str(scratch)),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

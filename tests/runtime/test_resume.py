@@ -79,8 +79,8 @@ def test_a_torn_journal_loses_only_its_last_line(tmp_path):
         file.write('{"name": "b", "ke')
     again = Journal(tmp_path)
     again.add(tmp_path / "c", "other", digest)
-    assert Journal(tmp_path).done(tmp_path / "a", "key") and Journal(tmp_path).lists(tmp_path / "c")
-    assert not Journal(tmp_path).done(tmp_path / "a", "another key")
+    assert Journal(tmp_path).is_done(tmp_path / "a", "key") and Journal(tmp_path).lists(tmp_path / "c")
+    assert not Journal(tmp_path).is_done(tmp_path / "a", "another key")
 
 
 def test_one_run_at_a_time(folder, tmp_path):
