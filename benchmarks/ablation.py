@@ -27,7 +27,7 @@ from elir_edge.training.evaluate import (
     Restore,
     centre,
     evaluate,
-    held_out,
+    evaluation_photographs,
     restorer_function,
     to_picture,
     to_tensor,
@@ -59,7 +59,7 @@ def main(preset: str, weights: str | None, autoencoder: Path | None, threads: in
     """Measure, and write the tables as Markdown."""
     torch.set_num_threads(threads)
     model = load_restorer(preset, weights)
-    pictures = {name: centre(image, model.spec.size_multiple) for name, image in held_out().items()}
+    pictures = {name: centre(image, model.spec.size_multiple) for name, image in evaluation_photographs().items()}
     compared = compare(model, autoencoder, pictures)
     ablated = ablate(model, pictures)
     out.write_text(report(model, compared, ablated, pictures, threads), encoding="utf-8")

@@ -71,11 +71,11 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
         conversion.progress,
         conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
-        bounds=_clipped(graph),
+        bounds=_clip_bounds(graph),
     )
 
 
-def _clipped(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
+def _clip_bounds(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
     """(low, high) of the stages inside the graph that are pixels, which families clip as the restored image is."""
     inside = (stage for stage in output_stages(graph.stage_list()) if stage.name != RESTORED)
     return {stage.name: (0.0, graph.pixel_gain) for stage in inside if stage.space is Space.PIXELS}
@@ -89,7 +89,7 @@ def _export(graph: StaticRestorer, path: Path) -> None:
 
     names = [tensor.name for tensor in graph.inputs()]
     arguments = dict(zip(names, graph.example_inputs(), strict=True))
-    edge = litert_torch.signature(SIGNATURE, graph.staged().eval(), sample_kwargs=arguments).convert()
+    edge = litert_torch.signature(SIGNATURE, graph.module_to_convert().eval(), sample_kwargs=arguments).convert()
     edge.export(str(path))
 
 

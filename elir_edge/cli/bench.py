@@ -14,7 +14,7 @@ from elir_edge.cli.shared import (
     Shown,
     echo_json,
     echo_table,
-    given,
+    is_given,
     json_option,
     load_model,
     model_options,
@@ -89,12 +89,12 @@ def command(
 
         results = load_results(source)
     else:
-        if measuring and given("preset"):
+        if measuring and is_given("preset"):
             raise UsageError(
                 "--preset is for timing without artifacts: these bring their own model", hint="leave out --preset"
             )
         plan = Plan(backend, device, mode or ("latency",), _forms(forms), weights, threads, rounds)
-        opened = _opened(artifacts, folder, shown)
+        opened = _open_runnable(artifacts, folder, shown)
         results, galleries = sweep(opened or _export_all(preset, plan, shown), plan, shown)
     _write(results, galleries, out, report, table, plot)
     if as_json:
@@ -104,7 +104,7 @@ def command(
     return int(any(row.status in ("failed", "wrong") for row in results.rows))
 
 
-def _opened(artifacts: tuple[Path, ...], folder: Path | None, shown: Shown) -> list[Artifact]:
+def _open_runnable(artifacts: tuple[Path, ...], folder: Path | None, shown: Shown) -> list[Artifact]:
     """Those that run here. What is compiled for another device is refused where it was named, else left out."""
     from elir_edge.artifacts.artifact import require_runnable
 

@@ -33,7 +33,7 @@ def _show_known(as_json: bool) -> None:
         echo_json([device.to_dict() for device in found])
         return
 
-    def told(memory: Memory, part: str) -> str:
+    def limit(memory: Memory, part: str) -> str:
         name = getattr(memory, part)
         return f"{memory.kib(name)} KiB {name}" if name else "no limit stated"
 
@@ -42,8 +42,8 @@ def _show_known(as_json: bool) -> None:
             device.name,
             f"{device.shared.family} {device.entry.chip}".strip(),
             device.shared.compiler,
-            told(device.memory, "arena"),
-            told(device.memory, "weights"),
+            limit(device.memory, "arena"),
+            limit(device.memory, "weights"),
             device.shared.figures,
         )
         for device in found

@@ -91,10 +91,13 @@ def _degradation(task: str, sigma: float | None) -> Degrade:
 def _originals(folder: Path | None, task: str | None, multiple: int, side: int | None) -> dict[str, np.ndarray]:
     from elir_edge.imaging.degradations import find_degradation, square
     from elir_edge.imaging.pictures import pictures_in, read_picture
-    from elir_edge.training.evaluate import centre, held_out
+    from elir_edge.training.evaluate import centre, evaluation_photographs
 
     size = find_degradation(task).size if task else None
-    found = held_out() if folder is None else {path.name: read_picture(path) for path in pictures_in(folder)}
+    if folder is None:
+        found = evaluation_photographs()
+    else:
+        found = {path.name: read_picture(path) for path in pictures_in(folder)}
     fitted = found if size is None else {name: square(image, size) for name, image in found.items()}
     return {name: centre(image, multiple, side) for name, image in fitted.items()}
 

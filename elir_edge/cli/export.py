@@ -11,7 +11,17 @@ import click
 
 from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.cli.lower import echo_costs, lowering_costs
-from elir_edge.cli.shared import PATH, F, Shown, echo_json, form_options, given, json_option, load_model, model_options
+from elir_edge.cli.shared import (
+    PATH,
+    F,
+    Shown,
+    echo_json,
+    form_options,
+    is_given,
+    json_option,
+    load_model,
+    model_options,
+)
 
 QUANTIZATION_OPTIONS = (
     "calibrate",
@@ -149,7 +159,7 @@ def command(
     from elir_edge.quantize.tune import TuneBudget
 
     quantization = None
-    if precision in INTEGER_PRECISIONS or any(map(given, QUANTIZATION_OPTIONS)):
+    if precision in INTEGER_PRECISIONS or any(map(is_given, QUANTIZATION_OPTIONS)):
         request = CalibrationRequest(calibrate, task, calibration_pictures, calibration_seed)
         budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
         limits = Limits(max_drop, max_size, max_latency)
@@ -167,13 +177,13 @@ def command(
         echo_json(report)
         return
     click.echo(f"{artifact.path}  {artifact.size_bytes / 1e6:.1f} MB, {manifest.graph['gflop']:.1f} GFLOP a picture")
-    click.echo(f"  {_told(parity)}")
+    click.echo(f"  {_parity_text(parity)}")
     for line in table_lines(mixed) if mixed is not None else ():
         click.echo(f"  {line}")
     click.echo(f"  try it: {chosen.try_it.format(path=artifact.path)}")
 
 
-def _told(parity: dict[str, Any]) -> str:
+def _parity_text(parity: dict[str, Any]) -> str:
     if NOT_COMPARED in parity:
         return f"not compared with PyTorch: {parity[NOT_COMPARED]}"
     if "mean_drop_db" in parity:

@@ -88,7 +88,7 @@ def rows_of(manifest: Manifest) -> list[tuple[str, str]]:
         ("parity", _parity(parity) if parity else "not measured"),
         *((("bound", f"{parity['autoencoder_db']:.2f} dB{BOUND}"),) if parity and "autoencoder_db" in parity else ()),
         *((("split", f"1 to {manifest.split['most_steps']} steps, chosen when it runs"),) if manifest.split else ()),
-        *((("compiled", _compiled(manifest.compiled)),) if manifest.compiled else ()),
+        *((("compiled", _compilation(manifest.compiled)),) if manifest.compiled else ()),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
 
@@ -97,7 +97,7 @@ def _describe(tensor: TensorSpec) -> str:
     return f"{tensor.dtype} {'x'.join(map(str, tensor.shape))} {tensor.layout}, {tensor.values}"
 
 
-def _compiled(facts: dict[str, Any]) -> str:
+def _compilation(facts: dict[str, Any]) -> str:
     figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts["figures"].items())
     made_from, by = facts["made_from"]["name"], f"{facts['compiler']} {facts['compiler_version']}"
     return f"for {facts['device']} from {made_from} by {by}; {facts['figures_are']}: {figures}"

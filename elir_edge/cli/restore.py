@@ -15,7 +15,7 @@ from elir_edge.cli.shared import (
     PATH,
     Shown,
     echo_json,
-    given,
+    is_given,
     json_option,
     load_model,
     model_options,
@@ -99,7 +99,7 @@ def command(pictures: tuple[Path, ...], **options: Any) -> int:
 
 
 def _check(options: Options) -> None:
-    if options.artifact is not None and (given("preset") or options.weights or options.size):
+    if options.artifact is not None and (is_given("preset") or options.weights or options.size):
         raise UsageError(
             "--artifact brings its own model; leave out --preset, --weights and --size",
             hint="or leave out --artifact to run the PyTorch model",
@@ -121,7 +121,7 @@ def _pictures(pictures: tuple[Path, ...], options: Options) -> int:
     with ExitStack() as stack:
         journal = stack.enter_context(locked_journal(options.out)) if plan.in_folder else None
         sessions = _sessions(options, shown, stack)
-        advance = stack.enter_context(shown.counted("restoring", len(plan.pairs)))
+        advance = stack.enter_context(shown.counter("restoring", len(plan.pairs)))
         report = []
         for result in run_pictures([*plan.pairs], sessions, _model_key(options), settings, journal, advance):
             report.append(result)
@@ -164,7 +164,7 @@ def _sessions(options: Options, shown: Shown, stack: ExitStack) -> list[Session]
     from elir_edge.runtime.restore import image_input, noise_feeds
 
     sessions = [stack.enter_context(_session(options, shown)) for _ in range(options.jobs)]
-    if options.artifact is not None and given("seed") and not noise_feeds(sessions[0], options.seed):
+    if options.artifact is not None and is_given("seed") and not noise_feeds(sessions[0], options.seed):
         raise UsageError("--seed has no effect: the artifact's noise is baked in", hint="leave it out")
     check_overlap(options.tile_overlap, graph_size(image_input(sessions[0])))
     return sessions

@@ -91,7 +91,7 @@ class Shown:
             progress.update(task, completed=total or 1)
 
     @contextmanager
-    def counted(self, text: str, total: int) -> Iterator[Advance]:
+    def counter(self, text: str, total: int) -> Iterator[Advance]:
         """Show how many of ``total`` things are done, how many a second, and the time left."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -134,7 +134,7 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer
     return restorer
 
 
-def given(option: str) -> bool:
+def is_given(option: str) -> bool:
     """Whether the user gave ``option`` himself, rather than leaving it at its default."""
     source = click.get_current_context().get_parameter_source(option)
     return source is not click.core.ParameterSource.DEFAULT

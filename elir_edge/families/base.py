@@ -103,7 +103,7 @@ class Family(ABC):
 
         return only_tensors(tensors, where)
 
-    def configured(self, spec: Any, config: Mapping[str, Any], where: str) -> Any:
+    def with_config(self, spec: Any, config: Mapping[str, Any], where: str) -> Any:
         """``spec`` with what a ``config.json`` beside the weights states; ``where`` names that file in errors."""
         return spec
 

@@ -23,8 +23,8 @@ STATE = "state_"
 class Trajectory:
     """All stages of one restoration by name, in ``values`` and as attributes: ``trajectory.encoded``.
 
-    Latents are N x C x h x w, images N x 3 x H x W. ``decoded`` is the image before the clip to [0, 1], ``restored``
-    the one after it.
+    Latents are N x C x h x w, images N x 3 x H x W. ``unclipped_image`` is the image before the clip to [0, 1],
+    ``restored`` the one after it.
     """
 
     values: Mapping[str, Tensor]
@@ -40,14 +40,14 @@ class Trajectory:
         return tuple(value for name, value in self.values.items() if name.startswith(STATE))
 
     @property
-    def decoded(self) -> Tensor:
+    def unclipped_image(self) -> Tensor:
         """The restored image before the clip to [0, 1]."""
         return self.values[RESTORED]
 
     @property
     def restored(self) -> Tensor:
         """The restored image in [0, 1]."""
-        return self.decoded.clamp(0.0, 1.0)
+        return self.unclipped_image.clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _gather(spec: ModelSpec, weights: Weights, progress: Progress) -> tuple[Mode
     located = [_locate(spec.family, item, progress) for item in items]
     for item in located:
         if item.config is not None:
-            spec = spec.family.configured(spec, item.config, f"{item.name}/{CONFIG}")
+            spec = spec.family.with_config(spec, item.config, f"{item.name}/{CONFIG}")
         part = read_checkpoint(item.path, spec.family)
         twice = sorted(set(part) & set(tensors))
         if twice:

@@ -136,7 +136,10 @@ def degrade(image: np.ndarray, task: str, seed: int) -> tuple[np.ndarray, np.nda
     """
     degradation = find_degradation(task)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < SMALLEST_SIDE:
-        raise DataError(f"expected uint8 H x W x 3 of at least {SMALLEST_SIDE} pixels, got {image.dtype} {image.shape}")
+        raise DataError(
+            f"expected uint8 H x W x 3 of at least {SMALLEST_SIDE} pixels, got {image.dtype} {image.shape}",
+            hint="convert it, for instance with elir_edge.read_picture, or take a larger one",
+        )
     clean = image if degradation.size is None else square(image, degradation.size)
     return clean, degradation.apply(clean, np.random.default_rng(seed))
 

@@ -33,7 +33,7 @@ def load_library() -> Any:
 
 
 @contextmanager
-def damaged(path: str | Path) -> Iterator[None]:
+def libvips_errors(path: str | Path) -> Iterator[None]:
     """Turn libvips' errors about a file into DataError."""
     pyvips = load_library()
     try:
@@ -75,7 +75,7 @@ def rows_of(image: Any, path: str | Path) -> Any:
     dtype = np.uint16 if image.format == "ushort" else np.uint8
 
     def read(top: int, count: int) -> np.ndarray:
-        with damaged(path):
+        with libvips_errors(path):
             data = region.fetch(0, top, image.width, count)
         return np.frombuffer(data, dtype).reshape(count, image.width, image.bands)
 

@@ -14,7 +14,7 @@ import numpy as np
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.file_formats import FORMATS, kind_of
 from elir_edge.imaging.foreign import Decoded, decode
-from elir_edge.imaging.libvips import damaged, descriptor_of, exif_carrier, from_array, open_descriptor, rows_of
+from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
 from elir_edge.imaging.tiff_exif import read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
 
@@ -90,16 +90,16 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
         known = ", ".join(known.name.upper() for known in FORMATS)
         raise DataError(f"{path}: not a picture of a known format, or damaged", hint=f"known: {known}")
     if kind in ("heic", "raw", "bmp", "ppm"):
-        return _opened(path, kind, _from_decoded(decode(kind, path)), None, profile)
+        return _as_opened(path, kind, _from_decoded(decode(kind, path)), None, profile)
     descriptor = descriptor_of(path)
     try:
-        with damaged(path):
+        with libvips_errors(path):
             image = open_descriptor(descriptor, sequential=True)
             _refuse_several(image, path, kind)
             if _orientation(image) != 1:
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 image = open_descriptor(descriptor, sequential=False)
-            return _opened(
+            return _as_opened(
                 path,
                 kind,
                 (image, image.get("bits-per-sample") if _has(image, "bits-per-sample") else 8, ()),
@@ -123,7 +123,7 @@ def _from_decoded(decoded: Decoded) -> tuple[Any, int, tuple[str, ...]]:
     return image, decoded.bits, decoded.notes
 
 
-def _opened(
+def _as_opened(
     path: Path, kind: str, found: tuple[Any, int, tuple[str, ...]], descriptor: int | None, profile: str
 ) -> Opened:
     image, bits, notes = found

@@ -40,14 +40,14 @@ class GraphPart(nn.Module):
         return [TensorSpec(LATENT, shape, "float32", self.form.latent_layout, "latent")]
 
     def output_names(self) -> list[str]:
-        """Names of the outputs of ``staged()``."""
+        """Names of the outputs of ``module_to_convert()``."""
         return self.names
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Zeros of the inputs' shapes and types, for tracing."""
         return tuple(torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype)) for tensor in self.inputs())
 
-    def staged(self) -> nn.Module:
+    def module_to_convert(self) -> nn.Module:
         """The module to convert, whose output is a dict of all outputs."""
         return self
 

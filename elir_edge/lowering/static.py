@@ -74,7 +74,7 @@ class StaticRestorer(nn.Module):
         """The image, and the noise if it is an input."""
         return self.form.inputs(self.spec)
 
-    def staged(self) -> StagedRestorer:
+    def module_to_convert(self) -> StagedRestorer:
         """The module to convert, whose output is a dict of all stages."""
         return StagedRestorer(self)
 

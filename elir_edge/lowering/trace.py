@@ -11,4 +11,4 @@ from elir_edge.lowering.static import StaticRestorer
 def trace(graph: StaticRestorer) -> ExportedProgram:
     """The exported program of ``graph``; its output is a dict of all stages by name."""
     with torch.no_grad():
-        return torch.export.export(graph.staged().eval(), graph.example_inputs())
+        return torch.export.export(graph.module_to_convert().eval(), graph.example_inputs())

@@ -71,7 +71,10 @@ def export(
     """
     progress = progress or Silent()
     request = request_of(restorer, target, precision, size, noise, io, quantization, split)
-    path = _output_path(out, restorer, request)
+    return _export_to(_output_path(out, restorer, request), restorer, request, force, progress)
+
+
+def _export_to(path: Path, restorer: Restorer, request: ExportRequest, force: bool, progress: Progress) -> Artifact:
     identity = request.identity(restorer)
     _check_names(path, request.target)
     recover(path)

@@ -73,11 +73,10 @@ def quantize_tflite(
     """
     model = read_model(data, WHERE)
     _strip_edges(model)
-    core = pack_model(model)
-    ranges, means = _observe(core, feeds, stages, progress, method)
-    bounds = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
-    ranges |= {IMAGE: BYTES, RESTORED: BYTES, **bounds}
-    for name in bounds:
+    ranges, means = _observe(pack_model(model), feeds, stages, progress, method)
+    saturated = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
+    ranges |= {IMAGE: BYTES, RESTORED: BYTES, **saturated}
+    for name in saturated:
         drop_clip(model, name, CLIPS)
     core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():

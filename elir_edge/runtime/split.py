@@ -26,7 +26,7 @@ from elir_edge.artifacts.split import (
     times_of,
 )
 from elir_edge.errors import DataError, UsageError
-from elir_edge.runtime.base import Session
+from elir_edge.runtime.base import AGAIN, Session
 
 STATE = "state_"
 MAX_SHIFTS_BYTES = 1 << 30
@@ -39,11 +39,11 @@ class SplitSession(Session):
     def __init__(self, path: Path, open_part: OpenPart, stages: tuple[str, ...], steps: int | None) -> None:
         manifest = read_split_manifest(path)
         self.most_steps = int(manifest.spec["steps"])
-        self.steps = _checked(steps, self.most_steps)
+        self.steps = _check_steps(steps, self.most_steps)
         self._rows = {time: row for row, time in enumerate(times_of(self.most_steps))}
         before = [stage.name for stage in manifest.stages if not _step_of(stage.name)]
         if not before:
-            raise DataError(f"{path}: its manifest names no stage before the steps")
+            raise DataError(f"{path}: its manifest names no stage before the steps", hint=AGAIN)
         self._first = before[-1]
         wanted = [_stage(path, manifest.stages, name, self.steps) for name in stages]
         early = tuple(stage.name for stage in wanted if stage.name in before[:-1])
@@ -83,15 +83,20 @@ def read_split_manifest(path: Path) -> Manifest:
     """The manifest inside the folder of a split artifact. Raises DataError where there is none, or it is damaged."""
     place = path / MANIFEST_FILE
     if not place.is_file() or place.stat().st_size > MAX_MANIFEST_BYTES:
-        raise DataError(f"{path}: has no {MANIFEST_FILE}, so it is no split artifact")
+        raise DataError(
+            f"{path}: has no {MANIFEST_FILE}, so it is no split artifact", hint="copy the whole folder again"
+        )
     return Manifest.from_json(place.read_text(encoding="utf-8", errors="replace"), str(place))
 
 
-def _checked(steps: int | None, most: int) -> int:
+def _check_steps(steps: int | None, most: int) -> int:
     if most < 1:
-        raise DataError(f"the manifest of the split artifact states {most} steps")
+        raise DataError(f"the manifest of the split artifact states {most} steps", hint=AGAIN)
     if steps is not None and not 1 <= steps <= most:
-        raise UsageError(f"steps is {steps}, the artifact has the times of 1 to {most}")
+        raise UsageError(
+            f"steps is {steps}, the artifact has the times of 1 to {most}",
+            hint=f"take a number from 1 to {most}, or export a model of more steps",
+        )
     return most if steps is None else steps
 
 
@@ -105,14 +110,17 @@ def _stage(path: Path, known: tuple[StageSpec, ...], name: str, steps: int) -> S
     for stage in known:
         if stage.name == name and _step_of(name) <= steps:
             return stage
-    raise DataError(f"{path}: the graph has no tensor called {name} at {steps} steps")
+    raise DataError(
+        f"{path}: the graph has no tensor called {name} at {steps} steps",
+        hint=f"it has {', '.join(stage.name for stage in known if _step_of(stage.name) <= steps)}",
+    )
 
 
 def _width(path: Path, step: Session) -> int:
     for tensor in step.inputs:
         if tensor.name == SHIFTS:
             return tensor.shape[-1]
-    raise DataError(f"{path}: its step has no input '{SHIFTS}'")
+    raise DataError(f"{path}: its step has no input '{SHIFTS}'", hint=AGAIN)
 
 
 def _as_output(stage: StageSpec) -> TensorSpec:
@@ -123,10 +131,10 @@ def _load_shifts(path: Path, rows: int, width: int) -> np.ndarray:
     place = path / SHIFTS_FILE
     try:
         if place.stat().st_size > MAX_SHIFTS_BYTES:
-            raise DataError(f"{place}: larger than any table of shifts")
+            raise DataError(f"{place}: larger than any table of shifts", hint=AGAIN)
         table = np.load(place, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{place}: missing or damaged ({error})") from error
+        raise DataError(f"{place}: missing or damaged ({error})", hint=AGAIN) from error
     if table.shape != (rows, width) or table.dtype != np.float32 or not np.isfinite(table).all():
-        raise DataError(f"{place}: is {table.dtype} {table.shape}, the step takes float32 {(rows, width)}")
+        raise DataError(f"{place}: is {table.dtype} {table.shape}, the step takes float32 {(rows, width)}", hint=AGAIN)
     return np.ascontiguousarray(table)

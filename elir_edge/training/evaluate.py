@@ -52,7 +52,7 @@ class Evaluation:
         )
 
 
-def held_out() -> dict[str, np.ndarray]:
+def evaluation_photographs() -> dict[str, np.ndarray]:
     """The photographs that training does not use, uint8 H x W x 3 by name."""
     return {photograph.name: load_photograph(photograph) for photograph in EVALUATION}
 
@@ -64,7 +64,10 @@ def centre(image: np.ndarray, multiple: int, side: int | None = None) -> np.ndar
     """
     height, width = (min(length, side or length) // multiple * multiple for length in image.shape[:2])
     if not height or not width:
-        raise DataError(f"a picture of {image.shape[1]} x {image.shape[0]} is smaller than {multiple} pixels")
+        raise DataError(
+            f"a picture of {image.shape[1]} x {image.shape[0]} is smaller than {multiple} pixels",
+            hint="take larger pictures",
+        )
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
@@ -94,7 +97,10 @@ def evaluate(
 def quality(image: np.ndarray, original: np.ndarray) -> Quality:
     """Quality of ``image`` against ``original``, uint8 H x W x 3. Raises DataError for unequal shapes or types."""
     if image.shape != original.shape or image.dtype != np.uint8 or original.dtype != np.uint8:
-        raise DataError(f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}")
+        raise DataError(
+            f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}",
+            hint="both have to be uint8 H x W x 3 of one size",
+        )
     return Quality(picture_psnr(image, original), ssim(image, original), lpips(image, original))
 
 
@@ -171,7 +177,10 @@ def _lpips_network() -> torch.nn.Module:
         raise UnavailableError("LPIPS needs the package 'lpips'", hint="pip install lpips")
     backbone = Path(torch.hub.get_dir()) / "checkpoints"
     if not any(backbone.glob("alexnet-*.pth")):
-        raise UnavailableError(f"{backbone}: holds no AlexNet weights, which LPIPS needs")
+        raise UnavailableError(
+            f"{backbone}: holds no AlexNet weights, which LPIPS needs",
+            hint="torchvision.models.alexnet(weights='DEFAULT') fetches them there",
+        )
     import lpips as package
 
     return package.LPIPS(net="alex", verbose=False).eval()

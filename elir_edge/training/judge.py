@@ -127,9 +127,13 @@ def rows_to_show(
 def _picture(folder: Path, picture: PictureFile, name: str) -> np.ndarray:
     path = folder / picture.file
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file, and the set '{name}' has it")
+        raise MissingInputError(
+            f"{path}: no such file, and the set '{name}' has it", hint="name the folder that has the set's pictures"
+        )
     if sha256_of(path) != picture.sha256:
-        raise DataError(f"{path}: is not the picture of the set '{name}' (sha256 differs)")
+        raise DataError(
+            f"{path}: is not the picture of the set '{name}' (sha256 differs)", hint="fetch or copy it again"
+        )
     return read_picture(path)
 
 

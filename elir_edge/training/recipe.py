@@ -93,7 +93,11 @@ class Stage:
         if self.kind not in KINDS:
             raise ConfigError(f"stage {self.name}: kind is '{self.kind}'", hint=did_you_mean(self.kind, KINDS))
         if min(self.steps, self.batch, self.crop) < 1 or self.warm_up < 0 or not 0.0 <= self.decay <= 1.0:
-            raise ConfigError(f"stage {self.name}: steps, batch, crop at least 1, warm_up at least 0, decay in 0 to 1")
+            raise ConfigError(
+                f"stage {self.name}: steps {self.steps}, batch {self.batch}, crop {self.crop}, warm_up {self.warm_up}, "
+                f"decay {self.decay} are not all in range",
+                hint="steps, batch and crop are at least 1, warm_up at least 0, decay 0 to 1",
+            )
 
     def rate_at(self, step: int) -> float:
         """Factor of ``rate`` in optimizer step ``step``, counted from 0."""
@@ -118,12 +122,16 @@ class Recipe:
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
-            raise ConfigError(f"recipe: stages need different names, got {names}")
+            raise ConfigError(
+                f"recipe: stages need different names, got {names}",
+                hint="give at least one stage, each with a name of its own",
+            )
         multiple = self.spec.size_multiple
         for stage in self.stages:
             if stage.crop % multiple or stage.crop > self.data.side:
                 raise ConfigError(
-                    f"stage {stage.name}: crop {stage.crop} is not a multiple of {multiple} of at most {self.data.side}"
+                    f"stage {stage.name}: crop {stage.crop} is no multiple of {multiple} of at most {self.data.side}",
+                    hint="change crop, or the side of the tiles",
                 )
 
     @property
@@ -150,7 +158,7 @@ def load_recipe(recipe: str) -> Recipe:
         raise ConfigError(f"there is no recipe '{recipe}'", hint=did_you_mean(recipe, recipe_names()))
     path = Path(recipe)
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
+        raise MissingInputError(f"{path}: no such file", hint=f"recipes of the package: {', '.join(recipe_names())}")
     return parse_recipe(path.read_text(encoding="utf-8"), str(path))
 
 
@@ -160,4 +168,6 @@ def parse_recipe(text: str, where: str = "recipe") -> Recipe:
     try:
         return build_dataclass(Recipe, data, where)
     except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(
+            f"{where}: {error}", hint="compare it with a recipe of the package, elir_edge/training/recipes"
+        ) from error

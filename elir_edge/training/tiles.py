@@ -55,20 +55,23 @@ def _paths(spec: TileSpec) -> list[Path]:
         return []
     root = Path(spec.folder)
     if not root.is_dir():
-        raise MissingInputError(f"{root}: no such folder")
+        raise MissingInputError(f"{root}: no such folder", hint="--photographs FOLDER says where the photographs are")
     if not spec.pictures:
         paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
         if not paths:
             raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(READ_SUFFIXES)}")
         return paths
-    return [_checked(root / picture.file, picture.sha256) for picture in spec.pictures]
+    return [_check_picture(root / picture.file, picture.sha256) for picture in spec.pictures]
 
 
-def _checked(path: Path, digest: str) -> Path:
+def _check_picture(path: Path, digest: str) -> Path:
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file, and the recipe names it", hint="--any-photographs takes others")
     if sha256_of(path) != digest:
-        raise DataError(f"{path}: is not the picture that the recipe names (sha256 differs)")
+        raise DataError(
+            f"{path}: is not the picture that the recipe names (sha256 differs)",
+            hint="copy it again, or train on whatever is there with --any-photographs",
+        )
     return path
 
 

@@ -114,7 +114,9 @@ def _run_stage(
     try:
         trainer = _trainer(stage, folder, options)
     except (MisconfigurationException, ValueError) as error:
-        raise UsageError(f"this machine cannot train with these options: {error}") from error
+        raise UsageError(
+            f"this machine cannot train with these options: {error}", hint="try --accelerator cpu --devices 1"
+        ) from error
     degrade = None if stage.kind == "autoencoder" else find_degradation(recipe.task).apply
     source = BatchSource(store, degrade, stage.batch, stage.crop, seed, stage.saturation)
     batches = StepBatches(source, steps_done(resume), trainer.global_rank)
@@ -138,7 +140,10 @@ def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: in
     if stage.kind == "autoencoder":
         return AutoencoderModule(restorer, stage, seed)
     if teacher is None and any(True for _ in restorer.enc.parameters()):
-        raise ConfigError(f"stage {stage.name}: a flow stage needs an autoencoder stage before it")
+        raise ConfigError(
+            f"stage {stage.name}: a flow stage needs an autoencoder stage before it",
+            hint="put a stage of kind 'autoencoder' before it in the recipe",
+        )
     return FlowModule(restorer, (teacher or restorer).enc, stage, seed)
 
 
@@ -186,4 +191,6 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be created: {error.strerror}") from error
+        raise OutputError(
+            f"{folder}: cannot be created: {error.strerror}", hint="choose another folder with -o"
+        ) from error

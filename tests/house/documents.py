@@ -9,9 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # In the order in which a reader meets them.
 NAMES = (
-    *("README.md", "docs/export.md", "docs/quantization.md", "docs/npu.md", "docs/packages.md", "docs/bench.md"),
-    *("docs/training.md", "docs/figures.md", "docs/python.md", "docs/architecture.md", "CONTRIBUTING.md"),
-    *("SECURITY.md", "CHANGELOG.md"),
+    *("README.md", "docs/export.md", "docs/quantization.md", "docs/npu.md", "docs/packages.md", "docs/pictures.md"),
+    *("docs/bench.md", "docs/training.md", "docs/figures.md", "docs/python.md", "docs/architecture.md"),
+    *("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
 )
 PROGRAMS = ("elir-edge ", "make ", "python -m ", "pip install ")
 

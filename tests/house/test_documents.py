@@ -67,7 +67,16 @@ def test_commands_that_no_test_runs_are_named_with_what_is_tested_instead():
             assert (ROOT / path).is_file(), path
 
 
-@pytest.mark.parametrize("command", ["elir-edge exprt", "elir-edge export --sise 3", "make tset", "pip install '.[x]'"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "elir-edge exprt",
+        "elir-edge export --sise 3",
+        "python -m tests.fuzz all --rnus 3",
+        "make tset",
+        "pip install '.[x]'",
+    ],
+)
 def test_a_wrong_command_is_found(command):
     with pytest.raises((AssertionError, click.UsageError)):
         check(command, complete=True)
@@ -120,6 +129,8 @@ def check(command: str, complete: bool) -> None:
         check_extras(rest)
     elif (program, rest[0], rest[1:2]) == ("python", "-m", ["pytest"]):
         assert all((ROOT / path).exists() for path in rest[2:] if not path.startswith("-")), command
+    elif program == "python" and rest[1].startswith("tests."):
+        check_test_tool(rest[1], rest[2:])
     else:
         parsed, name, arguments = find_command(program, rest)
         try:
@@ -135,6 +146,13 @@ def find_command(program: str, rest: list[str]) -> tuple[click.Command, str, lis
         return importlib.import_module(f"elir_edge.cli.{rest[0]}").command, rest[0], rest[1:]
     assert program == "python" and rest[0] == "-m" and rest[1].startswith("benchmarks."), (program, rest)
     return importlib.import_module(rest[1]).main, rest[1], rest[2:]
+
+
+def check_test_tool(module: str, words: list[str]) -> None:
+    """What runs by itself under tests/ parses its own options."""
+    path = ROOT.joinpath(*module.split("."))
+    source = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+    assert all(f'"{word}"' in source for word in words if word.startswith("-")), (module, words)
 
 
 def check_make(words: list[str]) -> None:

@@ -30,7 +30,7 @@ def exif(orientation: int = 1) -> bytes:
     return data.tobytes()
 
 
-def restored(source: Path, target: Path, **settings):
+def restore_file(source: Path, target: Path, **settings):
     [result] = run_pictures([(source, target)], [IdentitySession()], "identity", Settings(**settings))
     assert result.error is None, result.error
     return result
@@ -71,14 +71,14 @@ def read_png(path: Path) -> np.ndarray:
     raw, above, rows = zlib.decompress(packed), bytearray(width * step), []
     for y in range(height):
         start = y * (width * step + 1)
-        above = unfiltered(raw[start], bytearray(raw[start + 1 : start + 1 + width * step]), above, step)
+        above = unfilter(raw[start], bytearray(raw[start + 1 : start + 1 + width * step]), above, step)
         rows.append(bytes(above))
     dtype = np.dtype(">u2" if bits == 16 else "u1")
     shaped = np.frombuffer(b"".join(rows), dtype).reshape(height, width, channels)
     return shaped.astype(dtype.newbyteorder("="))
 
 
-def unfiltered(kind: int, row: bytearray, above: bytearray, step: int) -> bytearray:
+def unfilter(kind: int, row: bytearray, above: bytearray, step: int) -> bytearray:
     for i in range(len(row)):
         left, up = row[i - step] if i >= step else 0, above[i]
         corner = above[i - step] if i >= step else 0

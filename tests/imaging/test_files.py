@@ -20,7 +20,7 @@ from tests.imaging.files import (
     profile,
     random_pixels,
     read_png,
-    restored,
+    restore_file,
     write_png,
 )
 
@@ -35,7 +35,7 @@ TURNED = {1: "abcdef", 2: "cbafed", 3: "fedcba", 4: "defabc", 5: "adbecf", 6: "d
 def test_png_keeps_every_bit_and_channel(channels, bits, tmp_path):
     pixels = random_pixels(channels, bits)
     write_png(tmp_path / "in.png", pixels)
-    assert restored(tmp_path / "in.png", tmp_path / "out.png").lost == ()
+    assert restore_file(tmp_path / "in.png", tmp_path / "out.png").lost == ()
     assert np.array_equal(read_png(tmp_path / "out.png").squeeze(), pixels)
 
 
@@ -48,7 +48,7 @@ def test_tiff_keeps_every_bit_and_channel(channels, bits, compression, tmp_path)
     photometric = "minisblack" if channels == 1 else "rgb"
     more = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
     tifffile.imwrite(tmp_path / "in.tif", pixels, photometric=photometric, compression=compression, **more)
-    assert restored(tmp_path / "in.tif", tmp_path / "out.tif").lost == ()
+    assert restore_file(tmp_path / "in.tif", tmp_path / "out.tif").lost == ()
     with tifffile.TiffFile(tmp_path / "out.tif") as found:
         import elir_edge.imaging.libvips as libvips
 
@@ -61,7 +61,7 @@ def test_tiff_keeps_every_bit_and_channel(channels, bits, compression, tmp_path)
 def test_webp_keeps_alpha_and_nearly_its_colours(mode, tmp_path):
     smooth = np.linspace(0, 255, 40 * 30 * len(mode)).reshape(40, 30, len(mode)).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "in.webp", lossless=True, exact=True)
-    restored(tmp_path / "in.webp", tmp_path / "out.webp", quality=100)
+    restore_file(tmp_path / "in.webp", tmp_path / "out.webp", quality=100)
     with Image.open(tmp_path / "out.webp") as out:
         assert (out.format, out.mode, out.size) == ("WEBP", mode, (30, 40))
         assert np.abs(np.asarray(out)[..., :3].astype(int) - smooth[..., :3]).max() <= 8
@@ -77,7 +77,7 @@ def test_avif_keeps_its_depth(bits, tmp_path):
     from_array(given).write_to_file(str(tmp_path / "in.avif"), Q=100, bitdepth=bits, compression="av1")
     with open_picture(tmp_path / "in.avif") as before:
         assert before.bits == bits
-    assert restored(tmp_path / "in.avif", tmp_path / "out.avif", quality=100).lost == ()
+    assert restore_file(tmp_path / "in.avif", tmp_path / "out.avif", quality=100).lost == ()
     with open_picture(tmp_path / "out.avif") as after:
         assert after.bits == bits
         assert np.abs(after.read(0, 64).astype(int) - given).max() <= (3 if bits == 8 else 3 * 2 ** (16 - bits))
@@ -93,7 +93,7 @@ CARRIERS = ("jpg", "png", "webp", "tif", "avif")
 def test_exif_and_profile_travel_from_any_format_to_any(ending, to, tmp_path):
     pixels = Image.fromarray(random_pixels(3, 8))
     pixels.save(tmp_path / f"in.{ending}", exif=exif(), icc_profile=profile())
-    result = restored(tmp_path / f"in.{ending}", tmp_path / f"out.{to}")
+    result = restore_file(tmp_path / f"in.{ending}", tmp_path / f"out.{to}")
     assert result.lost == ()
     with Image.open(tmp_path / f"out.{to}") as out:
         found = out.getexif()
@@ -113,7 +113,7 @@ def test_orientation_is_applied_and_reset(orientation, ending, tmp_path):
         exif=exif(orientation),
         **({"quality": 100} if ending in ("jpg", "webp", "avif") else {}),
     )
-    restored(tmp_path / f"in.{ending}", tmp_path / f"out.{ending}", quality=100)
+    restore_file(tmp_path / f"in.{ending}", tmp_path / f"out.{ending}", quality=100)
     with Image.open(tmp_path / f"out.{ending}") as out:
         assert out.getexif().get(ORIENTATION, 1) == 1
         cells = np.asarray(out.convert("L"))[8::16, 8::16]
@@ -127,6 +127,6 @@ def test_profiles_can_be_converted_to_srgb(tmp_path):
     lab = ImageCms.createProfile("sRGB")
     image = Image.fromarray(pixels)
     image.save(tmp_path / "in.png", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
-    result = restored(tmp_path / "in.png", tmp_path / "out.png", profile="srgb")
+    result = restore_file(tmp_path / "in.png", tmp_path / "out.png", profile="srgb")
     assert result.lost == ("converted to sRGB",)
     assert np.abs(read_png(tmp_path / "out.png").astype(int) - pixels).max() <= 1

@@ -13,7 +13,7 @@ from elir_edge.errors import DataError
 from elir_edge.imaging.opening import open_picture
 from elir_edge.runtime.batch import run_pictures
 from elir_edge.runtime.work import Settings
-from tests.imaging.files import MAKE, exif, profile, random_pixels, read_png, restored, write_png
+from tests.imaging.files import MAKE, exif, profile, random_pixels, read_png, restore_file, write_png
 from tests.sessions import IdentitySession
 
 # ---- what is lost is said -------------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ LOSSES = {
 def test_what_is_lost_is_said(case, tmp_path):
     channels, bits, ending, said = LOSSES[case]
     write_png(tmp_path / "in.png", random_pixels(channels, bits))
-    assert said in restored(tmp_path / "in.png", tmp_path / f"out.{ending}").lost
+    assert said in restore_file(tmp_path / "in.png", tmp_path / f"out.{ending}").lost
     with Image.open(tmp_path / f"out.{ending}") as out:
         assert out.size == (30, 40)
 
@@ -40,14 +40,14 @@ def test_transparency_is_blended_onto_white_for_jpeg(tmp_path):
     pixels = np.zeros((32, 32, 4), np.uint8)
     pixels[..., 3] = 51
     write_png(tmp_path / "in.png", pixels)
-    restored(tmp_path / "in.png", tmp_path / "out.jpg", quality=100)
+    restore_file(tmp_path / "in.png", tmp_path / "out.jpg", quality=100)
     with Image.open(tmp_path / "out.jpg") as out:
         assert np.abs(np.asarray(out).astype(int) - 204).max() <= 1
 
 
 def test_metadata_lost_in_bmp_are_named(tmp_path):
     Image.fromarray(random_pixels(3, 8)).save(tmp_path / "in.png", exif=exif(), icc_profile=profile())
-    assert restored(tmp_path / "in.png", tmp_path / "out.bmp").lost == ("EXIF, ICC dropped: BMP holds none",)
+    assert restore_file(tmp_path / "in.png", tmp_path / "out.bmp").lost == ("EXIF, ICC dropped: BMP holds none",)
 
 
 def test_an_artifact_of_bytes_says_that_16_bits_have_256_levels(tmp_path):
@@ -59,7 +59,7 @@ def test_an_artifact_of_bytes_says_that_16_bits_have_256_levels(tmp_path):
 
 def test_cmyk_becomes_srgb(tmp_path):
     Image.new("CMYK", (40, 40), (0, 255, 255, 0)).save(tmp_path / "in.jpg", quality=100)
-    result = restored(tmp_path / "in.jpg", tmp_path / "out.png")
+    result = restore_file(tmp_path / "in.jpg", tmp_path / "out.png")
     assert result.lost == ("CMYK is converted to sRGB, its profile dropped",)
     red, green, blue = read_png(tmp_path / "out.png").reshape(-1, 3).mean(0)
     assert red > 200 and green < 80 and blue < 80
@@ -84,7 +84,7 @@ def test_heic(mode, tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     pixels = np.repeat(np.linspace(0, 255, 64 * 48).reshape(64, 48, 1), len(mode), 2).astype(np.uint8)
     pillow_heif.from_pillow(Image.fromarray(pixels)).save(tmp_path / "in.heic", quality=95, exif=exif())
-    restored(tmp_path / "in.heic", tmp_path / "out.heic")
+    restore_file(tmp_path / "in.heic", tmp_path / "out.heic")
     out = pillow_heif.open_heif(tmp_path / "out.heic")
     assert (out.mode, out.size) == (mode, (48, 64))
     assert np.abs(np.asarray(out).astype(int) - pixels).mean() < 3
@@ -97,7 +97,7 @@ def test_heic(mode, tmp_path):
 def test_ppm_and_bmp(kind, ending, tmp_path):
     pixels = random_pixels(3, 8)
     Image.fromarray(pixels).save(tmp_path / f"in.{ending}", kind)
-    restored(tmp_path / f"in.{ending}", tmp_path / "out.png")
+    restore_file(tmp_path / f"in.{ending}", tmp_path / "out.png")
     assert np.array_equal(read_png(tmp_path / "out.png"), pixels)
 
 
@@ -150,7 +150,7 @@ def write_dng(path: Path, red: int, green: int, blue: int) -> None:
 def test_camera_raw_is_developed_into_16_bits(tmp_path):
     pytest.importorskip("rawpy")
     write_dng(tmp_path / "in.dng", 30_000, 20_000, 10_000)
-    result = restored(tmp_path / "in.dng", tmp_path / "out.png")
+    result = restore_file(tmp_path / "in.dng", tmp_path / "out.png")
     assert any("LibRaw" in text for text in result.lost)
     found = read_png(tmp_path / "out.png")
     assert (found.shape, found.dtype) == ((64, 96, 3), np.uint16)
@@ -161,7 +161,7 @@ def test_camera_raw_is_developed_into_16_bits(tmp_path):
 def test_orientation_in_xmp_is_reset_too(tmp_path):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
     Image.fromarray(random_pixels(3, 8)).save(tmp_path / "in.jpg", exif=exif(6), xmp=xmp)
-    restored(tmp_path / "in.jpg", tmp_path / "out.jpg")
+    restore_file(tmp_path / "in.jpg", tmp_path / "out.jpg")
     with Image.open(tmp_path / "out.jpg") as out:
         assert b'tiff:Orientation="1"' in out.info["xmp"]
         assert out.size == (40, 30)

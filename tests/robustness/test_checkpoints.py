@@ -8,7 +8,6 @@ import os
 import pickle
 import struct
 import tarfile
-import time
 import zipfile
 from functools import cache, partial
 from pathlib import Path
@@ -165,9 +164,9 @@ LINES = {
 def test_refused(line, place, run):
     prepare, name, *said = LINES[line]
     tensors()
-    began = time.perf_counter()
+    began = sum(os.times()[:4])  # of this process and its children: the clock is that of a busy machine
     assert_refused(Fault(65, (*EXPORT, name), (name, *said), prepare), place, run)
-    assert time.perf_counter() - began < 30
+    assert sum(os.times()[:4]) - began < 30
 
 
 def test_a_checkpoint_that_is_not_there(place, run):

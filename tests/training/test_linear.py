@@ -52,6 +52,6 @@ def test_collapsing_keeps_the_restored_picture():
     model = Restorer(TINY, expanded=True).double().eval()
     image = torch.rand(1, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        before = model.trajectory(image).decoded
-        after = collapse(model).trajectory(image).decoded
+        before = model.trajectory(image).unclipped_image
+        after = collapse(model).trajectory(image).unclipped_image
     assert (before - after).abs().max() < 1e-10

@@ -28,7 +28,7 @@ def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
         return _from_lightning(tensors, where)
     flat = only_tensors(tensors, where)
     if not flat:
-        raise DataError(f"{where}: holds no tensors")
+        raise DataError(f"{where}: holds no tensors", hint="save the model's state_dict()")
     if all(re.match(r"\d+\.", name) for name in flat):
         return _from_original_autoencoder(flat, where)
     return {_from_diffusers(name): tensor for name, tensor in flat.items()}
@@ -37,7 +37,10 @@ def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
 def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
     missing = [key for key in LIGHTNING_PARTS if not isinstance(content.get(key), Mapping)]
     if missing:
-        raise DataError(f"{where}: a training checkpoint without {', '.join(missing)}")
+        raise DataError(
+            f"{where}: a training checkpoint without {', '.join(missing)}",
+            hint=f"it needs all of {', '.join(LIGHTNING_PARTS)}; or save the model's state_dict()",
+        )
     return {
         f"{prefix}.{name}": tensor
         for key, prefix in LIGHTNING_PARTS.items()
@@ -51,7 +54,10 @@ def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:
         return {f"enc.layers.{name}": tensor for name, tensor in tensors.items()}
     if "1.weight" in tensors:
         return {f"dec.layers.{_decrement(name)}": tensor for name, tensor in tensors.items()}
-    raise DataError(f"{where}: numbered layers, but neither those of an encoder nor of a decoder")
+    raise DataError(
+        f"{where}: numbered layers, but neither those of an encoder nor of a decoder",
+        hint="take the encoder's or the decoder's file of a Tiny AutoEncoder as published",
+    )
 
 
 def _decrement(name: str) -> str:

@@ -13,7 +13,7 @@ CHANNELS, SHIFT, SCALE = "latent_channels", "shift_factor", "scaling_factor"
 WIDTHS = "block_out_channels"
 
 
-def configured(spec: LatentPmrfSpec, config: Mapping[str, Any], where: str) -> LatentPmrfSpec:
+def with_config(spec: LatentPmrfSpec, config: Mapping[str, Any], where: str) -> LatentPmrfSpec:
     """``spec`` with the shift and scale that ``config`` states; those that it does not state stay.
 
     Raises ConfigError, with ``where``, for a value that is no finite number, and where channels or widths differ from

@@ -52,11 +52,11 @@ class LatentPmrf(Family):
 
         return (fold_time, fold_projection, drop_log_variance, fold_latent_scale, fold_noise, fold_pixel_range)
 
-    def configured(self, spec: LatentPmrfSpec, config: Mapping[str, Any], where: str) -> LatentPmrfSpec:
+    def with_config(self, spec: LatentPmrfSpec, config: Mapping[str, Any], where: str) -> LatentPmrfSpec:
         """``spec`` with the shift and scale of an autoencoder's ``config.json``; see ``latent_pmrf.config``."""
-        from elir_edge.families.latent_pmrf.config import configured
+        from elir_edge.families.latent_pmrf.config import with_config
 
-        return configured(spec, config, where)
+        return with_config(spec, config, where)
 
     def reconstruct(self, model: Any, image: Tensor) -> Tensor:
         """What Sim-VAE alone makes of ``image``: it bounds the fidelity of every restored picture."""
