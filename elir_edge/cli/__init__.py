@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from elir_edge.cli.telling import HUNG_UP, INTERRUPTED, TERMINATED, report, say_ending, show
+from elir_edge.cli.telling import HUNG_UP, INTERRUPTED, TERMINATED, report, report_end, show
 from elir_edge.core.memory import peak_of_children
 from elir_edge.core.streams import open_what_is_closed, silence
 from elir_edge.core.watch import can_watch, once, watch
@@ -69,8 +69,8 @@ def main() -> None:
     """
     open_what_is_closed()
     arguments = sys.argv[1:]
-    if can_watch() and command_name(arguments) in NATIVE and not {"-h", "--help"} & set(arguments):
-        sys.exit(_run_watched(arguments))
+    if can_watch() and _command_in(arguments) in NATIVE and not {"-h", "--help"} & set(arguments):
+        sys.exit(_watch_run(arguments))
     sys.exit(run(arguments))
 
 
@@ -84,9 +84,9 @@ def run(arguments: list[str]) -> int:
         except click.exceptions.Exit as exit_:
             return exit_.exit_code
         except (click.Abort, KeyboardInterrupt):
-            return say_ending(INTERRUPTED)
+            return report_end(INTERRUPTED)
         except _Ended as ended:
-            return say_ending(ended.status)
+            return report_end(ended.status)
         except click.ClickException as error:
             show(error)
             return error.exit_code
@@ -103,11 +103,11 @@ def run(arguments: list[str]) -> int:
             return report(error)
 
 
-def command_name(arguments: list[str]) -> str:
+def _command_in(arguments: list[str]) -> str:
     return next((argument for argument in arguments if not argument.startswith("-")), "")
 
 
-def _run_watched(arguments: list[str]) -> int:
+def _watch_run(arguments: list[str]) -> int:
     from elir_edge.cli.died import how_it_died, sweep_outputs
 
     sweep_outputs(arguments)
@@ -116,7 +116,7 @@ def _run_watched(arguments: list[str]) -> int:
         return ending.meant
     sweep_outputs(arguments)
     if ending.asked is not None:
-        return say_ending(128 + ending.asked)
+        return report_end(128 + ending.asked)
     return report(how_it_died(ending, arguments), peak_of_children())
 
 

@@ -10,24 +10,64 @@ import click
 
 from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.artifacts.signature import TensorSpec
-from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, open_artifact
+from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, open_artifact, size_option
+from elir_edge.errors import UsageError
+from elir_edge.families.spec import ModelSpec, load_spec, preset_names
 
 if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Manifest
+    from elir_edge.lowering.cost import ModelCost
 
+PRECISIONS = ("fp32", "fp16", "int8")
 BOUND = ", PSNR of the autoencoder's own reconstruction of a photograph"
 
 
 @click.command("inspect")
-@click.argument("artifact", type=PATH)
+@click.argument("artifact", metavar="ARTIFACT|PRESET", type=PATH)
+@size_option
 @json_option
-def command(artifact: Path, as_json: bool) -> None:
-    """Say what an artifact is: model, inputs, outputs, noise, precision, parity."""
+def command(artifact: Path, size: str | None, as_json: bool) -> None:
+    """Say what an artifact is: model, inputs, outputs, noise, precision, parity.
+
+    Of a preset or a model's YAML file: what it costs, before any export and without its weights.
+    """
+    if artifact.suffix in (".yaml", ".yml") or (str(artifact) in preset_names() and not artifact.exists()):
+        return _model(load_spec(str(artifact)), size, as_json)
+    if size:
+        raise UsageError(f"{artifact}: an artifact has its own size", hint="name a preset to try others")
     manifest = open_artifact(artifact, Shown()).manifest
     if as_json:
         echo_json(json.loads(manifest.to_json()))
         return
     echo_table((str(artifact), ""), rows_of(manifest))
+
+
+def _model(spec: ModelSpec, size: str | None, as_json: bool) -> None:
+    from elir_edge.artifacts.signature import parse_size
+    from elir_edge.runtime.backend import TORCH, get_backend
+
+    get_backend(TORCH).load()
+    from elir_edge.lowering.cost import cost_of
+
+    cost = cost_of(spec, parse_size(size, spec))
+    if as_json:
+        facts = {"parameters": cost.parameters, "parts": cost.parts, "gflop": round(cost.gflop, 3)}
+        echo_json({"spec": spec.to_dict(), "size": cost.size} | facts)
+    else:
+        echo_table((spec.name, ""), model_rows(spec, cost))
+
+
+def model_rows(spec: ModelSpec, cost: ModelCost) -> list[tuple[str, str]]:
+    """What a model is and costs, as (what, value) for people."""
+    height, width = cost.size
+    return [
+        ("model", f"{spec.family_name}, {spec.task}, {spec.steps} Euler steps, sigma_s {spec.sigma_s}"),
+        ("weights", spec.weights or "none: give a checkpoint"),
+        ("parameters", f"{cost.parameters:,}"),
+        *((f"  {name}", f"{count:,}") for name, count in cost.parts.items()),
+        ("arithmetic", f"{cost.gflop:,.1f} GFLOP a picture of {height} x {width}"),
+        ("size", ", ".join(f"{name} about {cost.megabytes(name):.1f} MB" for name in PRECISIONS)),
+    ]
 
 
 def rows_of(manifest: Manifest) -> list[tuple[str, str]]:

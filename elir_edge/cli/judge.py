@@ -35,15 +35,13 @@ def judge_set(
     as_json: bool,
 ) -> None:
     """Judge, and show the table; write it, and the sheet, where a place for them is given."""
-    from elir_edge.cli.sheets import check_output
     from elir_edge.core.publish import write_file
     from elir_edge.imaging.pictures import write_picture
     from elir_edge.imaging.sheets import contact_sheet
     from elir_edge.training.judge import judge_methods, load_set, rows_to_show, table_of
     from elir_edge.training.peers import find_peer
 
-    for place in filter(None, (table, output)):
-        check_output(place, force)
+    _check_places(table, output, force)
     pictures = load_set(set_name, folder)
     conditions = _conditions(only)
     with ExitStack() as stack:
@@ -60,6 +58,18 @@ def judge_set(
         echo_json({"set": set_name, "conditions": [verdict.to_dict() for verdict in verdicts]})
     else:
         click.echo(text, nl=False)
+
+
+def _check_places(table: Path | None, output: Path | None, force: bool) -> None:
+    """Raises OutputError before the work begins where its result could not be written."""
+    from elir_edge.cli.sheets import check_output
+    from elir_edge.core.publish import check_place, refuse_existing
+
+    if output is not None:
+        check_output(output, force)
+    if table is not None:
+        check_place(table)
+        refuse_existing([table], force)
 
 
 def _conditions(only: tuple[str, ...]) -> list[Condition]:

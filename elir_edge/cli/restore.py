@@ -189,7 +189,7 @@ def _model_key(options: Options) -> str:
     from elir_edge.core.files import sha256_of
 
     if options.artifact is not None:
-        return sha256_of(options.artifact)
+        return sha256_of(options.artifact) + (f" steps {options.steps}" if options.steps else "")
     parts = (options.preset, *options.weights, options.size or "")
     return " ".join(sha256_of(Path(part)) if part and Path(part).is_file() else part for part in parts)
 

@@ -36,7 +36,7 @@ def report(error: Exception, used_bytes: int | None = None) -> int:
     return ElirEdgeError.exit_code
 
 
-def say_ending(status: int) -> int:
+def report_end(status: int) -> int:
     """Say that a signal ended the work; returns ``status``."""
     _say(f"{WORDS.get(status, 'ended by a signal')}; nothing was left half done")
     return status

@@ -50,8 +50,8 @@ def layout_for(opened: Opened, target: FileFormat) -> Layout:
     if carried and not target.metadata:
         lost.append(f"{', '.join(field.split('-')[0].upper() for field in carried)} dropped: {name} holds none")
     deep = opened.bits > 8 and target.bits > 8
-    occupied = opened.height * opened.width * opened.channels * (2 if deep else 1)
-    if target.name == "tiff" and occupied > BIG_TIFF and "exif-data" in carried:
+    stored = opened.height * opened.width * opened.channels * (2 if deep else 1)
+    if target.name == "tiff" and stored > BIG_TIFF and "exif-data" in carried:
         lost.append("EXIF dropped: it is not written into TIFF files above 3.9 GB")
     channels = opened.channels - int(opened.alpha and not target.alpha)
     if target.name == "heic" and channels < 3:

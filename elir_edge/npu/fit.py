@@ -153,7 +153,7 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
             told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(scaled.graph.arena_bytes())} KiB"
             said.append(f"--size {size}: about {told} of activations; larger pictures are cut into tiles")
             break
-    if model.spec.name != "nano":
+    if not model.spec.name.endswith("nano"):
         said.append("--preset nano: a sixteenth of sr's weights and half its activations; ask fit about it")
     return [*said, "fewer steps K would make it faster, not smaller: all steps share weights and arena"]
 

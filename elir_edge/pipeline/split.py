@@ -33,7 +33,7 @@ def split_target(target: Target) -> Target:
 def _convert(target: Target, graph: SplitGraph, conversion: Conversion) -> dict[str, Any]:
     folder = conversion.folder / f"{conversion.stem}{SUFFIX}"
     folder.mkdir()
-    facts = {}
+    facts: dict[str, Any] = {}
     for name, part in graph.parts.items():
         facts = target.convert(part, dataclasses.replace(conversion, folder=folder, stem=name))  # type: ignore[arg-type]
     np.save(folder / SHIFTS_FILE, graph.shifts, allow_pickle=False)

@@ -33,10 +33,9 @@ from elir_edge.formats.tflite.flatmodel import (
     tensor_name,
 )
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
-from elir_edge.quantize.ranges import Ranges
+from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
 BYTES = (0.0, 255.0)
-RANGE_METHOD = "mse"
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
 CLIPS = ("MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
 SUMS = ("ADD", "MUL")
@@ -80,10 +79,9 @@ def quantize_tflite(
         if name not in float_tensors:
             ranges[name] = limits
             drop_clip(model, name, CLIPS)
-    core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
-        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
+        quantized = read_model(bytes(_quantize(pack_model(model), ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
     drop_unused(quantized)

@@ -16,6 +16,7 @@ from elir_edge.quantize.half import LARGEST
 NO_TELEMETRY = "NNCF_CI"
 BIAS_SAMPLES = 8
 BIAS_SHARE = 0.2  # of the subset, a constant of NNCF
+OUTLIERS = 1e-4
 
 
 def quantize_ir(
@@ -35,9 +36,9 @@ def quantize_ir(
         latents: tensors of the latent stream. Sums that write one stay unrounded: an error in the stream passes
             every step unchanged.
 
-    Weights are symmetric, with one scale for each output channel. Activations have the range of their extremes over
-    all samples, for each tensor of each step. Biases are corrected one after the other on the quantized graph. Raises
-    UnavailableError where NNCF is not installed.
+    Weights are symmetric, with one scale for each output channel. The range of an activation spans, over all samples,
+    the quantiles ``OUTLIERS`` and 1 - ``OUTLIERS`` of each, for each tensor of each step. Biases are corrected one
+    after the other on the quantized graph. Raises UnavailableError where NNCF is not installed.
     """
     with captured_output():
         nncf = _nncf()
@@ -73,10 +74,11 @@ def _nncf() -> Any:
 
 
 def _parameters() -> Any:
-    """Extremes over all samples for activations, and all 255 levels for the weights of the first layer.
+    """Quantiles over all samples for activations, and all 255 levels for the weights of the first layer.
 
     NNCF's defaults are the mean of the samples' extremes, which clips, and half of the levels in the first layer, for
-    processors whose 16-bit sums may overflow; the latter causes a colour cast.
+    processors whose 16-bit sums may overflow; the latter causes a colour cast. The extremes of all samples give more to
+    a few outliers than the other values can spare.
     """
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     from nncf.quantization.range_estimator import (
@@ -86,8 +88,12 @@ def _parameters() -> Any:
         StatisticsType,
     )
 
-    low = StatisticsCollectorParameters(statistics_type=StatisticsType.MIN, aggregator_type=AggregatorType.MIN)
-    high = StatisticsCollectorParameters(statistics_type=StatisticsType.MAX, aggregator_type=AggregatorType.MAX)
+    low, high = (
+        StatisticsCollectorParameters(
+            statistics_type=StatisticsType.QUANTILE, aggregator_type=aggregator, quantile_outlier_prob=OUTLIERS
+        )
+        for aggregator in (AggregatorType.MIN, AggregatorType.MAX)
+    )
     return AdvancedQuantizationParameters(
         overflow_fix=OverflowFix.DISABLE, activations_range_estimator_params=RangeEstimatorParameters(low, high)
     )

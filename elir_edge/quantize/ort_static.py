@@ -15,8 +15,7 @@ from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
 from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
-
-RANGE_METHOD = "mse"
+from elir_edge.quantize.ranges import RANGE_METHOD
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
 

@@ -18,6 +18,7 @@ SMALLEST_EXPONENT = -100
 CANDIDATES = 128
 ENOUGH = 2**17
 METHODS = ("minmax", "percentile:99.99", "mse")
+RANGE_METHOD = "percentile:99.99"  # nano: 48.8 dB to PyTorch on the worst picture in ONNX, 48.3 with mse
 
 
 @dataclass

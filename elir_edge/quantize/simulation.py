@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
-from elir_edge.quantize.ranges import Ranges
+from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
 ACTIVATION_LEVELS = 255
 WEIGHT_LEVELS = 127
@@ -34,7 +34,9 @@ class Simulation:
         self.ranges, self.rectified = ranges, rectified
 
     @classmethod
-    def observe(cls, graph: StaticRestorer, inputs: Iterable[tuple[Tensor, ...]], method: str = "mse") -> Simulation:
+    def observe(
+        cls, graph: StaticRestorer, inputs: Iterable[tuple[Tensor, ...]], method: str = RANGE_METHOD
+    ) -> Simulation:
         """The simulation with ranges measured on ``inputs`` of the float ``graph``, one tuple for each sample."""
         ranges, rectified = Ranges(), set()
 

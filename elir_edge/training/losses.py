@@ -1,4 +1,4 @@
-"""Training objective: equations 3 to 5 of the ELIR paper (arXiv 2502.03500), as in its published code.
+"""Training objectives: equations 3 to 5 of the ELIR paper (arXiv 2502.03500), as in its published code; rectified flow.
 
 Latents are N x C x h x w, images N x 3 x H x W in [0, 1], times N in [0, 1]; every term is a scalar.
 """
@@ -81,6 +81,17 @@ def flow_terms(field: VectorField, start: Tensor, end: Tensor, t: Tensor, settin
         target = torch.where(_per_sample(r < s), jump(later, later_velocity, r, s), on_path)
     consistency = (reached - target).square().mean()
     return FlowTerms(consistency, (velocity - later_velocity).square().mean(), reached, s)
+
+
+def rectified_flow(field: VectorField, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    """Mean of (v(x_t, t) - (x_1 - x_0))^2 at x_t = (1 - t) x_0 + t x_1: the objective of Latent-PMRF's field.
+
+    ``start`` is x_0, the noisy latent of the posterior mean, ``end`` is x_1, the latent of the clean image. Only the
+    field has gradients.
+    """
+    start, end = start.detach(), end.detach()
+    velocity = field(path_point(start, end, t, sigma_min=0.0), t)
+    return (velocity - (end - start)).square().mean()
 
 
 def distortion(field: VectorField, decoder: Decoder, image: Tensor, terms: FlowTerms) -> Tensor:

@@ -130,7 +130,7 @@ class Recipe:
         for stage in self.stages:
             if stage.crop % multiple or stage.crop > self.data.side:
                 raise ConfigError(
-                    f"stage {stage.name}: crop {stage.crop} is not a multiple of {multiple} of at most {self.data.side}",
+                    f"stage {stage.name}: crop {stage.crop} is no multiple of {multiple} of at most {self.data.side}",
                     hint="change crop, or the side of the tiles",
                 )
 

@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from elir_edge import export, load_artifact, load_restorer, open_session, restore_picture
+from elir_edge import export, load_artifact, load_restorer, lower, open_session, restore_picture
 from elir_edge.artifacts.artifact import sidecar
 from elir_edge.artifacts.split import MANIFEST_FILE, SHIFTS_FILE
-from elir_edge.cli import main
 from elir_edge.errors import DataError, UsageError
 from elir_edge.families.latent_pmrf.spec import FieldSpec, LatentPmrfSpec, ResidualSpec, SimVaeSpec
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
@@ -16,7 +15,7 @@ from elir_edge.runtime.restore import run_picture
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from elir_edge.validation.verify import verify
-from tests.helpers import refusal
+from tests.helpers import refusal, run_process
 from tests.tiny import SPEC
 
 PMRF = LatentPmrfSpec(
@@ -40,9 +39,9 @@ def split(tmp_path_factory):
     return export(load_restorer(SPECS["elir"]), "onnx", out=tmp_path_factory.mktemp("split"), split=True)
 
 
-@pytest.mark.parametrize("family", SPECS)
 @pytest.mark.parametrize("target", ["onnx", "openvino", "tflite"])
-def test_any_number_of_steps_equals_the_unrolled_artifact(family, target, tmp_path):
+@pytest.mark.parametrize("family", SPECS)
+def test_any_number_of_steps_equals_the_unrolled_graph(family, target, tmp_path):
     restorer = load_restorer(SPECS[family])
     artifact = export(restorer, target, out=tmp_path, split=True)
     assert artifact.path.suffix == ".split"
@@ -54,15 +53,18 @@ def test_any_number_of_steps_equals_the_unrolled_artifact(family, target, tmp_pa
     assert [stage.stage for stage in result.stages][-3:] == ["state_1", "state_2", "state_3"]
     assert not any(stage.drifted for stage in result.stages)
     pixels = builtin_photograph("astronaut")[:64, :64]
-    for steps in (1, 3):
+    for steps in (1, 2, 3):
         restorer.spec = dataclasses.replace(SPECS[family], steps=steps)
-        folder = tmp_path / str(steps)
-        folder.mkdir()
-        unrolled = export(restorer, target, out=folder)
-        with open_session(unrolled.path) as whole, open_session(artifact.path, steps=steps) as parts:
-            expected, actual = run_picture(whole, pixels), run_picture(parts, pixels)
-            assert parts.backend == whole.backend
-        assert np.abs(actual - expected).max() <= EQUAL
+        with open_session(lower(restorer)) as whole, open_session(artifact.path, steps=steps) as parts:
+            assert np.abs(run_picture(parts, pixels) - run_picture(whole, pixels)).max() <= EQUAL
+
+
+def test_it_equals_the_unrolled_artifact(split, tmp_path):
+    unrolled = export(load_restorer(SPECS["elir"]), "onnx", out=tmp_path)
+    pixels = builtin_photograph("astronaut")[:64, :64]
+    with open_session(unrolled.path) as whole, open_session(split.path) as parts:
+        assert parts.backend == whole.backend
+        assert np.abs(run_picture(parts, pixels) - run_picture(whole, pixels)).max() <= EQUAL
 
 
 def test_its_size_does_not_depend_on_the_number_of_steps(split, tmp_path):
@@ -81,17 +83,21 @@ def test_fp16_and_bytes(tmp_path):
 
 
 def test_the_command_line_chooses_the_steps(split, tmp_path):
-    picture, results = tmp_path / "photo.png", []
+    picture, results = tmp_path / "photos" / "photo.png", []
+    picture.parent.mkdir()
     write_picture(picture, builtin_photograph("chelsea")[:64, :64])
-    for steps in ("1", "3"):
-        restored = tmp_path / f"{steps}.png"
-        assert main(["restore", str(picture), "-o", str(restored), "-a", str(split.path), "--steps", steps]) == 0
-        results.append(read_picture(restored))
+    for steps in ("1", "3"):  # the second is not what was "done before"
+        out = tmp_path / "out"
+        done = run_process("restore", picture.parent, "-o", out, "-a", split.path, "--steps", steps)
+        assert done.code == 0, done.err
+        results.append(read_picture(out / "photo.png"))
     assert (results[0] != results[1]).any()
-    assert main(["restore", str(picture), "-o", str(tmp_path / "4.png"), "-a", str(split.path), "--steps", "4"]) == 2
-    assert main(["restore", str(picture), "-o", str(tmp_path / "t.png"), "--steps", "2"]) == 2
+    too_many = run_process("restore", picture, "-o", tmp_path / "4.png", "-a", split.path, "--steps", "4")
+    assert too_many.code == 2 and "1 to 3" in too_many.err
+    assert run_process("restore", picture, "-o", tmp_path / "t.png", "--steps", "2").code == 2
     sidecar(split.path).rename(tmp_path / "kept.json")
-    assert main(["inspect", str(split.path)]) == 0  # by the manifest inside
+    told = run_process("inspect", split.path)  # by the manifest inside
+    assert told.code == 0 and "1 to 3 steps" in told.out
     (tmp_path / "kept.json").rename(sidecar(split.path))
 
 

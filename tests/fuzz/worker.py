@@ -33,7 +33,7 @@ def main(target: str, seed: int, first: int, last: int) -> None:
         files = reader.seeds(seeds)
         reader.read(seeds / files[0].name)  # what is whole can be read; and its libraries are loaded
         for number in range(first, last):
-            with _damage(files, Path(name) / "damaged", target, seed, number) as path:
+            with _damage_one(files, Path(name) / "damaged", target, seed, number) as path:
                 channel.write(json.dumps({"number": number} | _outcome(reader.read, path)) + "\n")
                 channel.flush()
 
@@ -54,7 +54,7 @@ def _outcome(read, path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def _damage(files: list[Path], folder: Path, target: str, seed: int, number: int) -> Iterator[Path]:
+def _damage_one(files: list[Path], folder: Path, target: str, seed: int, number: int) -> Iterator[Path]:
     """The path to read: one of ``files`` is damaged, those beside it are whole."""
     rng = rng_of(target, seed, number)
     chosen = files[int(rng.integers(len(files)))]

@@ -137,32 +137,32 @@ def write_tflite(path: Path) -> Path:
 
     schema = load_schema()
 
-    def make(kind: str, **values: object):
+    def new(kind: str, **values: object):
         item = getattr(schema, f"{kind}T")()
         for name, value in values.items():
             setattr(item, name, value)
         return item
 
     def tensor(name: str, shape: list[int], buffer: int):
-        return make("Tensor", name=name.encode(), shape=np.asarray(shape, np.int32), buffer=buffer, type=0)
+        return new("Tensor", name=name.encode(), shape=np.asarray(shape, np.int32), buffer=buffer, type=0)
 
     def entry(name: str, index: int):
-        return make("TensorMap", name=name.encode(), tensorIndex=index)
+        return new("TensorMap", name=name.encode(), tensorIndex=index)
 
-    zeros = make("Buffer", data=np.zeros(4 * SIDE * 3, np.uint8))
+    zeros = new("Buffer", data=np.zeros(4 * SIDE * 3, np.uint8))
     tensors = [
         tensor(IMAGE, [1, SIDE, SIDE, 3], 0),
         tensor("zeros", [1, 1, SIDE, 3], 1),
         tensor(RESTORED, [1, SIDE, SIDE, 3], 0),
     ]
-    add = make("Operator", opcodeIndex=0, inputs=np.asarray([0, 1], np.int32), outputs=np.asarray([2], np.int32))
-    add.builtinOptionsType, add.builtinOptions = schema.BuiltinOptions.AddOptions, make("AddOptions")
-    graph = make("SubGraph", name=b"main", tensors=tensors, operators=[add])
+    add = new("Operator", opcodeIndex=0, inputs=np.asarray([0, 1], np.int32), outputs=np.asarray([2], np.int32))
+    add.builtinOptionsType, add.builtinOptions = schema.BuiltinOptions.AddOptions, new("AddOptions")
+    graph = new("SubGraph", name=b"main", tensors=tensors, operators=[add])
     graph.inputs, graph.outputs = np.asarray([0], np.int32), np.asarray([2], np.int32)
-    signature = make("SignatureDef", signatureKey=b"restore", inputs=[entry(IMAGE, 0)], outputs=[entry(RESTORED, 2)])
-    model = make("Model", version=3, description=b"identity", subgraphs=[graph], signatureDefs=[signature], metadata=[])
-    model.operatorCodes = [make("OperatorCode", builtinCode=0, deprecatedBuiltinCode=0, version=1)]
-    model.buffers = [make("Buffer"), zeros]
+    signature = new("SignatureDef", signatureKey=b"restore", inputs=[entry(IMAGE, 0)], outputs=[entry(RESTORED, 2)])
+    model = new("Model", version=3, description=b"identity", subgraphs=[graph], signatureDefs=[signature], metadata=[])
+    model.operatorCodes = [new("OperatorCode", builtinCode=0, deprecatedBuiltinCode=0, version=1)]
+    model.buffers = [new("Buffer"), zeros]
     image = dataclasses.replace(manifest().inputs[0], shape=(1, SIDE, SIDE, 3), layout="NHWC")
     whole = manifest(
         target="tflite", layout="NHWC", inputs=(image,), outputs=(dataclasses.replace(image, name=RESTORED),)

@@ -113,6 +113,31 @@ def test_gradients_reach_the_field_through_the_earlier_time_alone():
     assert weight.grad.item() == 0.0
 
 
+def test_rectified_flow_is_the_error_of_the_velocity_on_the_straight_path():
+    # x_1 - x_0 = 1 and 4; x_t = 1.25 and 4; v = w x_t: errors 0.25 and 0 at w = 1
+    weight = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    seen, start, end = [], latent(1.0, 3.0).requires_grad_(), latent(2.0, 7.0).requires_grad_()
+
+    def field(state, t):
+        seen.append(t)
+        return weight * state
+
+    t = torch.tensor([0.25, 0.25], dtype=torch.float64)
+    value = losses.rectified_flow(field, start, end, t)
+    assert value.item() == pytest.approx(0.25**2 / 2)
+    value.backward()
+    assert weight.grad.item() == pytest.approx(2 * 0.25 * 1.25 / 2)
+    assert len(seen) == 1 and torch.equal(seen[0], t)
+    assert start.grad is None and end.grad is None
+
+
+@given(st.floats(0.0, 1.0))
+def test_rectified_flow_of_the_path_s_own_velocity_is_zero_at_every_time(t):
+    start, end, time = latent(-1.0), latent(2.0), torch.tensor([t], dtype=torch.float64)
+    assert losses.rectified_flow(constant_field(3.0), start, end, time).item() == 0.0
+    assert losses.rectified_flow(constant_field(1.0), start, end, time).item() == 4.0
+
+
 def test_distortion_goes_straight_to_the_end_and_holds_the_segment_state():
     weight = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
     state = latent(0.5).requires_grad_()
