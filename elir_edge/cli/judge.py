@@ -61,6 +61,7 @@ def judge_set(
 
 
 def _check_places(table: Path | None, output: Path | None, force: bool) -> None:
+    """Raises OutputError before the work begins where its result could not be written."""
     from elir_edge.cli.sheets import check_output
     from elir_edge.core.publish import check_place, refuse_existing
 
