@@ -8,12 +8,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
+from elir_edge.artifacts.split import MANIFEST_FILE, SUFFIX
 from elir_edge.errors import DataError
 from elir_edge.formats.onnx.wire import read_metadata
 from elir_edge.formats.tflite.flatmodel import get_metadata, read_file
 
 WEB_MODEL = "model.onnx"
-READABLE = (".onnx", ".web", ".tflite", ".xml")
+READABLE = (".onnx", ".web", ".tflite", ".xml", SUFFIX)
 SHOWN = 3
 
 
@@ -26,6 +27,9 @@ def embedded_manifest(path: Path) -> str | None:
         return get_metadata(read_file(path), MANIFEST_KEY)
     if path.suffix == ".xml":
         return _in_rt_info(path)
+    if path.suffix == SUFFIX:
+        inside = path / MANIFEST_FILE
+        return inside.read_text(encoding="utf-8", errors="replace") if inside.is_file() else None
     return read_metadata(path / WEB_MODEL if path.suffix == ".web" else path, MANIFEST_KEY)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
-from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
 from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file
@@ -36,7 +35,7 @@ class InterpreterSession(Session):
         if stages or entry is not None:
             for stage in stages:
                 show_as_float(model, stage)
-            set_outputs(model, [*stages, RESTORED], str(path))
+            set_outputs(model, [*stages, *_output_names(model, stages)], str(path))
             if entry is not None:
                 start_at(model, entry, str(path))
             source = {"model_content": pack_model(model)}
@@ -63,6 +62,12 @@ class InterpreterSession(Session):
 def read_manifest(path: Path) -> str | None:
     """Text of the manifest in the metadata of a .tflite file; None where there is none."""
     return get_metadata(read_file(path), MANIFEST_KEY)
+
+
+def _output_names(model: Any, without: tuple[str, ...]) -> list[str]:
+    """Names of the outputs of the signature, except those in ``without``: a part of a split artifact has its own."""
+    names = (entry.name.decode() for entry in model.signatureDefs[0].outputs)
+    return [name for name in names if name not in without]
 
 
 def _cores() -> int:

@@ -10,6 +10,7 @@ from elir_edge.artifacts.artifact import sidecar
 from elir_edge.artifacts.split import MANIFEST_FILE, SHIFTS_FILE
 from elir_edge.errors import DataError, UsageError
 from elir_edge.families.latent_pmrf.spec import FieldSpec, LatentPmrfSpec, ResidualSpec, SimVaeSpec
+from elir_edge.formats.embedded import check_agreement
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from elir_edge.runtime.restore import run_picture
 from elir_edge.validation.trials import gather_pictures
@@ -75,6 +76,12 @@ def test_its_size_does_not_depend_on_the_number_of_steps(split, tmp_path):
     assert many.size_bytes - table <= 1.25 * 4 * split.manifest.graph["parameters"]
 
 
+def test_the_manifest_inside_has_to_agree_with_the_one_beside(split):
+    check_agreement(split.path, split.manifest)
+    other = dataclasses.replace(split.manifest, precision="fp16")
+    refusal(DataError, lambda: check_agreement(split.path, other), "precision", "fp16")
+
+
 def test_fp16_and_bytes(tmp_path):
     artifact = export(load_restorer(SPECS["elir"]), "onnx", "fp16", io="uint8", out=tmp_path, split=True)
     picture = builtin_photograph("chelsea")[:90, :100]
@@ -86,11 +93,13 @@ def test_the_command_line_chooses_the_steps(split, tmp_path):
     picture, results = tmp_path / "photos" / "photo.png", []
     picture.parent.mkdir()
     write_picture(picture, builtin_photograph("chelsea")[:64, :64])
-    for steps in ("1", "3"):  # the second is not what was "done before"
-        out = tmp_path / "out"
-        done = run_process("restore", picture.parent, "-o", out, "-a", split.path, "--steps", steps)
+    arguments = ("restore", picture.parent, "-o", tmp_path / "out", "-a", split.path, "--steps")
+    for steps in (("1",), ("3", "--force")):
+        done = run_process(*arguments, *steps)
         assert done.code == 0, done.err
-        results.append(read_picture(out / "photo.png"))
+        results.append(read_picture(tmp_path / "out" / "photo.png"))
+    other = run_process(*arguments, "1")  # what is there was made with 3
+    assert other.code == 73 and "settings" in other.err
     assert (results[0] != results[1]).any()
     too_many = run_process("restore", picture, "-o", tmp_path / "4.png", "-a", split.path, "--steps", "4")
     assert too_many.code == 2 and "1 to 3" in too_many.err
