@@ -74,14 +74,14 @@ def quantize_tflite(
     model = read_model(data, WHERE)
     _strip_edges(model)
     ranges, means = _observe(pack_model(model), feeds, stages, progress, method)
-    ranges |= {IMAGE: BYTES, RESTORED: BYTES}
-    for name, limits in (bounds or {}).items():
-        if name not in float_tensors:
-            ranges[name] = limits
-            drop_clip(model, name, CLIPS)
+    saturated = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
+    ranges |= {IMAGE: BYTES, RESTORED: BYTES, **saturated}
+    for name in saturated:
+        drop_clip(model, name, CLIPS)
+    core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
-        quantized = read_model(bytes(_quantize(pack_model(model), ranges, float_tensors, wide)), WHERE)
+        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
     drop_unused(quantized)

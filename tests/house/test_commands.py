@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from PIL import Image
 
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from tests.helpers import run_process
@@ -38,12 +41,23 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Reader:
-    """With a photograph, and a folder of two."""
+    """With a photograph, a folder of two, one of a scan, and a video of three frames."""
     path = tmp_path_factory.mktemp("reader")
     (path / "photos").mkdir()
     for target, name in (("photo.jpg", "coffee"), ("photos/one.jpg", "chelsea"), ("photos/two.jpg", "rocket")):
         write_picture(path / target, builtin_photograph(name)[:200, :280])
+    (path / "scans").mkdir()
+    Image.fromarray(builtin_photograph("rocket")[:200, :280]).save(path / "scans" / "three.tif")
+    write_video(path / "clip.mp4", [builtin_photograph("coffee")[i : 64 + i, :96] for i in range(3)])
     return Reader(path)
+
+
+def write_video(path: Path, frames: list[np.ndarray]) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, width=frames[0].shape[1], height=frames[0].shape[0])
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode(None))
 
 
 def test_make_export_on_this_checkout(tmp_path):
@@ -71,7 +85,7 @@ def test_pictures_were_restored(reader):
     for command in Document("docs/export.md").commands():
         reader.run(command)
     assert read_picture(reader.folder / "restored.png").shape == (200, 280, 3)
-    assert {path.name for path in (reader.folder / "restored").iterdir()} == {"one.png", "two.png"}
+    assert {path.name for path in (reader.folder / "restored").glob("[!.]*")} == {"one.jpg", "two.jpg"}
 
 
 def test_the_python_examples(reader, monkeypatch):
