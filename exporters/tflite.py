@@ -71,11 +71,11 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
         conversion.progress,
         conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
-        bounds=_clipped(graph),
+        bounds=_pixel_bounds(graph),
     )
 
 
-def _clipped(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
+def _pixel_bounds(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
     """(low, high) of the stages inside the graph that are pixels, which families clip as the restored image is."""
     inside = (stage for stage in output_stages(graph.stage_list()) if stage.name != RESTORED)
     return {stage.name: (0.0, graph.pixel_gain) for stage in inside if stage.space is Space.PIXELS}

@@ -19,7 +19,7 @@ from elir_edge.formats.tflite.edit import (
     QUANTIZE_VERSION,
     add_op,
     add_tensor,
-    drop_clip,
+    drop_clips,
     drop_unused,
 )
 from elir_edge.formats.tflite.flatmodel import (
@@ -78,9 +78,7 @@ def quantize_tflite(
     ranges, means = _observe(core, feeds, stages, progress, method)
     bounds = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
     ranges |= {IMAGE: BYTES, RESTORED: BYTES, **bounds}
-    for name in bounds:
-        drop_clip(model, name, CLIPS)
-    core = pack_model(model)
+    core = pack_model(drop_clips(model, bounds, CLIPS))
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)

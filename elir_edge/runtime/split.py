@@ -39,7 +39,7 @@ class SplitSession(Session):
     def __init__(self, path: Path, open_part: OpenPart, stages: tuple[str, ...], steps: int | None) -> None:
         manifest = read_split_manifest(path)
         self.most_steps = int(manifest.spec["steps"])
-        self.steps = _checked(steps, self.most_steps)
+        self.steps = _check_steps(steps, self.most_steps)
         self._rows = {time: row for row, time in enumerate(times_of(self.most_steps))}
         before = [stage.name for stage in manifest.stages if not _step_of(stage.name)]
         if not before:
@@ -87,7 +87,7 @@ def read_split_manifest(path: Path) -> Manifest:
     return Manifest.from_json(place.read_text(encoding="utf-8", errors="replace"), str(place))
 
 
-def _checked(steps: int | None, most: int) -> int:
+def _check_steps(steps: int | None, most: int) -> int:
     if most < 1:
         raise DataError(f"the manifest of the split artifact states {most} steps")
     if steps is not None and not 1 <= steps <= most:

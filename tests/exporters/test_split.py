@@ -119,7 +119,7 @@ def test_what_cannot_be_split_is_refused(tiny_artifact, tiny_restorer, tmp_path)
 def test_damage_is_refused(split, tmp_path):
     import shutil
 
-    def damaged(name, data):
+    def damaged_copy(name, data):
         copy = tmp_path / f"{name}.split"
         shutil.copytree(split.path, copy)
         (copy / name).write_bytes(data) if data is not None else (copy / name).unlink()
@@ -127,5 +127,5 @@ def test_damage_is_refused(split, tmp_path):
 
     for name in (MANIFEST_FILE, SHIFTS_FILE):
         for data in (None, b"", b"{}"):
-            refusal(DataError, lambda name=name, data=data: open_session(damaged(name, data)), name)
+            refusal(DataError, lambda name=name, data=data: open_session(damaged_copy(name, data)), name)
             shutil.rmtree(tmp_path / f"{name}.split")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,8 +113,15 @@ def _drop_unused_buffers(model: Any) -> None:
         holder.buffer = index[holder.buffer]
 
 
-def drop_clip(model: Any, name: str, kinds: Sequence[str]) -> None:
-    """Remove the ops of ``kinds`` right before the tensor ``name``; what they read takes the name."""
+def drop_clips(model: Any, names: Iterable[str], kinds: Sequence[str]) -> Any:
+    """Remove, in place, the ops of ``kinds`` right before the tensors ``names``; returns ``model``."""
+    for name in names:
+        _drop_clip(model, name, kinds)
+    return model
+
+
+def _drop_clip(model: Any, name: str, kinds: Sequence[str]) -> None:
+    """What the removed ops read takes the name."""
     graph = model.subgraphs[0]
     made = activations(model)
     op, kind = producer_of(model, made[name])

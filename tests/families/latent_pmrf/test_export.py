@@ -25,7 +25,7 @@ def restorer():
 
 
 @pytest.fixture(scope="module")
-def made(restorer, tmp_path_factory):
+def artifact_of(restorer, tmp_path_factory):
     """Exports by (target, precision), each once."""
     known = {}
 
@@ -47,8 +47,8 @@ def tflite_ops(path):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_it_is_exported_validated_verified_and_restores(made, restorer, target, precision):
-    artifact = made(target, precision)
+def test_it_is_exported_validated_verified_and_restores(artifact_of, restorer, target, precision):
+    artifact = artifact_of(target, precision)
     manifest = load_artifact(artifact.path).manifest
     assert verify(artifact).passed
     result = validate(artifact.path, manifest, restorer, gather_pictures(None, manifest.size), stages=True)
@@ -67,17 +67,17 @@ def test_it_is_exported_validated_verified_and_restores(made, restorer, target, 
     assert restored.shape == picture.shape and np.std(restored) > 1
 
 
-def test_layer_norm_in_tflite_moves_nothing(made):
-    assert not tflite_ops(made("tflite", "fp32").path) & MOVES
+def test_layer_norm_in_tflite_moves_nothing(artifact_of):
+    assert not tflite_ops(artifact_of("tflite", "fp32").path) & MOVES
 
 
-def test_int8_tflite_has_no_float_op(made):
-    assert not tflite_ops(made("tflite", "int8").path) & (FLOAT_OPS | MOVES)
+def test_int8_tflite_has_no_float_op(artifact_of):
+    assert not tflite_ops(artifact_of("tflite", "int8").path) & (FLOAT_OPS | MOVES)
 
 
-def test_layer_norm_is_one_op_in_onnx(made):
+def test_layer_norm_is_one_op_in_onnx(artifact_of):
     import onnx
 
-    ops = [node.op_type for node in onnx.load(made("onnx", "fp32").path).graph.node]
+    ops = [node.op_type for node in onnx.load(artifact_of("onnx", "fp32").path).graph.node]
     assert ops.count("LayerNormalization") == 6  # two blocks down, one in the middle, of the encoder; as many up
     assert "ReduceMean" not in ops
