@@ -65,9 +65,8 @@ def export(
         split: a folder with the graphs before, of and after one step, whose number is chosen when it runs.
 
     Returns the artifact; ``fresh`` is False where an identical one existed. Raises UsageError and ConfigError for
-    options that do not fit, OutputError where other files exist or nothing can be written, GateError where the result
-    differs from PyTorch by more than its precision's gate (nothing is published then), DataError for calibration
-    pictures that cannot be used, UnavailableError for a missing library, StorageError and ResourceError.
+    options that do not fit, OutputError where other files exist, GateError where the result misses its precision's gate
+    (nothing is published), DataError for calibration pictures, UnavailableError, StorageError and ResourceError.
     """
     progress = progress or Silent()
     request = request_of(restorer, target, precision, size, noise, io, quantization, split)

@@ -114,7 +114,7 @@ def _drop_unused_buffers(model: Any) -> None:
 
 
 def drop_clip(model: Any, name: str, kinds: Sequence[str]) -> None:
-    """Remove the ops of ``kinds`` right before the tensor ``name``; what they read takes the name."""
+    """Remove, in place, the ops of ``kinds`` right before the tensor ``name``; what they read takes the name."""
     graph = model.subgraphs[0]
     made = activations(model)
     op, kind = producer_of(model, made[name])
