@@ -3,6 +3,7 @@
 import pytest
 
 from elir_edge import export, load_restorer, open_session
+from elir_edge.core.progress import Silent
 from elir_edge.errors import GateError, UsageError
 from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, op_names, quantization_of, read_file, tensor_types
 from elir_edge.imaging.pictures import builtin_photograph
@@ -16,6 +17,16 @@ from tests.helpers import refusal
 from tests.tiny import QUICK
 
 pytestmark = pytest.mark.slow
+
+
+class Notes(Silent):
+    """Progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +111,17 @@ def test_trained_weights_keep_the_picture(nano_int8, nano):
     assert found.gate == gate_for("int8") and manifest.quantization["degraded"] is False
 
 
-def test_what_misses_the_gate_gets_a_finer_form(nano_int8):
-    assert nano_int8.manifest.format["latent_sum_bits"] == 16
-    assert "int16" in tensor_types(read_file(nano_int8.path))
+def test_what_meets_the_gate_has_sums_of_8_bits(nano_int8):
+    assert nano_int8.manifest.format["latent_sum_bits"] == 8
+
+
+def test_what_misses_the_gate_is_tried_in_a_finer_form(nano, tmp_path, monkeypatch):
+    monkeypatch.setattr("elir_edge.validation.gates.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
+    notes = Notes()
+    wish = Quantization(CalibrationRequest(count=4))
+    with pytest.raises(GateError):
+        export(nano, "tflite", precision="int8", size=64, out=tmp_path, quantization=wish, progress=notes)
+    assert any("more accurate" in text for text in notes.texts)
 
 
 def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, monkeypatch):
