@@ -60,9 +60,6 @@ class Document:
 
 DOCUMENTS = tuple(Document(name) for name in NAMES)
 
-# Commands of shell blocks that exit with another status than 0.
-STATUS = {"elir-edge fit sr --size 128 --for ethos-u55-256": 1}
-
 # Commands of shell blocks that no test runs as written, with what is tested instead. Their options are checked.
 NOT_RUN = {
     "make test": "it is what runs these tests",
