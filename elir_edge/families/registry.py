@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import entry_points
 
-from elir_edge.errors import ConfigError, ElirEdgeError, did_you_mean
+from elir_edge.core.plugins import require_kind
+from elir_edge.errors import ConfigError, did_you_mean
 from elir_edge.families.base import Family
 
 ENTRY_POINTS = "elir_edge.families"
@@ -20,12 +21,10 @@ def get_family(name: str) -> Family:
     """The family called ``name``. Raises ConfigError, with the nearest name, where there is none."""
     if name in BUILTIN:
         return _as_family(importlib.import_module(BUILTIN[name]).FAMILY, BUILTIN[name])
-    announced = entry_points(group=ENTRY_POINTS)
-    for entry in announced:
+    for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _as_family(entry.load(), f"entry point {entry.value}")
-    known = family_names()
-    raise ConfigError(f"there is no family of models '{name}'", hint=did_you_mean(name, known))
+    raise ConfigError(f"there is no family of models '{name}'", hint=did_you_mean(name, family_names()))
 
 
 def family_names() -> list[str]:
@@ -34,9 +33,4 @@ def family_names() -> list[str]:
 
 
 def _as_family(family: object, where: str) -> Family:
-    if not isinstance(family, Family):
-        raise ElirEdgeError(
-            f"{where}: is {type(family).__name__}, not a Family",
-            hint="the package that has this entry point has to mend it, or be removed",
-        )
-    return family
+    return require_kind(family, Family, where)  # type: ignore[type-abstract]

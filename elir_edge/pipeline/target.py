@@ -6,12 +6,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elir_edge.core.plugins import add_announced, add_named
 from elir_edge.core.progress import Progress
 from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
 
@@ -99,9 +99,9 @@ def targets() -> dict[str, Target]:
     package = _own_exporters()
     found: dict[str, Target] = {}
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name):
-        _add(found, importlib.import_module(f"exporters.{module.name}").TARGET, f"exporters/{module.name}.py")
-    for entry in entry_points(group=ENTRY_POINTS):
-        _add(found, entry.load(), f"entry point {entry.value}")
+        target = importlib.import_module(f"exporters.{module.name}").TARGET
+        add_named(found, target, Target, f"exporters/{module.name}.py")
+    add_announced(found, ENTRY_POINTS, Target)
     return found
 
 
@@ -111,20 +111,6 @@ def get_target(name: str) -> Target:
     if name not in known:
         raise UsageError(f"there is no target '{name}'", hint=did_you_mean(name, known))
     return known[name]
-
-
-def _add(found: dict[str, Target], target: object, where: str) -> None:
-    if not isinstance(target, Target):
-        raise ElirEdgeError(
-            f"{where}: TARGET is {type(target).__name__}, not a Target",
-            hint="the package that has this entry point has to mend it, or be removed",
-        )
-    if target.name in found:
-        raise ElirEdgeError(
-            f"{where}: the name '{target.name}' is taken by another target",
-            hint="one of the two packages has to be removed",
-        )
-    found[target.name] = target
 
 
 def _own_exporters() -> Any:

@@ -7,16 +7,15 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from elir_edge.artifacts.split import runtime_suffix
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
+from elir_edge.core.plugins import add_announced
 from elir_edge.errors import (
     MORE_MEMORY,
-    ElirEdgeError,
     ResourceError,
     UnavailableError,
     UsageError,
@@ -114,19 +113,7 @@ def backends() -> dict[str, Backend]:
     Raises ElirEdgeError where an entry point is not a Backend, or a name is used twice.
     """
     found = {backend.name: backend for backend in OWN}
-    for entry in entry_points(group=ENTRY_POINTS):
-        backend = entry.load()
-        if not isinstance(backend, Backend):
-            raise ElirEdgeError(
-                f"entry point {entry.value}: is {type(backend).__name__}, not a Backend",
-                hint="the package that has this entry point has to mend it, or be removed",
-            )
-        if backend.name in found:
-            raise ElirEdgeError(
-                f"entry point {entry.value}: the name '{backend.name}' is taken by another backend",
-                hint="one of the two packages has to be removed",
-            )
-        found[backend.name] = backend
+    add_announced(found, ENTRY_POINTS, Backend)
     return found
 
 
