@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from elir_edge.core.data import build_dataclass, parse_yaml
-from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.errors import DataError, MissingInputError, UsageError, did_you_mean
+from elir_edge.errors import UsageError, did_you_mean
 from elir_edge.imaging.pictures import read_picture
 from elir_edge.training.conditions import Condition
 from elir_edge.training.evaluate import Quality, mean_quality, quality
@@ -122,19 +121,6 @@ def rows_to_show(
         results = [_bytes(method(degraded, condition.sigma)) for method in methods.values()]
         rows.append([_centre(picture, side) for picture in (_bytes(degraded), *results, original)])
     return rows
-
-
-def _picture(folder: Path, picture: PictureFile, name: str) -> np.ndarray:
-    path = folder / picture.file
-    if not path.is_file():
-        raise MissingInputError(
-            f"{path}: no such file, and the set '{name}' has it", hint="name the folder that has the set's pictures"
-        )
-    if sha256_of(path) != picture.sha256:
-        raise DataError(
-            f"{path}: is not the picture of the set '{name}' (sha256 differs)", hint="fetch or copy it again"
-        )
-    return read_picture(path)
 
 
 def _bytes(picture: np.ndarray) -> np.ndarray:

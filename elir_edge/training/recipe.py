@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from elir_edge.core.data import build_dataclass, parse_yaml
-from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
+from elir_edge.core.files import sha256_of
+from elir_edge.errors import ConfigError, DataError, MissingInputError, did_you_mean
 from elir_edge.families.spec import ModelSpec, load_spec
 
 KINDS = ("autoencoder", "flow")
@@ -17,10 +18,19 @@ MEASURES = ("absolute", "logarithm")
 
 @dataclass(frozen=True)
 class PictureFile:
-    """One photograph that a recipe trains on: its path inside the folder of photographs, and what it holds."""
+    """One photograph of a recipe or a set: its path inside the folder of photographs, and what it holds."""
 
     file: str
     sha256: str
+
+    def path_in(self, folder: Path, named_by: str, hint: str) -> Path:
+        """Its path. Raises MissingInputError where it is not in ``folder``, DataError for another content."""
+        path = folder / self.file
+        if not path.is_file():
+            raise MissingInputError(f"{path}: no such file, and {named_by} names it", hint=hint)
+        if sha256_of(path) != self.sha256:
+            raise DataError(f"{path}: is not the picture that {named_by} names (sha256 differs)", hint=hint)
+        return path
 
 
 @dataclass(frozen=True)

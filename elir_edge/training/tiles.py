@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.photographs import TRAINING, load_photograph
 from elir_edge.imaging.pictures import READ_SUFFIXES, read_picture
@@ -61,18 +60,8 @@ def _paths(spec: TileSpec) -> list[Path]:
         if not paths:
             raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(READ_SUFFIXES)}")
         return paths
-    return [_check_picture(root / picture.file, picture.sha256) for picture in spec.pictures]
-
-
-def _check_picture(path: Path, digest: str) -> Path:
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such file, and the recipe names it", hint="--any-photographs takes others")
-    if sha256_of(path) != digest:
-        raise DataError(
-            f"{path}: is not the picture that the recipe names (sha256 differs)",
-            hint="copy it again, or train on whatever is there with --any-photographs",
-        )
-    return path
+    hint = "copy it there, or train on whatever is there with --any-photographs"
+    return [picture.path_in(root, "the recipe", hint) for picture in spec.pictures]
 
 
 def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
