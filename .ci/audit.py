@@ -39,9 +39,7 @@ def tell(packages: list[dict]) -> int:
     if found:
         return 1
     if skipped:
-        sys.stderr.write(
-            f"not audited: {', '.join(skipped)}\n  -> its service has to be reachable\n"
-        )
+        sys.stderr.write(f"not audited: {', '.join(skipped)}\n  -> its service has to be reachable\n")
         return UNREACHED
     return 0
 

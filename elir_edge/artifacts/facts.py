@@ -54,7 +54,12 @@ COMPILED_FACTS = {
     "figures": dict,
     "figures_are": str,
 }
-OPTIONAL: dict[str, dict[str, Any]] = {"golden": GOLDEN_FACTS, "compiled": COMPILED_FACTS, "quantization": {}, "split": {"most_steps": int}}
+OPTIONAL: dict[str, dict[str, Any]] = {
+    "golden": GOLDEN_FACTS,
+    "compiled": COMPILED_FACTS,
+    "quantization": {},
+    "split": {"most_steps": int},
+}
 
 
 def check_facts(data: Mapping[str, Any]) -> None:
