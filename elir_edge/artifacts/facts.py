@@ -59,6 +59,7 @@ OPTIONAL: dict[str, dict[str, Any]] = {
     "compiled": COMPILED_FACTS,
     "quantization": {},
     "split": {"most_steps": int},
+    "activations": {"limit": NUMBER, "largest": NUMBER, "stage": str, "operator": str, "stages": dict},
 }
 
 

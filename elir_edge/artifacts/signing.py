@@ -1,7 +1,7 @@
 """Signatures of artifacts: who exported it, which hashes beside it cannot say. Imports no torch.
 
-The file is a Sigstore bundle as OpenSSF Model Signing 1.0 describes it: a DSSE envelope around an in-toto statement with
-the sha256 of every file, signed with ECDSA. ``model_signing verify key`` reads it too. It is written here with
+The file is a Sigstore bundle as OpenSSF Model Signing 1.0 describes it: a DSSE envelope around an in-toto statement
+with the sha256 of every file, signed with ECDSA. ``model_signing verify key`` reads it too. It is written here with
 ``cryptography`` alone: the package model-signing needs versions of others that do not install beside the converters.
 """
 

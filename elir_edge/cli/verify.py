@@ -13,9 +13,7 @@ from elir_edge.cli.shared import PATH, Shown, echo_json, json_option, open_artif
 @click.command("verify")
 @click.argument("artifact", type=PATH)
 @click.option("--backend", "-b", help="Runtime. Default: the usual one that is installed.")
-@click.option(
-    "--key", type=PATH, metavar="PUB", help="Refuse it unless it is signed with this public key's private one."
-)
+@click.option("--key", type=PATH, metavar="PUB", help="Refuse it unless it is signed, by this public key.")
 @json_option
 def command(artifact: Path, backend: str | None, key: Path | None, as_json: bool) -> int:
     """Run an artifact on the golden input beside it and compare with what it gave when it was exported.

@@ -32,6 +32,7 @@ from elir_edge.lowering.lower import lower, measure
 from elir_edge.lowering.split import lower_split
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import convert_and_embed, main_file
+from elir_edge.pipeline.half_range import activation_facts
 from elir_edge.pipeline.judge import judge_conversion, why_not_run
 from elir_edge.pipeline.ladder import without_latencies
 from elir_edge.pipeline.mixed import search_mixture
@@ -106,6 +107,7 @@ def _build(
         graph = lower(restorer, size, str(form.noise), form.io, form.layout, form.latent_layout, target.norm)
         cost = measure("lowered", graph)
     feeds = request.calibration.feeds(form, restorer.spec) if request.calibration is not None else ()
+    activations = activation_facts(graph, restorer, request)
     prepared, tuning = _prepare(graph, restorer, request, identity, progress)
     if request.split:
         prepared = cast(Any, lower_split(restorer, form, target.norm))
@@ -116,7 +118,7 @@ def _build(
         "stages": graph.stage_specs(),
         "graph": {"parameters": cost.parameters, "gflop": round(cost.gflop, 3), "ops": cost.ops},
     }
-    facts = identity | tuning | lowered
+    facts = identity | tuning | lowered | activations
     conversion = Conversion(folder, stem, request.precision, progress, feeds)
     path = main_file(request, conversion)
     if request.precision == MIXED:
