@@ -114,6 +114,7 @@ def quantization_options(function: F) -> F:
 @click.option(
     "--split", is_flag=True, help="Encoder, one step and decoder apart: restore --steps chooses their number."
 )
+@click.option("--sign", type=PATH, metavar="KEY", help="Sign it with this private key (ECDSA, PEM).")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--explain", is_flag=True, help="Show what each rewrite of the lowering saves.")
 @json_option
@@ -137,6 +138,7 @@ def command(
     max_latency: float | None,
     out: Path | None,
     split: bool,
+    sign: Path | None,
     force: bool,
     explain: bool,
     as_json: bool,
@@ -164,7 +166,7 @@ def command(
         budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
         limits = Limits(max_drop, max_size, max_latency)
         quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
-    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split)
+    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split, sign)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
     mixed = (manifest.quantization or {}).get("mixed")
     if as_json:
