@@ -40,9 +40,11 @@ def restore_on_ray(rows: Path | Iterable[tuple[Path, Path]], job: Job, workers: 
 
     ``rows``: a .parquet file or folder with a column ``path`` and, if it likes, ``target``; a .txt file with a path a
     line; or (source, target) pairs. Relative paths of a list are below the list's folder, targets below the output
-    folder. Runs on the cluster of RAY_ADDRESS or ``ray.init``, else on this machine. What is done already is skipped, as everywhere. Raises
-    UnavailableError where Ray is not installed, MissingInputError, DataError, UsageError for a cluster with too few
-    processors, LockedError, StorageError. Pictures that failed are listed in ``FAILURES`` in the output folder.
+    folder. Runs on the cluster of RAY_ADDRESS or ``ray.init``, else on this machine. What is done already is skipped,
+    as everywhere. Pictures that failed are listed in ``FAILURES`` in the output folder.
+
+    Raises UnavailableError where Ray is not installed, MissingInputError, DataError, UsageError for a cluster with too
+    few processors, LockedError, StorageError.
     """
     data = _load_ray_data()
     if isinstance(rows, Path) and not rows.exists():

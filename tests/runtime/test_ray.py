@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from elir_edge import cli
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import NAME, PARTS, Journal
 from elir_edge.errors import DataError, UsageError
 from elir_edge.runtime.ray_engine import FAILURES, QUIET, restore_on_ray
 from elir_edge.runtime.ray_worker import Job, RayWorker, place_of
-from tests.helpers import refusal, run, save_picture, snapshot
+from tests.helpers import Outcome, refusal, save_picture, snapshot
 
 WORKERS = 2
 
@@ -38,6 +40,16 @@ def job(tiny_artifact, tmp_path) -> Job:
     return Job(path, tmp_path / "out", sha256_of(path))
 
 
+@pytest.fixture
+def run(capfd):
+    def call(*arguments: object) -> Outcome:
+        code = cli.run([str(argument) for argument in arguments])
+        sys.stdout.flush()
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
 def make_pictures(folder: Path, count: int) -> list[Path]:
     folder.mkdir()
     paths = [folder / f"{i:02}.png" for i in range(count)]
@@ -51,8 +63,8 @@ def make_pictures(folder: Path, count: int) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("source", "named", "format", "expected"),
-    [("/data/a/b.jpg", "", None, "data/a/b.jpg"), ("../a.nef", None, None, "a.tif"), ("a.png", "x/y.webp", None, "x/y.webp"),
-     ("a.png", "", "jpeg", "a.jpg")],
+    [("/data/a/b.jpg", "", None, "data/a/b.jpg"), ("../a.nef", None, None, "a.tif"),
+     ("a.png", "x/y.webp", None, "x/y.webp"), ("a.png", "", "jpeg", "a.jpg")],
 )  # fmt: skip
 def test_pictures_of_a_list_keep_their_place(source, named, format, expected):
     assert place_of(Path(source), named, format) == Path(expected)
@@ -88,7 +100,7 @@ def test_another_artifact_on_another_machine_is_refused(job):
     refusal(DataError, lambda: RayWorker(replace(job, key="0" * 64)), "another file")
 
 
-def test_what_the_engine_does_not_do_is_refused(job, tmp_path, monkeypatch):
+def test_what_the_engine_does_not_do_is_refused(run, job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_picture(tmp_path / "a.png")
     assert "runs artifacts" in run("restore", "a.png", "-o", "out", "--engine", "ray").err
@@ -100,7 +112,7 @@ def test_what_the_engine_does_not_do_is_refused(job, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_folder_gives_the_same_bytes_and_is_gone_on_with(cluster, job, tmp_path, monkeypatch):
+def test_a_folder_gives_the_same_bytes_and_is_gone_on_with(cluster, run, job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = make_pictures(tmp_path / "in", 40)
     paths[7].write_bytes(paths[7].read_bytes()[:300])
@@ -121,8 +133,8 @@ def test_a_folder_gives_the_same_bytes_and_is_gone_on_with(cluster, job, tmp_pat
     assert names == {NAME}, "nothing else is left"
 
 
-def pictures_of(folder: Path) -> dict[str, bytes]:
-    return {name: content for name, content in snapshot(folder).items() if str(name).endswith(".png")}
+def pictures_of(folder: Path) -> dict[str, str]:
+    return {name: content for name, content in snapshot(folder).items() if name.endswith(".png")}
 
 
 @pytest.mark.slow
