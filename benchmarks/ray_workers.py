@@ -23,7 +23,7 @@ from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.noise import ProcessorClock
 from elir_edge.core.files import sha256_of
 from elir_edge.runtime.batch import restore
-from elir_edge.runtime.ray_engine import QUIET, ROWS_A_TASK, restore_on_ray
+from elir_edge.runtime.ray_engine import QUIET, ROWS_A_TASK, restore_on_ray, start_ray
 from elir_edge.runtime.ray_worker import Job
 from elir_edge.runtime.work import Restored
 
@@ -73,7 +73,7 @@ def main(artifact: Path, count: int, rounds: int, out: Path) -> None:
     os.environ.update(QUIET)
     import ray
 
-    ray.init(address="local", num_cpus=max(WORKERS) + 1, include_dashboard=False, log_to_driver=False)
+    start_ray(address="local", num_cpus=max(WORKERS) + 1, include_dashboard=False)
     clock = ProcessorClock()
     ways = {0: "one process", **{workers: f"Ray, workers: {workers}" for workers in WORKERS}}
     runs: dict[int, list[tuple[float, float]]] = {workers: [] for workers in ways}
@@ -88,8 +88,8 @@ def main(artifact: Path, count: int, rounds: int, out: Path) -> None:
     lines = [
         "# Ray beside one process",
         "",
-        f"{artifact.name}, {count} JPEG files of {SHAPE[1]} x {SHAPE[0]} pixels, one thread a session; medians of {rounds}"
-        " rounds in turn.",
+        f"{artifact.name}, {count} JPEG files of {SHAPE[1]} x {SHAPE[0]} pixels, one thread a session; medians of"
+        f" {rounds} rounds in turn.",
         "",
         "| how | seconds in all | pictures a second | seconds to the first result |",
         "|---|---|---|---|",

@@ -13,7 +13,7 @@ from typing import Any
 
 from elir_edge.core.native import captured_output
 from elir_edge.core.storage import storage_errors
-from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, UsageError, missing_package
+from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, UnavailableError, UsageError, missing_package
 from elir_edge.runtime.batch import locked_journal
 from elir_edge.runtime.ray_worker import SOURCE, TARGET, Job, RayWorker, result_of
 from elir_edge.runtime.work import Restored
@@ -22,9 +22,11 @@ LIST_SUFFIXES = (".parquet", ".txt")
 FAILURES = ".elir-edge-failed.jsonl"
 ROWS_A_TASK = 16
 TRIES = 2  # of a batch whose worker died, after the first
+STARTS = 3
 READERS = 1  # processors left to what reads the list
+USAGE = "RAY_USAGE_STATS_ENABLED"
 QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
+    USAGE: "0",  # nothing is reported to anybody
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -81,7 +83,7 @@ def _recorded(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Restore
 
 def _load_ray_data() -> Any:
     """The module ray.data, told to be silent. Raises UnavailableError where it is missing."""
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ or value == "0"})
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ or name == USAGE})
     try:
         from ray import data
     except ImportError as error:
@@ -103,8 +105,7 @@ def _cluster(workers: int, threads: int) -> Iterator[None]:
     if mine:
         local = {"address": "local", "num_cpus": wanted, "include_dashboard": False}
         there = "RAY_ADDRESS" in os.environ
-        with captured_output():
-            ray.init(**({} if there else local), log_to_driver=False, logging_level=logging.ERROR)
+        start_ray(**({} if there else local))
     try:
         there_are = int(ray.cluster_resources().get("CPU", 0))
         if there_are < wanted:
@@ -117,6 +118,24 @@ def _cluster(workers: int, threads: int) -> Iterator[None]:
     finally:
         if mine:
             ray.shutdown()
+
+
+def start_ray(**where: Any) -> None:
+    """``ray.init``, again where a busy machine is too slow for Ray's own limit of 30 s. Raises UnavailableError."""
+    import ray
+
+    for attempt in range(STARTS):
+        try:
+            with captured_output():
+                ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # Ray has no error of its own for this
+            ray.shutdown()
+            if attempt + 1 == STARTS:
+                raise UnavailableError(
+                    f"Ray does not start: {str(error).partition(chr(10))[0] or type(error).__name__}",
+                    hint="try again when the machine is less busy; with RAY_ADDRESS, check that the cluster runs",
+                ) from error
 
 
 def _dataset(data: Any, rows: Path | Iterable[tuple[Path, Path]], out: Path) -> Any:

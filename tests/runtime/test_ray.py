@@ -14,7 +14,7 @@ from elir_edge import cli
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import NAME, PARTS, Journal
 from elir_edge.errors import DataError, UsageError
-from elir_edge.runtime.ray_engine import FAILURES, QUIET, restore_on_ray
+from elir_edge.runtime.ray_engine import FAILURES, QUIET, restore_on_ray, start_ray
 from elir_edge.runtime.ray_worker import Job, RayWorker, place_of
 from tests.helpers import Outcome, refusal, save_picture, snapshot
 
@@ -27,7 +27,7 @@ def cluster():
     ray = pytest.importorskip("ray", reason="needs the extra ray")
     before = dict(os.environ)
     os.environ.update(QUIET)
-    ray.init(address="local", num_cpus=WORKERS + 1, include_dashboard=False, log_to_driver=False)
+    start_ray(address="local", num_cpus=WORKERS + 1, include_dashboard=False)
     yield ray
     ray.shutdown()
     os.environ.clear()
