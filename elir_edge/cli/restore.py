@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from elir_edge.cli.on_ray import restore_on_cluster
 from elir_edge.cli.shared import (
     PATH,
     Shown,
@@ -48,6 +49,7 @@ class Options:
     steps: int | None
     threads: int | None
     jobs: int
+    engine: str
     recursive: bool
     format: str | None
     quality: int
@@ -76,6 +78,7 @@ class Options:
 @click.option("--steps", type=click.IntRange(1), help="Euler steps of a split artifact. Default: as many as it has.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of each session. Default: the runtime's own choice.")
 @click.option("--jobs", "-j", default=1, type=click.IntRange(1, 256), show_default=True, help="Sessions at a time.")
+@click.option("--engine", type=click.Choice(["threads", "ray"]), default="threads", help="ray: --jobs on a cluster.")
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders inside folders; the tree is kept.")
 @click.option("--format", "-f", help="png, jpeg, webp, tiff, avif, heic, bmp. Default: the picture's own.")
 @click.option("--quality", "-q", default=95, type=click.IntRange(1, 100), show_default=True, help="Of lossy formats.")
@@ -91,6 +94,8 @@ def command(pictures: tuple[Path, ...], **options: Any) -> int:
     """Restore PICTURES at their own size: files, folders, globs; a video; or - for frames on stdin."""
     chosen = Options(**options)
     _check(chosen)
+    if chosen.engine == "ray" and not any(path.suffix.lower() in VIDEO_SUFFIXES for path in (*pictures, chosen.out)):
+        return restore_on_cluster(pictures, chosen)
     if STREAM in pictures or chosen.raw is not None:
         return _stream(pictures, chosen)
     if any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures):
@@ -120,10 +125,10 @@ def _pictures(pictures: tuple[Path, ...], options: Options) -> int:
     shown, settings = Shown(), options.settings()
     with ExitStack() as stack:
         journal = stack.enter_context(locked_journal(options.out)) if plan.in_folder else None
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         advance = stack.enter_context(shown.counter("restoring", len(plan.pairs)))
         report = []
-        for result in run_pictures([*plan.pairs], sessions, _model_key(options), settings, journal, advance):
+        for result in run_pictures([*plan.pairs], sessions, model_key(options), settings, journal, advance):
             report.append(result)
             if result.error:
                 click.echo(f"elir-edge: {result.error}" + (f"\n  -> {result.hint}" if result.hint else ""), err=True)
@@ -157,7 +162,7 @@ def _as_json(result: Restored) -> dict[str, Any]:
     }
 
 
-def _sessions(options: Options, shown: Shown, stack: ExitStack) -> list[Session]:
+def open_sessions(options: Options, shown: Shown, stack: ExitStack) -> list[Session]:
     """As many sessions as --jobs asks for. Raises UsageError where --seed or --tile-overlap make no sense for them."""
     from elir_edge.artifacts.tensors import graph_size
     from elir_edge.runtime.batch import check_overlap
@@ -184,7 +189,7 @@ def _session(options: Options, shown: Shown) -> Session:
     return open_session(lower(restorer, options.size, noise=f"baked:{options.seed}"), threads=options.threads)
 
 
-def _model_key(options: Options) -> str:
+def model_key(options: Options) -> str:
     """What stands for the model in a journal: the content of its files, and the names of what is no file."""
     from elir_edge.core.files import sha256_of
 
@@ -214,7 +219,7 @@ def _stream(pictures: tuple[Path, ...], options: Options) -> int:
     size = parse_raw_size(options.raw)
     shown = Shown()
     with ExitStack() as stack:
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         told = restore_raw_frames(sys.stdin.buffer, sys.stdout.buffer, size, sessions, options.settings())
     shown.note(f"{told.frames} frames, {told.per_second:.2f} a second")
     return 0
@@ -228,7 +233,7 @@ def _video(pictures: tuple[Path, ...], options: Options) -> int:
     check_place(options.out)
     refuse_existing([options.out], options.force)
     with ExitStack() as stack:
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         told = restore_video(source, options.out, sessions, options.settings(), shown)
     if options.as_json:
         echo_json(
