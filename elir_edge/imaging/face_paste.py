@@ -10,6 +10,7 @@ from elir_edge.imaging.face_frame import FaceFrame, Window, load_cv2
 from elir_edge.imaging.levels import from_levels, to_levels
 
 SHARPNESS = 4  # how clearly neighbouring faces are told apart where their masks meet
+TINY = 1e-30  # below, 32 bits are not exact
 OCTAVE = 4  # photographs have a quarter of the power at twice the frequency, noise has as much
 
 
@@ -70,4 +71,4 @@ def face_weight(frames: Sequence[FaceFrame], place: int, window: Window) -> np.n
     """
     own = frames[place].mask(window)
     everyone = sum(frame.mask(window) ** SHARPNESS for frame in frames if frame.reaches(window))
-    return np.divide(own ** (SHARPNESS + 1), everyone, out=np.zeros_like(own), where=own > 0)
+    return np.divide(own ** (SHARPNESS + 1), everyone, out=np.zeros_like(own), where=everyone > TINY)
