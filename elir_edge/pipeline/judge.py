@@ -122,11 +122,13 @@ def pictures_of(
 def _parity(validation: Validation) -> dict[str, Any]:
     worst = validation.pictures[validation.worst]
     truths = validation.truths.values()
-    quality = {
+    quality: dict[str, Any] = {
         "reference_db": round(float(np.mean([truth.reference_db for truth in truths])), 2),
         "mean_drop_db": round(validation.mean_drop_db or 0.0, 3),
         "worst_drop_db": round(validation.worst_drop_db or 0.0, 3),
     } if truths else {}  # fmt: skip
+    if validation.drops_by_kind:
+        quality["drop_by_kind_db"] = {kind: round(drop, 3) for kind, drop in validation.drops_by_kind.items()}
     return {
         "against": "PyTorch fp32",
         "backend": validation.backend,
