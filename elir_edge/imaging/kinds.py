@@ -1,4 +1,4 @@
-"""Kinds of pictures that a model meets besides those of its task: clean, hardly degraded, dark, bright, saturated, flat.
+"""Kinds of pictures that a model meets: of its task, clean, hardly degraded, dark, bright, saturated, flat.
 
 What is fitted to one kind alone clips another: int8 is calibrated on all kinds and held to its gate on all of them.
 """

@@ -32,6 +32,7 @@ from elir_edge.formats.tflite.flatmodel import (
     read_model,
     tensor_name,
 )
+from elir_edge.quantize.bias import numbers_of_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
@@ -83,7 +84,10 @@ def quantize_tflite(
         wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
-    quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
+    chosen = numbers_of_samples(len(feeds))
+    expected = {stage: rows[chosen] for stage, rows in means.items()}
+    few = [feeds[i] for i in chosen]
+    quantized = read_model(correct_stages(pack_model(quantized), few, expected, progress), WHERE)
     drop_unused(quantized)
     return pack_model(quantized)
 
@@ -125,9 +129,9 @@ def _observe(
                 ranges.add({name: interpreter.get_tensor(index)})
             for stage in stages:
                 values = interpreter.get_tensor(outputs[stage])
-                seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values]))
+                seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values])[0])
             advance(1)
-    return ranges.estimate(method), {stage: np.mean(means, 0) for stage, means in seen.items()}
+    return ranges.estimate(method), {stage: np.array(means) for stage, means in seen.items()}
 
 
 def _open(core: bytes) -> Any:
