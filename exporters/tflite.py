@@ -76,9 +76,17 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
 
 
 def _clip_bounds(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
-    """(low, high) of the stages inside the graph that are pixels, which families clip as the restored image is."""
-    inside = (stage for stage in output_stages(graph.stage_list()) if stage.name != RESTORED)
-    return {stage.name: (0.0, graph.pixel_gain) for stage in inside if stage.space is Space.PIXELS}
+    """(low, high) of the stages inside the graph that are pixels, which families clip as the restored image is.
+
+    Where the restored image has the values of a stage in another order, that stage has its range: one rounding for two.
+    """
+    from elir_edge.quantize.moves import source_of_picture
+
+    inside = [stage for stage in output_stages(graph.stage_list()) if stage.name != RESTORED]
+    source = source_of_picture(graph)
+    return {
+        stage.name: (0.0, graph.pixel_gain) for stage in inside if stage.space is Space.PIXELS or stage.name == source
+    }
 
 
 def _export(graph: StaticRestorer, path: Path) -> None:
