@@ -1,4 +1,4 @@
-"""Kinds of pictures that a model meets: of its task, clean, hardly degraded, dark, bright, saturated, flat.
+"""Kinds of pictures that a model meets: of its task, clean, hardly or strongly degraded, dark, bright, saturated, flat.
 
 What is fitted to one kind alone clips another: int8 is calibrated on all kinds and held to its gate on all of them.
 """
@@ -12,8 +12,9 @@ from numpy.random import Generator
 
 from elir_edge.imaging.degradations import Degradation
 
-TASK, CLEAN, LIGHT = "task", "clean", "light"
+TASK, CLEAN, LIGHT, STRONG = "task", "clean", "light", "strong"
 LIGHT_SHARE = 0.3
+STRONG_DRAWS = 8
 DARK_SHARE = 0.25
 BRIGHT_GAIN, BRIGHT_OFFSET = 1.6, 40.0
 SATURATION = 3.0
@@ -49,7 +50,7 @@ TONES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "saturated": saturated,
     "flat": flat,
 }
-KINDS = (TASK, CLEAN, LIGHT, *TONES)
+KINDS = (TASK, CLEAN, LIGHT, STRONG, *TONES)
 
 
 def picture_of_kind(
@@ -57,14 +58,15 @@ def picture_of_kind(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(original, degraded) of ``kind``, one of ``KINDS``, from the picture ``clean``; uint8 H x W x 3 all.
 
-    ``task``: degraded. ``clean``: as it is. ``light``: three tenths of the way from clean to degraded. The others: of
-    that tone, degraded as ``light``.
+    ``task``: degraded. ``clean``: as it is. ``light``: three tenths of the way from clean to degraded. ``strong``: the
+    furthest from the original of 8 degraded ones. The others: of that tone, degraded as ``light``.
     """
     original = TONES[kind](clean) if kind in TONES else clean
     if kind == CLEAN:
         return original, original
-    degraded = degradation.apply(original, rng)
-    if kind == TASK:
+    draws = [degradation.apply(original, rng) for _ in range(STRONG_DRAWS if kind == STRONG else 1)]
+    degraded = max(draws, key=lambda drawn: _squared_distance(drawn, original))
+    if kind in (TASK, STRONG):
         return original, degraded
     return original, _bytes(original + LIGHT_SHARE * (degraded.astype(np.float64) - original))
 
@@ -78,6 +80,10 @@ def kind_of(label: str) -> str | None:
     """The kind that ``label_of`` put into ``label``; None where there is none."""
     kind = label.rpartition(SEPARATOR)[2]
     return kind if kind in KINDS and kind != label else None
+
+
+def _squared_distance(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.square(first.astype(np.float32) - second).mean())
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

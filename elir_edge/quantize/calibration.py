@@ -14,7 +14,7 @@ from elir_edge.artifacts.tensors import feeds_of
 from elir_edge.errors import DataError, UsageError
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.degradations import DEGRADATIONS, find_degradation
-from elir_edge.imaging.kinds import CLEAN, KINDS, LIGHT, TASK, picture_of_kind
+from elir_edge.imaging.kinds import CLEAN, KINDS, LIGHT, STRONG, TASK, picture_of_kind
 from elir_edge.imaging.photographs import TRAINING, load_photograph
 from elir_edge.imaging.pictures import READ_SUFFIXES, pictures_in, read_picture
 from elir_edge.imaging.thumbnails import thumbnail_of
@@ -25,7 +25,7 @@ LEAST_PICTURES, MOST_PICTURES = 4, 1000  # the quantizers keep activations of ea
 MOST_FILES = 2000
 SMALLEST_CUT = 0.4
 BUILTIN = "built-in photographs"
-MIXTURE = (TASK, CLEAN, "dark", TASK, LIGHT, "saturated", TASK, "bright", CLEAN, "flat")
+MIXTURE = (TASK, STRONG, CLEAN, "dark", TASK, LIGHT, "saturated", STRONG, "bright", "flat")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def quantize_tflite(
         drop_clip(model, name, CLIPS)
     core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
+        wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     chosen = numbers_of_samples(len(feeds))
@@ -149,12 +149,8 @@ def _open(core: bytes) -> Any:
     return interpreter
 
 
-def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
-    """Names of the sums of the latent stream, if 16 bits for them cost less than 1 % of the time; else none.
-
-    An error in the stream passes every step unchanged: with 16 bits a third of the PSNR loss goes away. But 16-bit
-    kernels take 5 ns per value on one core, which costs a small graph with a large latent much (nano: 24 % slower).
-    """
+def latent_sums(model: Any, stages: Sequence[str]) -> list[str]:
+    """Names of the sums of the latent stream: those that a stage of ``stages`` is, or is a sum of."""
     made = activations(model)
     waiting, found = [made[stage] for stage in stages], []
     while waiting:
@@ -163,8 +159,18 @@ def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
         if name in SUMS:
             found.append(tensor_name(model, index))
             waiting += [int(source) for source in op.inputs]
-    numbers = sum(int(np.prod(model.subgraphs[0].tensors[made[name]].shape)) for name in set(found))
-    return sorted(set(found)) if numbers < CHEAP_NUMBERS_PER_GFLOP * gflop else []
+    return sorted(set(found))
+
+
+def _wide_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
+    """Names of the sums of the latent stream, if 16 bits for them cost less than 1 % of the time; else none.
+
+    An error in the stream passes every step unchanged: with 16 bits a third of the PSNR loss goes away. But 16-bit
+    kernels take 5 ns per value on one core, which costs a small graph with a large latent much (nano: 24 % slower).
+    """
+    made, found = activations(model), latent_sums(model, stages)
+    numbers = sum(int(np.prod(model.subgraphs[0].tensors[made[name]].shape)) for name in found)
+    return found if numbers < CHEAP_NUMBERS_PER_GFLOP * gflop else []
 
 
 def _quantize(

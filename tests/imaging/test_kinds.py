@@ -28,7 +28,7 @@ def test_tones_are_what_their_names_say(photograph):
 def test_degradation_goes_with_the_kind(photograph, kind):
     original, degraded = picture_of_kind(kind, photograph, find_degradation("denoising"), np.random.default_rng(0))
     error = np.abs(original.astype(float) - degraded).mean()
-    low, high = {"clean": (0, 0), "task": (30, 100)}.get(kind, (3, 25))
+    low, high = {"clean": (0, 0), "task": (30, 100), "strong": (30, 100)}.get(kind, (3, 25))
     assert low <= error <= high and degraded.dtype == np.uint8
 
 
