@@ -72,13 +72,15 @@ def _at_precision(model: ModelProto, graph: StaticRestorer, conversion: Conversi
 
         halve_weights(model)
     if conversion.precision in INTEGER_PRECISIONS:
-        from elir_edge.formats.onnx.graph import nodes_by_stage
-        from elir_edge.quantize.moves import stages_that_move
+        from elir_edge.formats.onnx.graph import largest_sums, nodes_by_stage
+        from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
         from elir_edge.quantize.ort_static import quantize_onnx
 
         stages = graph.output_names()
-        float_ops = conversion.float_names(nodes_by_stage(model, stages), stages_that_move(graph))
-        latents = frozenset(stages) - {RESTORED}
+        by_stage = nodes_by_stage(model, stages)
+        float_ops = conversion.float_names(by_stage, stages_that_move(graph))
+        sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
+        latents = frozenset(stages).union(*sums) - {RESTORED}
         with captured_output():
             return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, latents)
     return model

@@ -80,14 +80,16 @@ def _name_stage(model: Any, result: Any, name: str, *, keep: bool) -> None:
 def _at_precision(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
     if conversion.precision not in INTEGER_PRECISIONS:
         return model
-    from elir_edge.formats.openvino import nodes_by_stage
-    from elir_edge.quantize.moves import stages_that_move
+    from elir_edge.formats.openvino import largest_sums, nodes_by_stage
+    from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
     from elir_edge.quantize.nncf_ir import quantize_ir
 
     stages = graph.output_names()
-    float_ops = conversion.float_names(nodes_by_stage(model, stages), stages_that_move(graph))
+    by_stage = nodes_by_stage(model, stages)
+    float_ops = conversion.float_names(by_stage, stages_that_move(graph))
+    sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
     latents = frozenset(stages) - {RESTORED}
-    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops, latents)
+    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops.union(*sums), latents)
 
 
 def _save(model: Any, path: Path, half: bool = False) -> None:

@@ -1,4 +1,8 @@
-"""Parts that only move values, as the shuffling of pixels does: rounding them would cost the picture for nothing."""
+"""What formats that compute parts in float keep unrounded: parts that move values, and sums that cost the picture.
+
+Measured for nano with noise of 15 (python -m benchmarks.quantization_tensors --size 96): of the error of int8, 0.83
+squared levels, the sums of the estimator at the size of the latent make 0.31, rounding the picture twice 0.12.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elir_edge.families.base import RESTORED, output_stages
+from elir_edge.families.networks.residual import ResidualEstimator
 from elir_edge.lowering.static import StaticRestorer
 
 
@@ -25,6 +30,15 @@ def source_of_picture(graph: StaticRestorer) -> str | None:
     """The stage whose values are those of the restored image in another order; None where there is none."""
     stages = [stage.name for stage in output_stages(graph.stage_list())]
     return stages[-2] if len(stages) > 1 and RESTORED in stages_that_move(graph) else None
+
+
+def stages_of_residual_sums(graph: StaticRestorer) -> frozenset[str]:
+    """Names of the stages that a residual estimator computes: an error in its sums reaches the picture unchanged."""
+    return frozenset(
+        stage.name
+        for stage in output_stages(graph.stage_list())
+        if stage.module is not None and isinstance(graph.get_submodule(stage.module), ResidualEstimator)
+    )
 
 
 @torch.no_grad()
