@@ -69,9 +69,9 @@ def load_set(name: str, folder: Path | None) -> dict[str, np.ndarray]:
             f"the set '{name}' does not come with the package",
             hint=f"--pictures FOLDER with {found.pictures[0].file} and so on: {found.about}",
         )
+    hint = "name the folder that has the set's pictures, as they were published"
     return {
-        picture.file: read_picture(picture.path_in(folder, f"the set '{name}'", "name the folder with its pictures"))
-        for picture in found.pictures
+        picture.file: read_picture(picture.path_in(folder, f"the set '{name}'", hint)) for picture in found.pictures
     }
 
 
