@@ -29,5 +29,4 @@ def test_a_backend_does_not_grow(kind, count, backend, tmp_path):
 def test_restore_does_not_grow(tmp_path):
     found = soak_restore(write_artifacts(tmp_path)["onnxruntime"], tmp_path, 100)
     assert len(found.samples) > 4
-    threads, files = found.ends("threads"), found.ends("descriptors")
-    assert threads[1] <= threads[0] and files[1] <= files[0]
+    assert [fault for fault in found.faults if "memory" not in fault] == []  # in so short a run, memory has not settled
