@@ -80,9 +80,9 @@ class Stage:
 
     ``kind`` autoencoder: encoder and decoder on clean crops; the others train on degraded crops. flow, ELIR's: encoder,
     estimator, field, and the decoder with ``train_decoder``. Latent-PMRF's are posterior_mean, the estimator, by
-    ``objective.measure`` in pixels, and rectified_flow, the field. ``batch`` is per device, ``crop`` in pixels. ``latent_noise``: standard
-    deviation of the noise on the latent of an autoencoder stage. ``saturation``: see ``tiles.saturate``. Raises
-    ConfigError for values out of range.
+    ``objective.measure`` in pixels, and rectified_flow, the field. ``batch`` is per device, ``crop`` in pixels.
+    ``latent_noise``: standard deviation of the noise on the latent of an autoencoder stage. ``saturation``: see
+    ``tiles.saturate``. Raises ConfigError for values out of range.
     """
 
     name: str

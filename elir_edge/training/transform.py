@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from elir_edge.families.latent_pmrf.sim_vae import Decoder, Encoder, ResidualBlock
 from elir_edge.families.networks.shuffle import COLOURS, FACTOR
 
-QUIET = 0.1
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))  # grey, and two differences of colours
 COLOUR_SHARE = 0.3  # how much less photographs vary in the differences
 FALL = 1.25  # the deviation of a cosine falls with frequency^-FALL
@@ -24,7 +23,7 @@ WHITENING = 0.5  # each cosine is divided by its deviation to this power
 
 @torch.no_grad()
 def begin_transform(part: Encoder | Decoder) -> None:
-    """Make ``part`` a cosine transform, or its inverse, with quiet residual blocks.
+    """Make ``part`` a cosine transform, or its inverse, whose residual blocks add nothing yet.
 
     Does nothing for an autoencoder of several levels, without squares, or too narrow to hold a square's pixels.
     """
@@ -36,8 +35,8 @@ def begin_transform(part: Encoder | Decoder) -> None:
         return
     for block in part.modules():
         if isinstance(block, ResidualBlock):
-            block.conv2.weight.mul_(QUIET)
-            block.conv2.bias.zero_()
+            for value in block.conv2.parameters():
+                value.zero_()
     rows, gains = cosine_rows(side)
     rows, gains = rows[:channels], gains[:channels, None]
     if isinstance(part, Encoder):
@@ -74,10 +73,10 @@ def _unshuffled(squares: Tensor) -> Tensor:
 
 
 def _set_taps(conv: nn.Conv2d, matrix: Tensor) -> None:
-    """Make the middle of the kernel ``matrix`` for the first channels and all else zero, but for a little noise."""
+    """Make the middle of the kernel ``matrix`` for the first channels, and all else zero."""
     out, into = matrix.shape
-    conv.weight.mul_(QUIET**2)
-    conv.weight[:out, :into, 1, 1] += matrix
+    conv.weight.zero_()
+    conv.weight[:out, :into, 1, 1] = matrix
     if conv.bias is not None:
         conv.bias.zero_()
 
