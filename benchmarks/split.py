@@ -69,6 +69,7 @@ def measure_format(restorer: Restorer, target: str, size: int, folder: Path) -> 
 
 def _export(restorer: Restorer, target: str, size: int, steps: int, split: bool, out: Path) -> Made:
     restorer.spec = dataclasses.replace(restorer.spec, steps=steps)
+    out.mkdir()
     start = time.perf_counter()
     artifact = export(restorer, target, size=size, out=out, split=split)
     return Made(artifact, time.perf_counter() - start)
