@@ -105,15 +105,16 @@ def table(rows: list[SplitRow]) -> str:
 
 @click.command()
 @click.option("--preset", default="latent-pmrf-nano", show_default=True)
+@click.option("--weights", default=None, help="Default: the preset's own.")
 @click.option("--size", type=int, default=256, show_default=True)
 @click.option("--target", "wanted", multiple=True, default=FORMATS, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def main(preset: str, size: int, wanted: tuple[str, ...], out: Path) -> None:
+def main(preset: str, weights: str | None, size: int, wanted: tuple[str, ...], out: Path) -> None:
     """Measure every format for PRESET."""
     rows = []
     for target in wanted:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure_format(load_restorer(preset), target, size, Path(folder)))
+            rows.append(measure_format(load_restorer(preset, weights), target, size, Path(folder)))
         click.echo(table(rows), err=True)
     title = f"# {preset}, {size} x {size}, fp32: unrolled / split\n\nExports with their comparison with PyTorch."
     out.mkdir(parents=True, exist_ok=True)
