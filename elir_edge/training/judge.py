@@ -70,8 +70,9 @@ def load_set(name: str, folder: Path | None) -> dict[str, np.ndarray]:
             hint=f"--pictures FOLDER with {found.pictures[0].file} and so on: {found.about}",
         )
     hint = "name the folder that has the set's pictures, as they were published"
-    paths = {picture.file: picture.path_in(folder, f"the set '{name}'", hint) for picture in found.pictures}
-    return {file: read_picture(path) for file, path in paths.items()}
+    return {
+        picture.file: read_picture(picture.path_in(folder, f"the set '{name}'", hint)) for picture in found.pictures
+    }
 
 
 def judge_methods(
