@@ -55,10 +55,3 @@ def test_noise_is_removed_with_any_number_of_steps(model, sigma, gain, steps):
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
 def test_the_autoencoder_alone_loses_little(model, name):
     assert reconstruction_db(model, fit_picture(builtin_photograph(name), SIDE, SIDE)) > 42
-
-
-def test_the_posterior_mean_is_that_of_nano(model):
-    image = torch.from_numpy(fit_picture(builtin_photograph("coffee"), 64, 64).transpose(2, 0, 1)[None] / np.float32(255))
-    nano = load_restorer("nano")
-    with torch.no_grad():
-        assert (model.trajectory(image).values["posterior_mean"] - nano(image)).abs().max() < 2e-3
