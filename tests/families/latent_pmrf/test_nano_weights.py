@@ -1,4 +1,4 @@
-"""The weights of latent-pmrf-nano that come with the package: what they are, that they restore, and what bounds them."""
+"""The weights of latent-pmrf-nano that come with the package: what they are, what they restore, what bounds them."""
 
 import dataclasses
 
