@@ -32,8 +32,10 @@ from elir_edge.imaging.degradations import find_degradation
 from elir_edge.training.arithmetic import AUTO, choose_precision
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
-from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule
+from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule, find_encoder
+from elir_edge.training.posterior_mean import begin_estimator
 from elir_edge.training.recipe import Recipe, Stage
+from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
 from elir_edge.training.tiles import TileSpec, tile_store
 
 LAST = "last"
@@ -76,6 +78,8 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     store = _store(recipe, options, progress)
     restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
+    if recipe.estimator_from is not None:
+        begin_estimator(restorer, recipe.estimator_from)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
@@ -141,12 +145,16 @@ def steps_done(checkpoint: Path | None) -> int:
 def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: int) -> StageModule:
     if stage.kind == "autoencoder":
         return AutoencoderModule(restorer, stage, seed)
-    if teacher is None and any(True for _ in restorer.enc.parameters()):
+    if stage.kind == "posterior_mean":
+        return PosteriorMeanModule(restorer, stage, seed)
+    if teacher is None and any(True for _ in find_encoder(restorer).parameters()):
         raise ConfigError(
             f"stage {stage.name}: a flow stage needs an autoencoder stage before it",
             hint="put a stage of kind 'autoencoder' before it in the recipe",
         )
-    return FlowModule(restorer, (teacher or restorer).enc, stage, seed)
+    if stage.kind == "rectified_flow":
+        return RectifiedFlowModule(restorer, stage, seed)
+    return FlowModule(restorer, find_encoder(teacher or restorer), stage, seed)
 
 
 def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
