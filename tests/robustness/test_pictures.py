@@ -157,7 +157,7 @@ def make_empty(folder: Path) -> None:
 def test_a_tiff_without_a_width_is_damaged(place):
     """The decoder has a TypeError for it."""
     data = encode(photograph(), "TIFF")
-    width = struct.pack("<HH", 256, 3)  # the tag and its type
+    width = struct.pack("<HH", 256, 4)  # the tag and its type
     assert data.count(width) == 1
-    (place / "bad.tif").write_bytes(data.replace(width, struct.pack("<HH", 65000, 3)))
+    (place / "bad.tif").write_bytes(data.replace(width, struct.pack("<HH", 65000, 4)))
     refusal(DataError, lambda: read_picture(place / "bad.tif"), "bad.tif", "damaged")
