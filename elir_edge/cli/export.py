@@ -65,7 +65,10 @@ def quantization_options(function: F) -> F:
                 type=PATH,
                 help="Folder of clean photographs to calibrate int8 on. Default: those inside installed packages.",
             ),
-            click.option("--task", help="What degrades them, see elir-edge degrade. Default: the model's own task."),
+            click.option(
+                "--task",
+                help="What degrades all of them, see elir-edge degrade; none: clean. Default: pictures of every kind.",
+            ),
             click.option("--calibration-pictures", default=20, show_default=True, help="Cuts to calibrate on."),
             click.option(
                 "--calibration-seed",

@@ -19,10 +19,10 @@ MAX_DEPTH = 8
 
 
 def to_plain(value: Any) -> Any:
-    """``value`` with tuples as lists, also inside dicts."""
+    """``value`` with tuples as lists, also inside dicts and other tuples."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    return [to_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def parse_yaml(text: str, where: str) -> Any:

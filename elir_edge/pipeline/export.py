@@ -39,6 +39,7 @@ from elir_edge.pipeline.mixed import search_mixture
 from elir_edge.pipeline.pareto import pareto_path
 from elir_edge.pipeline.request import MIXED, ExportRequest, key_of, request_of, version_of
 from elir_edge.pipeline.target import Conversion, Target
+from elir_edge.quantize.held_out import HeldOut, sentence_of
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import prepare, prepare_and_tune
 from elir_edge.runtime.session import open_session
@@ -144,22 +145,30 @@ def _reproducible(manifest: Manifest) -> Manifest:
 def _prepare(
     graph: StaticRestorer, restorer: Restorer, request: ExportRequest, identity: dict[str, Any], progress: Progress
 ) -> tuple[StaticRestorer, dict[str, Any]]:
-    """The graph to convert, and the facts of its tuning for the manifest.
+    """The graph to convert, and what calibration and tuning found, for the manifest.
 
     For int8 and mixed it is a copy with int8 weights, and the channels of ``graph`` are equalized in place, which keeps
     its function; for other precisions it is ``graph``.
     """
     if request.calibration is None or request.quantization is None:
         return graph, {}
-    budget = request.quantization.tune
+    budget, held_out = request.quantization.tune, HeldOut()
     if budget is None:
-        return prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress), {}
+        rounded = prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress, held_out)
+        return rounded, _with_held_out(identity, held_out, progress)
     wished = request.calibration.facts | dataclasses.asdict(budget)
     same = {**identity, "quantization": wished, "target": None, "versions": version_of("elir-edge")}
     checkpoint = cache_folder("tuning") / f"{key_of(same)[:32]}.pt"
-    rounded, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint)
+    rounded, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint, held_out)
     progress.note(f"tuned in {report.steps} steps: crops {report.before_db:.1f} -> {report.after_db:.1f} dB to float")
-    return rounded, {"quantization": identity["quantization"] | {"tuned": dataclasses.asdict(report)}}
+    found = _with_held_out(identity, held_out, progress)["quantization"]
+    return rounded, {"quantization": found | {"tuned": dataclasses.asdict(report)}}
+
+
+def _with_held_out(identity: dict[str, Any], held_out: HeldOut, progress: Progress) -> dict[str, Any]:
+    facts = held_out.facts()
+    progress.note(f"calibration: {sentence_of(facts)}")
+    return {"quantization": identity["quantization"] | {"held_out": facts}}
 
 
 def _publish(manifest: Manifest, target: Target, scratch: Path, staged: Path, path: Path, key: Any) -> Artifact:
