@@ -90,7 +90,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line on ``arguments`` and return the exit status: 0, or that of the error, told on stderr."""
     signals = {"SIGINT": KeyboardInterrupt(), "SIGTERM": _Ended(TERMINATED), "SIGHUP": _Ended(HUNG_UP)}
-    with once(signals):
+    with once(signals) as seen:
         try:
             result = group.main(arguments, prog_name="elir-edge", standalone_mode=False)
             return result if isinstance(result, int) else 0
@@ -111,9 +111,16 @@ def run(arguments: list[str]) -> int:
                 return 0
             return exit_.code if isinstance(exit_.code, int) else 0
         except Exception as error:
-            if "--debug" in arguments:
-                traceback.print_exc()
-            return report(error)
+            return _report_failure(error, seen, "--debug" in arguments)
+
+
+def _report_failure(error: Exception, signals_seen: list[int], debug: bool) -> int:
+    """The exit status. A native module that a signal interrupts while it is imported fails with an error of its own."""
+    if signals_seen:
+        return report_end(128 + signals_seen[0])
+    if debug:
+        traceback.print_exc()
+    return report(error)
 
 
 def _command_in(arguments: list[str]) -> str:

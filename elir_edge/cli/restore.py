@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from elir_edge.cli.on_ray import restore_on_cluster
 from elir_edge.cli.shared import (
     PATH,
     Shown,
@@ -50,6 +51,7 @@ class Options:
     steps: int | None
     threads: int | None
     jobs: int
+    engine: str
     recursive: bool
     format: str | None
     quality: int
@@ -80,6 +82,7 @@ class Options:
 @click.option("--steps", type=click.IntRange(1), help="Euler steps of a split artifact. Default: as many as it has.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of each session. Default: the runtime's own choice.")
 @click.option("--jobs", "-j", default=1, type=click.IntRange(1, 256), show_default=True, help="Sessions at a time.")
+@click.option("--engine", type=click.Choice(["threads", "ray"]), default="threads", help="ray: --jobs on a cluster.")
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders inside folders; the tree is kept.")
 @click.option("--format", "-f", help="png, jpeg, webp, tiff, avif, heic, bmp. Default: the picture's own.")
 @click.option("--quality", "-q", default=95, type=click.IntRange(1, 100), show_default=True, help="Of lossy formats.")
@@ -97,9 +100,12 @@ def command(pictures: tuple[Path, ...], **options: Any) -> int:
     """Restore PICTURES at their own size: files, folders, globs; a video; or - for frames on stdin."""
     chosen = Options(**options)
     _check(chosen)
-    streams, films = STREAM in pictures or chosen.raw, any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures)
-    if chosen.faces and (streams or films):
-        raise UsageError("faces are looked for in pictures, not in videos or frames", hint="leave out --faces")
+    streams = STREAM in pictures or chosen.raw is not None
+    films = any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures)
+    if chosen.faces and (streams or films or chosen.engine == "ray"):
+        raise UsageError("--faces takes pictures, no videos or frames, and no --engine ray", hint="leave out --faces")
+    if chosen.engine == "ray" and not films and chosen.out.suffix.lower() not in VIDEO_SUFFIXES:
+        return restore_on_cluster(pictures, chosen)
     if streams:
         return _stream(pictures, chosen)
     if films:
@@ -147,7 +153,7 @@ def _runner(options: Options, shown: Shown, stack: ExitStack) -> Callable[..., I
     from elir_edge.runtime.batch import run_pictures
     from elir_edge.runtime.faces import FaceSessions, face_key, run_face_pictures
 
-    sessions, key, settings = _sessions(options, shown, stack), _model_key(options), options.settings()
+    sessions, key, settings = open_sessions(options, shown, stack), model_key(options), options.settings()
     if not options.faces:
         return lambda pairs, *more: run_pictures(pairs, sessions, key, settings, *more)
     both = [*map(FaceSessions, sessions, _backgrounds(options, shown, stack))]
@@ -160,10 +166,10 @@ def _backgrounds(options: Options, shown: Shown, stack: ExitStack) -> Sequence[S
     if options.background is None:
         return [None] * options.jobs
     around = replace(options, artifact=options.background, backend=None, steps=None)
-    return _sessions(around, shown, stack, seeded=False)
+    return open_sessions(around, shown, stack, seeded=False)
 
 
-def _sessions(options: Options, shown: Shown, stack: ExitStack, seeded: bool = True) -> list[Session]:
+def open_sessions(options: Options, shown: Shown, stack: ExitStack, seeded: bool = True) -> list[Session]:
     """As many sessions as --jobs asks for. Raises UsageError where --seed or --tile-overlap make no sense for them."""
     from elir_edge.artifacts.tensors import graph_size
     from elir_edge.runtime.batch import check_overlap
@@ -190,7 +196,7 @@ def _session(options: Options, shown: Shown) -> Session:
     return open_session(lower(restorer, options.size, noise=f"baked:{options.seed}"), threads=options.threads)
 
 
-def _model_key(options: Options) -> str:
+def model_key(options: Options) -> str:
     """What stands for the model in a journal: the content of its files, and the names of what is no file."""
     if options.artifact is not None:
         return sha256_of(options.artifact) + (f" steps {options.steps}" if options.steps else "")
@@ -218,7 +224,7 @@ def _stream(pictures: tuple[Path, ...], options: Options) -> int:
     size = parse_raw_size(options.raw)
     shown = Shown()
     with ExitStack() as stack:
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         told = restore_raw_frames(sys.stdin.buffer, sys.stdout.buffer, size, sessions, options.settings())
     shown.note(f"{told.frames} frames, {told.per_second:.2f} a second")
     return 0
@@ -232,7 +238,7 @@ def _video(pictures: tuple[Path, ...], options: Options) -> int:
     check_place(options.out)
     refuse_existing([options.out], options.force)
     with ExitStack() as stack:
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         told = restore_video(source, options.out, sessions, options.settings(), shown)
     if options.as_json:
         echo_json(

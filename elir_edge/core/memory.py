@@ -7,11 +7,26 @@ from pathlib import Path
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 STATUS = Path("/proc/self/status")
+LIMITS = Path("/proc/self/limits")
+ADDRESS_SPACE = "Max address space"
 MB = 1_000_000
 
 
 def address_limit() -> int | None:
-    """Bytes of address space that this process may have (``ulimit -v``); None where that is not limited."""
+    """Bytes of address space that this process may have (``ulimit -v``); None where that is not limited.
+
+    Linux tells it in a file: where memory has run out, the module ``resource`` may not load any more.
+    """
+    try:
+        lines = LIMITS.read_text().splitlines()
+        limits = next(line.removeprefix(ADDRESS_SPACE) for line in lines if line.startswith(ADDRESS_SPACE))
+        soft = limits.split()[0]
+        return int(soft) if soft.isdecimal() else None
+    except (OSError, StopIteration):
+        return _address_limit_of_posix()
+
+
+def _address_limit_of_posix() -> int | None:
     try:
         import resource
     except ImportError:  # Windows

@@ -82,8 +82,10 @@ def work(function: str, tell: int, alive: int, arguments: list[str]) -> None:
 
 
 @contextmanager
-def once(raised: dict[str, BaseException]) -> Iterator[None]:
+def once(raised: dict[str, BaseException]) -> Iterator[list[int]]:
     """The first of these signals that comes raises its error in this block; a second one is ignored.
+
+    Yields the numbers that came: native modules that are being imported may swallow the error and raise another one.
 
     ``raised`` is by the signal's name; those that the system lacks, or that are ignored already, as ``nohup`` does it,
     are left out. Signals reach the main thread only: elsewhere nothing changes.
@@ -101,7 +103,7 @@ def once(raised: dict[str, BaseException]) -> Iterator[None]:
         heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
         previous = {number: signal.signal(number, handle) for number in heeded}
     try:
-        yield
+        yield seen
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

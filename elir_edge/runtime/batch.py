@@ -11,7 +11,7 @@ import numpy as np
 from elir_edge.artifacts.artifact import load_artifact, require_runnable
 from elir_edge.artifacts.tensors import graph_size
 from elir_edge.core.files import sha256_of
-from elir_edge.core.journal import Journal
+from elir_edge.core.journal import NAME, Journal
 from elir_edge.core.lock import hold_lock
 from elir_edge.core.storage import storage_errors
 from elir_edge.errors import UsageError
@@ -112,8 +112,10 @@ def locked_journal(folder: Path) -> Iterator[Journal]:
     """The journal of an output folder; one run at a time has it. Raises LockedError where another run does."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with hold_lock(Journal(folder).path):
-        yield Journal(folder)
+    with hold_lock(folder / NAME):
+        journal = Journal(folder)
+        journal.gather()
+        yield journal
 
 
 def run_pictures(

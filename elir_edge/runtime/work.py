@@ -15,7 +15,7 @@ from elir_edge.core.commit import recover
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import Journal
 from elir_edge.core.publish import publish, refuse_existing, staging
-from elir_edge.errors import DataError, OutputError, UsageError
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.file_formats import format_of_target
 from elir_edge.imaging.levels import from_levels, over_white
 from elir_edge.imaging.opening import Opened, open_picture
@@ -191,6 +191,8 @@ class Work:
             refuse_existing([target], around.settings.force)
             return False
         assert isinstance(self.source, Path)
+        if not self.source.is_file():  # lists may name what is not there, and files may go while a run is on its way
+            raise MissingInputError(f"{self.source}: no such picture", hint="check the name")
         self._key = key_of(self.source, around.artifact, around.settings)
         if around.settings.force:
             return False

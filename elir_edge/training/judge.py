@@ -69,7 +69,10 @@ def load_set(name: str, folder: Path | None) -> dict[str, np.ndarray]:
             f"the set '{name}' does not come with the package",
             hint=f"--pictures FOLDER with {found.pictures[0].file} and so on: {found.about}",
         )
-    return {picture.file: _picture(folder, picture, name) for picture in found.pictures}
+    hint = "name the folder that has the set's pictures, as they were published"
+    return {
+        picture.file: read_picture(picture.path_in(folder, f"the set '{name}'", hint)) for picture in found.pictures
+    }
 
 
 def judge_methods(

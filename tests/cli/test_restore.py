@@ -161,8 +161,8 @@ def test_faces_are_counted_and_pictures_without_are_said(place, run):
     [
         (("photos", "-o", "out", "--background", "a.onnx"), "around faces"),
         (("photos", "-o", "out", "--faces", "--alpha", "restore"), "alpha is restored with the background"),
-        (("clip.mp4", "-o", "out.mp4", "--faces"), "not in videos"),
-        (("-", "-o", "-", "--raw", "8x8", "--faces"), "not in videos"),
+        (("clip.mp4", "-o", "out.mp4", "--faces"), "no videos"),
+        (("-", "-o", "-", "--raw", "8x8", "--faces"), "no videos"),
     ],
 )
 def test_faces_where_they_make_no_sense(place, run, arguments, said):

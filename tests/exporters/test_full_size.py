@@ -48,12 +48,17 @@ def test_the_body_is_as_the_format_wants_it(artifact):
     BODY[artifact.manifest.target](artifact)
 
 
+def has_normalization(artifact):
+    """The large models are U-Nets with group normalization and SiLU; nano has convolutions, ReLU and sums."""
+    return artifact.manifest.spec["name"] != "nano"
+
+
 def check_tflite(artifact):
     """No layout ops, at most four dimensions, one graph."""
     flat = read_file(artifact.path)
     ops = Counter(op_names(flat))
     assert not set(ops) & {"TRANSPOSE", "RESHAPE", "BROADCAST_TO", "GATHER", "STRIDED_SLICE"}, ops
-    assert ops["CONV_2D"] > 100
+    assert ops["CONV_2D"] > (100 if has_normalization(artifact) else 40), ops
     assert max(len(tensor.shape) for tensor in flat.subgraphs[0].tensors) <= 4
     assert len(flat.subgraphs) == 1
 
@@ -67,7 +72,7 @@ def check_onnx(artifact):
     assert loaded.opset_import[0].version == artifact.manifest.format["opset"] >= 21
     assert loaded.ir_version == artifact.manifest.format["ir_version"]
     assert list(artifact.manifest.files) == [artifact.path.name]
-    assert ops["GroupNormalization"] > 0
+    assert (ops["GroupNormalization"] > 0) == has_normalization(artifact)
     assert not set(ops) & {"Transpose", "Reshape", "InstanceNormalization", "Identity", "Constant"}, ops
 
 
@@ -76,8 +81,7 @@ def check_openvino(artifact):
     import openvino
 
     ops = Counter(op.get_type_name() for op in openvino.Core().read_model(artifact.path).get_ops())
-    assert ops["GroupNormalization"] > 0
-    assert ops["Swish"] > 0
+    assert (ops["GroupNormalization"] > 0) == (ops["Swish"] > 0) == has_normalization(artifact)
     assert not set(ops) & {"Transpose", "Reshape", "ShapeOf", "MVN", "Sigmoid"}, ops
 
 

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,12 +77,23 @@ def kill_often(writer: Writer, place: Path, times: int, seed: int = 0) -> Counte
         with _start(writer, place, scratch) as process:
             time.sleep(moments.uniform(FIRST_SHARE, 1.0) * whole)
             process.send_signal(signal.SIGKILL)
-        found[_state_of(writer, place, old)] += 1
+        with _temporary_files_in(scratch):
+            found[_state_of(writer, place, old)] += 1
         whole = min(whole, _run_to_the_end(writer, place, scratch))
         writer.check(state)
         assert {path.name for path in place.iterdir()} == names, "something is left"
         assert not list(scratch.glob("elir-edge*")), "a scratch folder is left"
     return found
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """A sweep removes scratch folders in the folder for temporary files only: that of the runs, here too."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _state_of(writer: Writer, place: Path, old: bool) -> str:

@@ -15,10 +15,12 @@ from elir_edge.artifacts.golden import Golden, golden_path, load_golden
 from elir_edge.cli import run
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.comparison import compare
+from elir_edge.pipeline.target import get_target
 from elir_edge.runtime.backend import backends_for
 from elir_edge.validation.gates import ONE_LEVEL
 from elir_edge.validation.verify import Tolerance, tolerance_for, verify
 from tests.helpers import child_environment, manifest_without_files, refusal
+from tests.robustness.faults import write_beside
 from tests.tiny import SPEC
 
 FORMS = {"onnx": {"noise": "input"}, "tflite": {"io": "uint8"}}
@@ -79,7 +81,9 @@ def test_another_models_result_is_noticed(onnx_artifact, tmp_path, capsys):
     shutil.copy(golden_path(other.path), golden_path(mixed.path))
     assert run(["verify", str(mixed.path)]) == DataError.exit_code
     facts = mixed.manifest.golden | {"sha256": other.manifest.golden["sha256"]}
-    sidecar(mixed.path).write_text(dataclasses.replace(mixed.manifest, golden=facts).to_json())
+    mixed_up = dataclasses.replace(mixed.manifest, golden=facts)
+    get_target("onnx").embed(mixed.path, mixed_up.to_json())
+    write_beside(mixed.path, mixed_up)
     assert run(["verify", str(mixed.path)]) == 1
     assert "DIFFERS" in capsys.readouterr().out
 

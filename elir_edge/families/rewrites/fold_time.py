@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from elir_edge.families.networks.unet import Field, ResidualBlock
 
 if TYPE_CHECKING:
+    from elir_edge.families.networks.residual import ResidualField
     from elir_edge.lowering.static import StaticRestorer
 
 
@@ -20,10 +21,11 @@ def fold_time(graph: StaticRestorer) -> None:
     Requires: collapsed linear blocks. Guarantees: the same function; all other weights stay shared between steps.
     """
     for step, t in zip(graph.fields(), graph.times, strict=True):
-        _fold(step, t)
+        fold_field_time(step, t)
 
 
-def _fold(field: Field, t: float) -> None:
+def fold_field_time(field: Field | ResidualField, t: float) -> None:
+    """Move the biases of ``field`` by what time ``t`` adds, and remove its time MLPs, in place."""
     embedding = _embed(field, t)
     for block in field.residual_blocks():
         conv = block.timed_conv

@@ -14,6 +14,7 @@ from elir_edge.errors import DataError, missing_package
 from elir_edge.formats.walk import upstream_by_stage
 
 FILE_IDENTIFIER = b"TFL3"
+COPY_AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
 FLOAT32, FLOAT16, UINT8 = 0, 1, 3
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
@@ -24,20 +25,34 @@ def read_model(data: bytes, where: str) -> Any:
     Raises DataError, with ``where`` in its text, for any other bytes.
     """
     if data[4:8] != FILE_IDENTIFIER:
-        raise DataError(
-            f"{where}: not a .tflite file",
-            hint="it is damaged, or made for another version: copy it again, or export it again",
-        )
+        raise DataError(f"{where}: not a .tflite file", hint=COPY_AGAIN)
     try:
         model = load_schema().ModelT.InitFromPackedBuf(data, 0)
     except Exception as error:  # the generated reader raises whatever the damage leads to
         raise DataError(
             f"{where}: damaged .tflite file ({type(error).__name__}: {error})",
-            hint="it is damaged, or made for another version: copy it again, or export it again",
+            hint=COPY_AGAIN,
         ) from error
+    if not _is_consistent(model):
+        raise DataError(f"{where}: damaged .tflite file (it refers to parts that it does not have)", hint=COPY_AGAIN)
     for buffer in model.buffers:
         _bring_in(buffer, data, where)
     return model
+
+
+def _is_consistent(model: Any) -> bool:
+    """Whether the file has its tables, and each index into buffers and operator codes is one of theirs."""
+    if not model.buffers or not model.subgraphs or model.operatorCodes is None:
+        return False
+    graphs = model.subgraphs
+    buffers = [entry.buffer for entry in model.metadata or []]
+    buffers += [tensor.buffer for graph in graphs for tensor in graph.tensors or []]
+    codes = [op.opcodeIndex for graph in graphs for op in graph.operators or []]
+    return _are_below(buffers, len(model.buffers)) and _are_below(codes, len(model.operatorCodes))
+
+
+def _are_below(indices: Iterable[int], count: int) -> bool:
+    return all(0 <= index < count for index in indices)
 
 
 def read_file(path: Path) -> Any:
@@ -57,7 +72,8 @@ def get_metadata(model: Any, key: str) -> str | None:
     """The text of the metadata buffer ``key``; None where there is none."""
     for entry in model.metadata or []:
         if entry.name == key.encode():
-            return bytes(model.buffers[entry.buffer].data).decode(errors="replace")
+            data = model.buffers[entry.buffer].data
+            return None if data is None else bytes(data).decode(errors="replace")
     return None
 
 
@@ -164,7 +180,7 @@ def _bring_in(buffer: Any, data: bytes, where: str) -> None:
     if buffer.offset + buffer.size > len(data):
         raise DataError(
             f"{where}: cut short, a buffer ends beyond the file",
-            hint="it is damaged, or made for another version: copy it again, or export it again",
+            hint=COPY_AGAIN,
         )
     buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
     buffer.offset = buffer.size = 0
