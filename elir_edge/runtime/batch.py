@@ -45,10 +45,8 @@ def restore(
 
     Args:
         pictures: files, folders and globs, or arrays: uint8 or uint16, H x W x channels, of any size.
-        artifact: path of the artifact. out: a file, or a folder; what is done there already is skipped. None: the
-            results come as arrays.
-        jobs: sessions that run at the same time. threads: of each.
-        format: of the files; None keeps each picture's own. recursive: look into folders inside folders.
+        artifact: path of the artifact. out: file or folder; what is done there is skipped. None: results are arrays.
+        jobs: sessions at a time. threads: of each. recursive: look into folders in folders. format: None: as it was.
         faces: restore only faces, each by itself (extra ``faces``). background: artifact for what is around them.
 
     A picture that cannot be restored is reported in its ``Restored.error``. Raises UsageError, MissingInputError and
@@ -56,22 +54,32 @@ def restore(
     """
     settings = settings or Settings()
     check_faces(faces, background, settings)
-    given: list[Source] = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
     model, around = _runnable(artifact), None if background is None else _runnable(background)
-    pairs, folder = _targets(given, None if out is None else Path(out), format, recursive, settings.force)
+    pairs, folder = _targets(pictures, out, format, recursive, settings.force)
 
     def generate() -> Iterator[Restored]:
         with ExitStack() as stack:
             opened = [stack.enter_context(open_session(model, backend, threads)) for _ in range(jobs)]
             behind = [stack.enter_context(open_session(around, threads=threads)) if around else None for _ in opened]
             journal = None if folder is None else stack.enter_context(locked_journal(folder))
-            if not faces:
-                yield from run_pictures(pairs, opened, sha256_of(model), settings, journal)
-                return
-            key = face_key(sha256_of(model), around)
-            yield from run_face_pictures(pairs, [*map(FaceSessions, opened, behind)], key, settings, journal)
+            key = face_key(sha256_of(model), around) if faces else sha256_of(model)
+            both = [*map(FaceSessions, opened, behind)] if faces else None
+            yield from _run(pairs, opened, both, key, settings, journal)
 
     return generate()
+
+
+def _run(
+    pairs: list[Pair],
+    sessions: list[Session],
+    both: list[FaceSessions] | None,
+    key: str,
+    settings: Settings,
+    journal: Journal | None,
+) -> Iterator[Restored]:
+    if both is None:
+        return run_pictures(pairs, sessions, key, settings, journal)
+    return run_face_pictures(pairs, both, key, settings, journal)
 
 
 def _runnable(artifact: str | Path) -> Path:
@@ -81,9 +89,11 @@ def _runnable(artifact: str | Path) -> Path:
 
 
 def _targets(
-    given: list[Source], out: Path | None, format: str | None, recursive: bool, force: bool
+    pictures: Source | Iterable[Source], place: str | Path | None, format: str | None, recursive: bool, force: bool
 ) -> tuple[list[Pair], Path | None]:
     """(source, target) for each picture, and the output folder, if there is one."""
+    given: list[Source] = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
+    out = None if place is None else Path(place)
     arrays = [picture for picture in given if isinstance(picture, np.ndarray)]
     paths = [Path(picture) for picture in given if not isinstance(picture, np.ndarray)]
     if arrays and (paths or out is not None):
