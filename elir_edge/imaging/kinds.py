@@ -22,33 +22,33 @@ FLAT_CONTRAST = 0.1
 SEPARATOR = ", "
 
 
-def dark(image: np.ndarray) -> np.ndarray:
+def dark_tones(image: np.ndarray) -> np.ndarray:
     """A quarter of the brightness: the whole picture in the lowest 64 levels."""
     return _bytes(image * DARK_SHARE)
 
 
-def bright(image: np.ndarray) -> np.ndarray:
+def bright_tones(image: np.ndarray) -> np.ndarray:
     """Overexposed: 40 + 1.6 x, clipped."""
     return _bytes(image * BRIGHT_GAIN + BRIGHT_OFFSET)
 
 
-def saturated(image: np.ndarray) -> np.ndarray:
+def saturated_colours(image: np.ndarray) -> np.ndarray:
     """Three times the distance of each pixel's colour from its grey, clipped."""
     grey = image.mean(2, keepdims=True)
     return _bytes(grey + SATURATION * (image - grey))
 
 
-def flat(image: np.ndarray) -> np.ndarray:
+def flat_tones(image: np.ndarray) -> np.ndarray:
     """A tenth of the contrast around the mean of each channel."""
     mean = image.mean((0, 1), keepdims=True)
     return _bytes(mean + FLAT_CONTRAST * (image - mean))
 
 
 TONES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "dark": dark,
-    "bright": bright,
-    "saturated": saturated,
-    "flat": flat,
+    "dark": dark_tones,
+    "bright": bright_tones,
+    "saturated": saturated_colours,
+    "flat": flat_tones,
 }
 KINDS = (TASK, CLEAN, LIGHT, STRONG, *TONES)
 
