@@ -46,7 +46,7 @@ def restore(
     Args:
         pictures: files, folders and globs, or arrays: uint8 or uint16, H x W x channels, of any size.
         artifact: path of the artifact. out: file or folder; what is done there is skipped. None: results are arrays.
-        jobs: sessions at a time. threads: of each. recursive: look into folders in folders. format: None: as it was.
+        jobs: sessions at a time. threads: of each. recursive: into inner folders. format: None: each picture's own.
         faces: restore only faces, each by itself (extra ``faces``). background: artifact for what is around them.
 
     A picture that cannot be restored is reported in its ``Restored.error``. Raises UsageError, MissingInputError and
