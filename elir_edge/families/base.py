@@ -74,6 +74,8 @@ class Family(ABC):
     name: str
     package: str  # its folders "presets" and "weights" have the models that come with it
     field: str | None = None  # the part that Euler steps integrate; a static graph has one copy per step, "steps.0" ..
+    encoder, decoder = "encoder", "decoder"  # the parts that stages of training of kind "autoencoder" train
+    objectives: tuple[str, ...] = ()  # the kinds of stages of training that the family has
     published: Mapping[str, str] = {}  # URLs of published checkpoints by task; users write "<family>:sr"
 
     @property

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from elir_edge.families.elir.autoencoder import ConvStack, ResidualBlock
+from elir_edge.families.latent_pmrf import sim_vae
 from elir_edge.families.networks.residual import Block, ResidualNetwork
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
+from elir_edge.training.transform import begin_transform
 
 BRANCH_SCALE = 0.2
 QUIET = 0.1
@@ -24,6 +26,8 @@ def new_restorer(spec: ModelSpec, seed: int, *, expanded: bool = True) -> Restor
                 condition(part)
             elif isinstance(part, ResidualNetwork):
                 quieten(part)
+            elif isinstance(part, sim_vae.Encoder | sim_vae.Decoder):
+                begin_transform(part)
     return restorer
 
 

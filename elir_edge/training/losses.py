@@ -105,14 +105,17 @@ def distortion(field: VectorField, decoder: Decoder, image: Tensor, terms: FlowT
 
 
 def pixel_error(image: Tensor, decoded: Tensor, measure: str) -> Tensor:
-    """How far ``decoded`` is from ``image``: ``absolute`` or ``logarithm``.
+    """How far ``decoded`` is from ``image``: ``absolute``, ``squared`` or ``logarithm``.
 
-    Absolute: the mean absolute error. Logarithm: the mean over the pictures of a batch of ln(mean squared
-    error + 1e-5), which is PSNR but for a factor, so that a picture with little noise counts as much as any other.
+    Absolute and squared: the mean absolute and the mean squared error. Logarithm: the mean over the pictures of a batch
+    of ln(mean squared error + 1e-5), which is PSNR but for a factor, so that a picture with little noise counts as much
+    as any other.
     """
     difference = image - decoded
     if measure == "absolute":
         return difference.abs().mean()
+    if measure == "squared":
+        return difference.square().mean()
     return torch.log(difference.square().mean((1, 2, 3)) + FLOOR).mean()
 
 

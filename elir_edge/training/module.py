@@ -20,7 +20,6 @@ from elir_edge.training.ema import MovingAverage
 from elir_edge.training.linear import Collapsed
 from elir_edge.training.recipe import Stage
 
-PARTS = ("enc", "mmse", "fmir", "dec")
 AVERAGE_KEY = "moving_average"
 
 Terms = dict[str, tuple[float, Tensor]]
@@ -29,8 +28,8 @@ Terms = dict[str, tuple[float, Tensor]]
 class StageModule(lightning.LightningModule):
     """Optimizer, schedule, moving average and checkpoint entries of all kinds.
 
-    A checkpoint also has ``state_dict_enc``, ``_mmse``, ``_fmir``, ``_dec``: the averages, not collapsed, without their
-    prefixes, as the published training checkpoints have.
+    A checkpoint also has ``state_dict_PART`` for each part, ELIR's are ``enc``, ``mmse``, ``fmir``, ``dec``: the
+    averages, not collapsed, without their prefixes, as the published training checkpoints have.
     """
 
     def __init__(self, restorer: Restorer, stage: Stage, seed: int) -> None:
@@ -67,7 +66,7 @@ class StageModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         values = self.average.state_dict()
         checkpoint[AVERAGE_KEY] = values
-        for part in PARTS:
+        for part in self.restorer.parts:
             prefix = f"{part}."
             checkpoint[f"state_dict_{part}"] = {
                 name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)
@@ -86,13 +85,14 @@ class AutoencoderModule(StageModule):
     """Encoder and decoder on clean crops; noise on the latent makes the decoder smooth."""
 
     def trained_parts(self) -> list[nn.Module]:
-        return [self.restorer.enc, self.restorer.dec]
+        return [find_encoder(self.restorer), find_decoder(self.restorer)]
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         image = batch[1].contiguous(memory_format=torch.channels_last)
-        latent = self.restorer.enc(image).float()
+        encoder, decoder = self.trained_parts()
+        latent = encoder(image).float()
         noise = torch.randn(latent.shape, generator=self.generator()).to(latent)
-        decoded = self.restorer.dec(latent + self.stage.latent_noise * noise).float()
+        decoded = decoder(latent + self.stage.latent_noise * noise).float()
         loss = losses.reconstruction(image, decoded)
         self.log("loss", loss, prog_bar=True)
         self.log("mse", (image - decoded).square().mean())
@@ -111,8 +111,8 @@ class FlowModule(StageModule):
         self.teacher = copy.deepcopy(teacher).requires_grad_(False)
         with torch.device("meta"):
             plain = Restorer(restorer.spec)
-        self._estimator = _collapse(restorer.mmse, plain.mmse)
-        self._field = _collapse(restorer.fmir, plain.fmir)
+        self._estimator = collapse_in_training(restorer.mmse, plain.mmse)
+        self._field = collapse_in_training(restorer.fmir, plain.fmir)
 
     @property
     def spec(self) -> ModelSpec:
@@ -159,7 +159,7 @@ class FlowModule(StageModule):
         settings = losses.FlowSettings(objective.segments, objective.dt, objective.alpha)
         times = torch.rand(len(coarse), generator=generator).to(coarse.device) * (1.0 - settings.dt)
         field = self._field_function()
-        start = coarse.detach() + self.spec.sigma_s * _noise_like(coarse, generator)
+        start = coarse.detach() + self.spec.sigma_s * noise_like(coarse, generator)
         flow = losses.flow_terms(field, start, target, times, settings)
         terms["flow"] = (objective.latent * (1.0 - objective.beta), flow.loss(objective.alpha))
         if objective.beta:
@@ -182,7 +182,7 @@ class FlowModule(StageModule):
 
     def _integrate(self, coarse: Tensor, generator: torch.Generator) -> Tensor:
         field, steps = self._field_function(), self.spec.steps
-        state = coarse + self.spec.sigma_s * _noise_like(coarse, generator)
+        state = coarse + self.spec.sigma_s * noise_like(coarse, generator)
         for k in range(steps):
             state = euler_step(field, state, k / steps, steps)
         return state
@@ -191,9 +191,23 @@ class FlowModule(StageModule):
         return self.restorer.dec(latent).float()
 
 
-def _collapse(expanded: nn.Module | None, plain: nn.Module | None) -> Collapsed | None:
+def find_encoder(restorer: Restorer) -> nn.Module:
+    """The family's encoder."""
+    encoder: nn.Module = getattr(restorer, restorer.spec.family.encoder)
+    return encoder
+
+
+def find_decoder(restorer: Restorer) -> nn.Module:
+    """The family's decoder."""
+    decoder: nn.Module = getattr(restorer, restorer.spec.family.decoder)
+    return decoder
+
+
+def collapse_in_training(expanded: nn.Module | None, plain: nn.Module | None) -> Collapsed | None:
+    """``expanded`` run as ``plain``; None where the model has no such part."""
     return None if expanded is None or plain is None else Collapsed(expanded, plain)
 
 
-def _noise_like(latent: Tensor, generator: torch.Generator) -> Tensor:
+def noise_like(latent: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal values of the shape of ``latent``."""
     return torch.randn(latent.shape, generator=generator).to(latent)

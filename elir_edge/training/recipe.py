@@ -12,8 +12,8 @@ from elir_edge.core.files import sha256_of
 from elir_edge.errors import ConfigError, DataError, MissingInputError, did_you_mean
 from elir_edge.families.spec import ModelSpec, load_spec
 
-KINDS = ("autoencoder", "flow")
-MEASURES = ("absolute", "logarithm")
+KINDS = ("autoencoder", "flow", "posterior_mean", "rectified_flow")
+MEASURES = ("absolute", "logarithm", "squared")
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,11 @@ class Objective:
 class Stage:
     """One stage of AdamW. The rate grows for ``warm_up`` steps and falls to 0 over the last ``decay`` of the steps.
 
-    ``kind`` autoencoder: encoder and decoder on clean crops. ``kind`` flow: encoder, estimator, field, and the decoder
-    with ``train_decoder``, on degraded crops. ``batch`` is per device, ``crop`` in pixels. ``latent_noise``: standard
-    deviation of the noise on the latent of an autoencoder stage. ``saturation``: see ``tiles.saturate``. Raises
-    ConfigError for values out of range.
+    ``kind`` autoencoder: encoder and decoder on clean crops; the others train on degraded crops. flow, ELIR's: encoder,
+    estimator, field, and the decoder with ``train_decoder``. Latent-PMRF's are posterior_mean, the estimator, by
+    ``objective.measure`` in pixels, and rectified_flow, the field. ``batch`` is per device, ``crop`` in pixels.
+    ``latent_noise``: standard deviation of the noise on the latent of an autoencoder stage. ``saturation``: see
+    ``tiles.saturate``. Raises ConfigError for values out of range.
     """
 
     name: str
@@ -119,7 +120,9 @@ class Stage:
 class Recipe:
     """A run: preset of the model, name of the degradation, data, and the stages in order.
 
-    Raises ConfigError for repeated names of stages and for crops that the model or the tiles do not allow.
+    ``estimator_from``: an ELIR preset with weights whose networks are the first weights of a stacked estimator. Raises
+    ConfigError for repeated names of stages, kinds that the model's family does not have, and for crops that the model
+    or the tiles do not allow.
     """
 
     preset: str
@@ -128,6 +131,7 @@ class Recipe:
     data: DataRecipe
     stages: tuple[Stage, ...]
     expanded: bool = True
+    estimator_from: str | None = None
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
@@ -136,8 +140,13 @@ class Recipe:
                 f"recipe: stages need different names, got {names}",
                 hint="give at least one stage, each with a name of its own",
             )
-        multiple = self.spec.size_multiple
+        multiple, known = self.spec.size_multiple, self.spec.family.objectives
         for stage in self.stages:
+            if stage.kind not in known:
+                raise ConfigError(
+                    f"stage {stage.name}: the family {self.spec.family_name} has no stages of kind '{stage.kind}'",
+                    hint=did_you_mean(stage.kind, known),
+                )
             if stage.crop % multiple or stage.crop > self.data.side:
                 raise ConfigError(
                     f"stage {stage.name}: crop {stage.crop} is no multiple of {multiple} of at most {self.data.side}",

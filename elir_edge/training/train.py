@@ -29,10 +29,13 @@ from elir_edge.errors import ConfigError, OutputError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
+from elir_edge.training.arithmetic import AUTO, choose_precision
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
-from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule
+from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule, find_encoder
+from elir_edge.training.posterior_mean import begin_estimator
 from elir_edge.training.recipe import Recipe, Stage
+from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
 from elir_edge.training.tiles import TileSpec, tile_store
 
 LAST = "last"
@@ -42,13 +45,14 @@ LAST = "last"
 class RunOptions:
     """Folder and hardware of a run. The batch of a recipe is per device: the number of devices changes the result.
 
-    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``.
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``. The
+    precision ``auto`` is bf16-mixed where the hardware multiplies bf16, else 32-true.
     ``save_minutes``: time between checkpoints. ``workers``: processes that draw batches. ``tensorboard``: write its
     logs too.
     """
 
     folder: Path
-    precision: str = "bf16-mixed"
+    precision: str = AUTO
     accelerator: str = "auto"
     devices: int | str = "auto"
     nodes: int = 1
@@ -74,6 +78,8 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     store = _store(recipe, options, progress)
     restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
+    if recipe.estimator_from is not None:
+        begin_estimator(restorer, recipe.estimator_from)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
@@ -139,12 +145,16 @@ def steps_done(checkpoint: Path | None) -> int:
 def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: int) -> StageModule:
     if stage.kind == "autoencoder":
         return AutoencoderModule(restorer, stage, seed)
-    if teacher is None and any(True for _ in restorer.enc.parameters()):
+    if stage.kind == "posterior_mean":
+        return PosteriorMeanModule(restorer, stage, seed)
+    if teacher is None and any(True for _ in find_encoder(restorer).parameters()):
         raise ConfigError(
             f"stage {stage.name}: a flow stage needs an autoencoder stage before it",
             hint="put a stage of kind 'autoencoder' before it in the recipe",
         )
-    return FlowModule(restorer, (teacher or restorer).enc, stage, seed)
+    if stage.kind == "rectified_flow":
+        return RectifiedFlowModule(restorer, stage, seed)
+    return FlowModule(restorer, find_encoder(teacher or restorer), stage, seed)
 
 
 def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
@@ -157,7 +167,7 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
     bar = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
     return lightning.Trainer(
         max_steps=stage.steps,
-        precision=options.precision,  # type: ignore[arg-type]
+        precision=choose_precision(options.precision, options.accelerator),  # type: ignore[arg-type]
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.nodes,

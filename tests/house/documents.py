@@ -80,9 +80,14 @@ NOT_RUN = {
     "elir-edge restore photos -o restored-ray --artifact nano.onnx --engine ray --jobs 2": (
         "the extra ray may be absent; tests/runtime/test_ray.py"
     ),
+    "elir-edge export --preset mine.yaml --weights encoder.pth --weights decoder.pth --precision int8 --task none "
+    "-o mine.onnx": "files of one's own; tests/families/test_checkpoint.py loads an autoencoder's two files",
     "elir-edge bench --all .": "many minutes; tests/bench/test_command.py measures a folder",
     "elir-edge evaluate --set kodak24 --pictures kodak24 --peer nlm --table kodak24.md -o sheet.png": (
         "the 24 pictures do not come with the project; tests/training/test_judge.py judges a set of its own"
+    ),
+    "elir-edge train --recipe latent-pmrf-nano --photographs photos --precision 32-true -o runs/latent-pmrf-nano": (
+        "half an hour; tests/training/test_rectified.py runs such a recipe of a few steps"
     ),
     "elir-edge train --preset nano --photographs photos -o runs/nano": (
         "hours; tests/training/test_train.py runs a recipe of a few steps"

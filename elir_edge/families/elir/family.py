@@ -22,6 +22,8 @@ class Elir(Family):
     name = "elir"
     package = "elir_edge.families.elir"
     field = "fmir"
+    encoder, decoder = "enc", "dec"
+    objectives = ("autoencoder", "flow")
     published = {task: RELEASE.format(task=task) for task in TASKS}  # noqa: RUF012
 
     @property
@@ -44,10 +46,10 @@ class Elir(Family):
         from elir_edge.families.elir.rewrites.fold_latent_bound import fold_latent_bound
         from elir_edge.families.elir.rewrites.fold_pixel_range import fold_pixel_range
         from elir_edge.families.elir.rewrites.fold_residual_scale import fold_residual_scale
-        from elir_edge.families.elir.rewrites.shuffle_to_convolution import shuffle_to_convolution
         from elir_edge.families.rewrites.fold_noise import fold_noise
         from elir_edge.families.rewrites.fold_projection import fold_projection
         from elir_edge.families.rewrites.fold_time import fold_time
+        from elir_edge.families.rewrites.shuffle_to_convolution import shuffle_to_convolution
 
         return (
             *(shuffle_to_convolution, fold_time, fold_projection, fold_residual_scale, fold_latent_bound),

@@ -7,11 +7,13 @@ import importlib
 from torch import nn
 
 from elir_edge.errors import ConfigError
-from elir_edge.families.latent_pmrf.spec import ModuleSpec, ResidualSpec
+from elir_edge.families.latent_pmrf.spec import ModuleSpec, ResidualSpec, StackedSpec
 from elir_edge.families.networks.residual import ResidualEstimator
+from elir_edge.families.networks.shuffle import COLOURS
+from elir_edge.families.networks.stacked import StackedEstimator
 
 
-def build_estimator(spec: ResidualSpec | ModuleSpec | None, *, expanded: bool) -> nn.Module | None:
+def build_estimator(spec: ResidualSpec | StackedSpec | ModuleSpec | None, *, expanded: bool) -> nn.Module | None:
     """Image N x 3 x H x W in [0, 1] -> estimate of the same shape; None where there is none.
 
     Raises ConfigError where the module of a ``ModuleSpec`` cannot be imported, or is no ``nn.Module`` that can be built
@@ -21,7 +23,9 @@ def build_estimator(spec: ResidualSpec | ModuleSpec | None, *, expanded: bool) -
         return None
     if isinstance(spec, ModuleSpec):
         return _import_module(spec.path)
-    return ResidualEstimator(spec, 3, expanded=expanded)
+    if isinstance(spec, StackedSpec):
+        return StackedEstimator(spec, expanded=expanded)
+    return ResidualEstimator(spec, COLOURS, expanded=expanded)
 
 
 def _import_module(path: str) -> nn.Module:

@@ -19,6 +19,7 @@ class LatentPmrf(Family):
     name = "latent_pmrf"
     package = "elir_edge.families.latent_pmrf"
     field = "field"
+    objectives = ("autoencoder", "posterior_mean", "rectified_flow")
 
     @property
     def spec(self) -> type[LatentPmrfSpec]:
@@ -49,8 +50,12 @@ class LatentPmrf(Family):
         from elir_edge.families.rewrites.fold_noise import fold_noise
         from elir_edge.families.rewrites.fold_projection import fold_projection
         from elir_edge.families.rewrites.fold_time import fold_time
+        from elir_edge.families.rewrites.shuffle_to_convolution import shuffle_to_convolution
 
-        return (fold_time, fold_projection, drop_log_variance, fold_latent_scale, fold_noise, fold_pixel_range)
+        return (
+            *(shuffle_to_convolution, fold_time, fold_projection, drop_log_variance, fold_latent_scale, fold_noise),
+            fold_pixel_range,
+        )
 
     def with_config(self, spec: LatentPmrfSpec, config: Mapping[str, Any], where: str) -> LatentPmrfSpec:
         """``spec`` with the shift and scale of an autoencoder's ``config.json``; see ``latent_pmrf.config``."""

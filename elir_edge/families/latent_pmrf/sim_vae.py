@@ -8,6 +8,7 @@ from torch.nn import functional
 from elir_edge.families.latent_pmrf.spec import SimVaeSpec
 from elir_edge.families.networks.channel_norm import ChannelNorm
 from elir_edge.families.networks.layers import conv3x3
+from elir_edge.families.networks.shuffle import COLOURS, shuffle, unshuffle
 
 CENTRE, HALF_RANGE = 0.5, 0.5  # pixels in [0, 1]; the convolutions work on [-1, 1]
 
@@ -64,13 +65,14 @@ class Encoder(nn.Module):
         self.channels = spec.latent_channels
         self.centre, self.gain = CENTRE, 1 / HALF_RANGE
         self.shift, self.scale = spec.shift, spec.scale
-        self.conv_in = conv3x3(3, widths[0])
+        self.fold = unshuffle(spec.patch_levels)
+        self.conv_in = conv3x3(COLOURS * spec.patch**2, widths[0])
         self.down_blocks = _levels(widths, spec.encoder_blocks, up=False)
         self.mid_block = Level(widths[-1], spec.mid_blocks)
         self.conv_out = conv3x3(widths[-1], 2 * spec.latent_channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.conv_in(_times(image - self.centre, self.gain))
+        x = self.conv_in(_times(self.fold(image - self.centre), self.gain))
         moments = self.conv_out(self.mid_block(self.down_blocks(x)))
         mean = moments if self.conv_out.out_channels == self.channels else moments[:, : self.channels]
         return _times(_plus(mean, -self.shift), self.scale)
@@ -91,12 +93,13 @@ class Decoder(nn.Module):
         self.conv_in = conv3x3(spec.latent_channels, widths[0])
         self.mid_block = Level(widths[0], spec.mid_blocks)
         self.up_blocks = _levels(widths, spec.decoder_blocks, up=True)
-        self.conv_out = conv3x3(widths[-1], 3)
+        self.conv_out = conv3x3(widths[-1], COLOURS * spec.patch**2)
+        self.unfold = shuffle(spec.patch_levels)
 
     def forward(self, latent: Tensor) -> Tensor:
         x = self.conv_in(_plus(_times(latent, 1 / self.scale), self.shift))
         x = self.conv_out(self.up_blocks(self.mid_block(x)))
-        return _plus(_times(x, self.gain), self.centre)
+        return self.unfold(_plus(_times(x, self.gain), self.centre))
 
 
 def _levels(widths: tuple[int, ...], blocks: int, *, up: bool) -> nn.Sequential:

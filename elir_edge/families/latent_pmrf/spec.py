@@ -8,20 +8,23 @@ import re
 from dataclasses import dataclass
 
 from elir_edge.errors import ConfigError
-from elir_edge.families.networks.specs import FieldSpec, ResidualSpec, within
+from elir_edge.families.networks.specs import FieldSpec, ResidualSpec, StackedSpec, within
 from elir_edge.families.spec import ModelSpec
 
-__all__ = ["FieldSpec", "LatentPmrfSpec", "ModuleSpec", "ResidualSpec", "SimVaeSpec"]
+__all__ = ["FieldSpec", "LatentPmrfSpec", "ModuleSpec", "ResidualSpec", "SimVaeSpec", "StackedSpec"]
 
 IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 MAX_WIDTH = 4096
 MAX_AFFINE = 1e6
+PATCHES = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
 class SimVaeSpec:
     """Sim-VAE: one width per level; each level but the last halves the image.
 
+    ``patch``: squares of so many pixels a side become channels before the first convolution, and pixels again after the
+    last, so that a small network wastes no work on full resolution; the published Sim-VAE has 1.
     ``shift`` and ``scale`` bring the latent to unit size: z = (mean - shift) * scale; ``config.json`` states them.
     """
 
@@ -30,6 +33,7 @@ class SimVaeSpec:
     encoder_blocks: int = 2
     decoder_blocks: int = 3
     mid_blocks: int = 3
+    patch: int = 1
     shift: float = 0.0
     scale: float = 1.0
 
@@ -44,6 +48,8 @@ class SimVaeSpec:
             within("autoencoder.widths", width, 2, MAX_WIDTH)
         for name in ("encoder_blocks", "decoder_blocks", "mid_blocks"):
             within(f"autoencoder.{name}", getattr(self, name), 0, 32)
+        if self.patch not in PATCHES:
+            raise ConfigError(f"autoencoder.patch is {self.patch}", hint="choose 1, 2, 4 or 8")
         if not abs(self.shift) <= MAX_AFFINE:
             raise ConfigError(
                 f"autoencoder.shift is {self.shift}, allowed is {-MAX_AFFINE:g} to {MAX_AFFINE:g}",
@@ -58,7 +64,12 @@ class SimVaeSpec:
     @property
     def stride(self) -> int:
         """Image pixels per latent pixel along each axis."""
-        return int(2 ** (len(self.widths) - 1))
+        return int(self.patch * 2 ** (len(self.widths) - 1))
+
+    @property
+    def patch_levels(self) -> int:
+        """How often 2 x 2 pixels become one."""
+        return self.patch.bit_length() - 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class ModuleSpec:
 class LatentPmrfSpec(ModelSpec):
     """A Latent-PMRF model: estimator of pixels or none, encoder, field with ``steps`` Euler steps or none, decoder."""
 
-    estimator: ResidualSpec | ModuleSpec | None = dataclasses.field(default_factory=ResidualSpec)
+    estimator: ResidualSpec | StackedSpec | ModuleSpec | None = dataclasses.field(default_factory=ResidualSpec)
     autoencoder: SimVaeSpec = dataclasses.field(default_factory=SimVaeSpec)
     field: FieldSpec | ResidualSpec | None = dataclasses.field(default_factory=FieldSpec)
 

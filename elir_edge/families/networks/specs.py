@@ -68,6 +68,27 @@ def check_time_features(name: str, count: int) -> None:
 
 
 @dataclass(frozen=True)
+class StackedSpec:
+    """Residual networks one after another, each adding to its input, over squares of 2^levels pixels a side.
+
+    ELIR's ``nano`` is such a stack for a known time: its estimator, then its one Euler step.
+    """
+
+    kind: str = "stacked"
+    levels: int = 1
+    networks: tuple[ResidualSpec, ...] = (ResidualSpec(),)
+
+    def __post_init__(self) -> None:
+        within("levels", self.levels, 0, 4)
+        within("number of networks", len(self.networks), 1, 16)
+
+    @property
+    def stride(self) -> int:
+        """How much smaller than the image the coarsest level is."""
+        return int(2**self.levels * max(network.stride for network in self.networks))
+
+
+@dataclass(frozen=True)
 class FieldSpec:
     """The vector field: a U-Net over the latent. Each level multiplies the width by its entry of ``multipliers``.
 

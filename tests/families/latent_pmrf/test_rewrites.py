@@ -9,7 +9,14 @@ from torch import nn
 from elir_edge import load_restorer
 from elir_edge.artifacts.signature import GraphForm
 from elir_edge.families.latent_pmrf.family import FAMILY
-from elir_edge.families.latent_pmrf.spec import FieldSpec, LatentPmrfSpec, ModuleSpec, ResidualSpec, SimVaeSpec
+from elir_edge.families.latent_pmrf.spec import (
+    FieldSpec,
+    LatentPmrfSpec,
+    ModuleSpec,
+    ResidualSpec,
+    SimVaeSpec,
+    StackedSpec,
+)
 from elir_edge.families.networks.channel_norm import ChannelNorm
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.lowering.lower import lower
@@ -25,8 +32,15 @@ FULL = LatentPmrfSpec(
     autoencoder=SMALL,
     field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
 )
+STACKED = StackedSpec(
+    levels=1, networks=(ResidualSpec(widths=(6, 8), blocks=(1, 1, 1)), ResidualSpec(widths=(6,), blocks=(1,)))
+)
+SQUARES = dataclasses.replace(
+    FULL, estimator=STACKED, autoencoder=dataclasses.replace(SMALL, widths=(12,), patch=4, encoder_blocks=2)
+)
 SPECS = {
     "U-Net field": FULL,
+    "squares of pixels": SQUARES,
     "residual field": dataclasses.replace(FULL, field=ResidualSpec(widths=(8,), blocks=(2,), time_features=16)),
     "no estimator": dataclasses.replace(FULL, estimator=None),
     "no field": dataclasses.replace(FULL, steps=0, field=None),
@@ -76,7 +90,7 @@ def test_what_is_folded_is_gone():
     assert not any("mlp" in name for name, _ in graph.named_parameters())
 
 
-@pytest.mark.parametrize("estimator", [FULL.estimator, None, ModuleSpec(path=f"{__name__}:Blur")])
+@pytest.mark.parametrize("estimator", [FULL.estimator, STACKED, None, ModuleSpec(path=f"{__name__}:Blur")])
 def test_bytes_in_bytes_out_is_the_float_graph_rounded(estimator):
     restorer = load_restorer(dataclasses.replace(FULL, estimator=estimator), "random:1").double()
     graph = lower(restorer, noise="baked:5", io="uint8", layout="NHWC")

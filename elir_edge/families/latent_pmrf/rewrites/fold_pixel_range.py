@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from elir_edge.families.base import BYTE_RANGE
 from elir_edge.families.networks.residual import ResidualEstimator
+from elir_edge.families.networks.stacked import StackedEstimator
 from elir_edge.families.rewrites.sharing import SharedUpdate, scale_output
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def fold_pixel_range(graph: StaticRestorer) -> None:
     module of the user's, which reads [0, 1]. One subtraction before the encoder stays: its zero padding stands for
     pixels of middle grey.
     """
-    own = graph.estimator is None or isinstance(graph.estimator, ResidualEstimator)
+    own = graph.estimator is None or isinstance(graph.estimator, ResidualEstimator | StackedEstimator)
     gain = BYTE_RANGE if graph.form.io == "uint8" and own else 1.0
     encoder, decoder, update = graph.encoder, graph.decoder, SharedUpdate()
     update(encoder.conv_in, "weight", lambda weight: weight * (encoder.gain / gain))
