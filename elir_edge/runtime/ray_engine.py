@@ -64,11 +64,11 @@ def restore_on_ray(rows: Path | Iterable[tuple[Path, Path]], job: Job, workers: 
                 batch_format="numpy",
                 ray_remote_args_fn=lambda: {"max_task_retries": TRIES, "max_restarts": TRIES},
             )
-            yield from _recorded(results.iter_rows(), job.out / FAILURES)
+            yield from _record_failures(results.iter_rows(), job.out / FAILURES)
         journal.gather()
 
 
-def _recorded(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Restored]:
+def _record_failures(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Restored]:
     """Results of ``rows``; those that failed are written to ``path``, a line each. No file where none did."""
     with storage_errors(path):
         path.unlink(missing_ok=True)
