@@ -83,12 +83,12 @@ def check_signature(artifact: Artifact, key_path: Path) -> None:
 def read_private_key(path: Path) -> Any:
     """The ECDSA key in the PEM file ``path``, without a password. Raises MissingInputError, DataError, UsageError."""
     from_pem = _serialization().load_pem_private_key
-    return _held_to_curve(_load(path, lambda data: from_pem(data, None), "private"), path)
+    return _check_curve(_load(path, lambda data: from_pem(data, None), "private"), path)
 
 
 def read_public_key(path: Path) -> Any:
     """The ECDSA key in the PEM file ``path``. Raises MissingInputError or DataError."""
-    return _held_to_curve(_load(path, _serialization().load_pem_public_key, "public"), path)
+    return _check_curve(_load(path, _serialization().load_pem_public_key, "public"), path)
 
 
 def _statement(name: str, digests: dict[str, str]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _load(path: Path, parse: Any, kind: str) -> Any:
         ) from error
 
 
-def _held_to_curve(key: Any, path: Path) -> Any:
+def _check_curve(key: Any, path: Path) -> Any:
     if getattr(getattr(key, "curve", None), "key_size", 0) not in HASHES or "sec" not in key.curve.name:
         raise DataError(f"{path}: not a key of ECDSA on P-256, P-384 or P-521", hint=f"keys are made by {MAKE_KEYS}")
     return key

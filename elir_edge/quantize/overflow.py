@@ -78,10 +78,10 @@ def half_range_facts(graph: StaticRestorer, samples: Iterable[tuple[Tensor, ...]
         )
     return {
         "limit": HALF_LARGEST,
-        "largest": _rounded(peaks[worst].value),
+        "largest": _two_digits(peaks[worst].value),
         "stage": worst,
         "operator": peaks[worst].operator,
-        "stages": {name: _rounded(peak.value) for name, peak in peaks.items()},
+        "stages": {name: _two_digits(peak.value) for name, peak in peaks.items()},
         "pictures": names,
     }
 
@@ -90,6 +90,6 @@ def _value(peak: Peak) -> float:
     return peak.value
 
 
-def _rounded(value: float) -> float:
+def _two_digits(value: float) -> float:
     """Two digits: other processors add in another order."""
     return float(f"{value:.1e}")

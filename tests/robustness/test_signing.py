@@ -33,7 +33,7 @@ def write_keys(folder: Path, name: str = "") -> None:
 
 
 @pytest.fixture
-def signed(place) -> Path:
+def place_signed(place) -> Path:
     """The folder, in which good.onnx is signed."""
     write_keys(place)
     write_keys(place, "other-")
@@ -92,33 +92,33 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("line", FAULTS)
-def test_refused(line, signed, run):
-    assert_refused(FAULTS[line], signed, run)
+def test_refused(line, place_signed, run):
+    assert_refused(FAULTS[line], place_signed, run)
 
 
-def test_what_is_as_signed_is_verified(signed, run):
+def test_what_is_as_signed_is_verified(place_signed, run):
     assert run(*VERIFY).code == 0
 
 
-def test_the_reference_implementation_agrees(signed):
+def test_the_reference_implementation_agrees(place_signed):
     """OpenSSF model-signing itself, where it is installed: it does not install beside the converters."""
     if find_spec("model_signing") is None:
         pytest.skip("model-signing is not installed")
     command = [sys.executable, "-m", "model_signing", "verify", "key", ".", "--signature", "good.onnx.sig"]
     command += ["--public_key", "pub.pem", "--ignore_unsigned_files"]
-    done = subprocess.run(command, cwd=signed, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=place_signed, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_an_export_is_signed_with_all_its_files(signed, run):
+def test_an_export_is_signed_with_all_its_files(place_signed, run):
     """In the same rename; an identical export is signed too; one without a signature leaves no old one behind."""
     arguments = ("export", "-p", "tiny.yaml", "-o", "new.onnx", "--force")
     verify = ("verify", "new.onnx", "--key", "pub.pem")
     assert run(*arguments, "--sign", "key.pem").code == 0
     assert run(*verify).code == 0
-    (signed / "new.onnx.sig").unlink()
+    (place_signed / "new.onnx.sig").unlink()
     assert run(*arguments, "--sign", "key.pem").code == 0
     assert run(*verify).code == 0
     assert run(*arguments, "--noise", "baked:1").code == 0
-    assert not (signed / "new.onnx.sig").exists()
+    assert not (place_signed / "new.onnx.sig").exists()
