@@ -9,8 +9,10 @@ ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
+# Not in the lock: torch, whose build depends on the machine, and what only the extras peers and qnn need.
+UNLOCKED := torch coloredlogs humanfriendly ncnn onnxruntime-qnn pnnx portalocker
 
-.PHONY: setup export test test-quick lint bench clean
+.PHONY: setup setup-locked lock audit export test test-quick lint bench clean
 
 setup: $(READY)
 
@@ -19,6 +21,22 @@ $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable '.[dev]'
 	touch $(READY)
+
+# Only files whose sha256 .ci/hashes.txt states (Linux, x86-64); torch comes from where pip finds its build.
+setup-locked:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .ci/hashes.txt
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+lock: $(READY)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate $(UNLOCKED:%=--unsafe-package %) \
+	  .ci/constraints.txt --output-file .ci/hashes.txt
+
+audit: $(READY)
+	$(BIN)/pip install --quiet --constraint .ci/constraints.txt 'pip-audit>=2.10'
+	$(BIN)/python .ci/audit.py
 
 export: $(READY)
 	$(BIN)/elir-edge export --target $(TARGET) --preset $(PRESET) --precision $(PRECISION) $(ARGS)

@@ -16,6 +16,7 @@ _PUBLIC = {
     "package": "elir_edge.packaging.package",
     "load_artifact": "elir_edge.artifacts.artifact",
     "restore": "elir_edge.runtime.batch",
+    "open_demo": "elir_edge.runtime.demo",
     "Settings": "elir_edge.runtime.work",
     "restore_picture": "elir_edge.runtime.restore",
     "read_picture": "elir_edge.imaging.pictures",

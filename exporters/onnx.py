@@ -39,7 +39,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
             )
         _tidy(model, graph.output_names())
         onnx.checker.check_model(model, full_check=True)
-    model = _at_precision(model, graph.output_names(), conversion)
+    model = _at_precision(model, graph, conversion)
     path = conversion.folder / f"{conversion.stem}.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
     return {"opset": model.opset_import[0].version, "ir_version": model.ir_version}
@@ -66,17 +66,21 @@ def _export(graph: StaticRestorer) -> ModelProto:
     return program.model_proto  # type: ignore[union-attr]
 
 
-def _at_precision(model: ModelProto, stages: list[str], conversion: Conversion) -> ModelProto:
+def _at_precision(model: ModelProto, graph: StaticRestorer, conversion: Conversion) -> ModelProto:
     if conversion.precision == "fp16":
         from elir_edge.quantize.half import halve_weights
 
         halve_weights(model)
     if conversion.precision in INTEGER_PRECISIONS:
-        from elir_edge.formats.onnx.graph import nodes_by_stage
+        from elir_edge.formats.onnx.graph import largest_sums, nodes_by_stage
+        from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
         from elir_edge.quantize.ort_static import quantize_onnx
 
-        float_ops = conversion.float_names(nodes_by_stage(model, stages))
-        latents = frozenset(stages) - {RESTORED}
+        stages = graph.output_names()
+        by_stage = nodes_by_stage(model, stages)
+        float_ops = conversion.float_names(by_stage, stages_that_move(graph))
+        sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
+        latents = frozenset(stages).union(*sums) - {RESTORED}
         with captured_output():
             return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, latents)
     return model

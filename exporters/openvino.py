@@ -38,7 +38,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     _keep_names(model, {*(tensor.name for tensor in inputs), *stages})
     _rename_nodes(model)
     path = conversion.folder / f"{conversion.stem}.xml"
-    _save(_at_precision(model, stages, conversion), path, half=conversion.precision == "fp16")
+    _save(_at_precision(model, graph, conversion), path, half=conversion.precision == "fp16")
     return {"ir": int(ElementTree.parse(path).getroot().attrib["version"])}
 
 
@@ -77,15 +77,19 @@ def _name_stage(model: Any, result: Any, name: str, *, keep: bool) -> None:
         model.remove_result(result)
 
 
-def _at_precision(model: Any, stages: list[str], conversion: Conversion) -> Any:
+def _at_precision(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
     if conversion.precision not in INTEGER_PRECISIONS:
         return model
-    from elir_edge.formats.openvino import nodes_by_stage
+    from elir_edge.formats.openvino import largest_sums, nodes_by_stage
+    from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
     from elir_edge.quantize.nncf_ir import quantize_ir
 
-    float_ops = conversion.float_names(nodes_by_stage(model, stages))
+    stages = graph.output_names()
+    by_stage = nodes_by_stage(model, stages)
+    float_ops = conversion.float_names(by_stage, stages_that_move(graph))
+    sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
     latents = frozenset(stages) - {RESTORED}
-    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops, latents)
+    return quantize_ir(model, conversion.calibration, conversion.progress, float_ops.union(*sums), latents)
 
 
 def _save(model: Any, path: Path, half: bool = False) -> None:

@@ -35,6 +35,7 @@ class Manifest:
         golden: the self-test file beside the artifact, its sha256 and tolerance.
         compiled: for the output of an NPU compiler: device, source and figures.
         split: of a split artifact: ``most_steps``, the largest number of Euler steps that it can run.
+        activations: of an fp16 artifact: the largest magnitude of each stage's tensors, against that of half precision.
         request: sha256 of everything that decides the artifact.
         files: sha256 by file name, in the manifest beside the artifact only.
     """
@@ -59,6 +60,7 @@ class Manifest:
     compiled: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     split: dict[str, Any] | None = None
+    activations: dict[str, Any] | None = None
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 

@@ -36,6 +36,7 @@ PARITY_FACTS = {
     "max_abs": NUMBER,
     "psnr_db": NUMBER,
 }
+FEW_HAVE = ("autoencoder_db", "reference_db", "mean_drop_db", "worst_drop_db")
 GOLDEN_FACTS = {
     "file": str,
     "sha256": str,
@@ -53,7 +54,13 @@ COMPILED_FACTS = {
     "figures": dict,
     "figures_are": str,
 }
-OPTIONAL = {"golden": GOLDEN_FACTS, "compiled": COMPILED_FACTS, "quantization": {}}
+OPTIONAL: dict[str, dict[str, Any]] = {
+    "golden": GOLDEN_FACTS,
+    "compiled": COMPILED_FACTS,
+    "quantization": {},
+    "split": {"most_steps": int},
+    "activations": {"limit": NUMBER, "largest": NUMBER, "stage": str, "operator": str, "stages": dict},
+}
 
 
 def check_facts(data: Mapping[str, Any]) -> None:
@@ -67,13 +74,13 @@ def check_facts(data: Mapping[str, Any]) -> None:
     _require_sides(data["size"], "size")
     for key in ("versions", "files"):
         _require(data[key], dict.fromkeys(data[key], str), f"{key}.")
-    for key, facts in OPTIONAL.items():
+    for key, wanted in OPTIONAL.items():
         if data.get(key) is not None:
-            _require(data[key], facts, f"{key}.")
+            _require(data[key], wanted, f"{key}.")
     parity = data.get("parity")
     if parity is not None:
         facts = {NOT_COMPARED: str} if isinstance(parity, dict) and NOT_COMPARED in parity else PARITY_FACTS
-        _require(parity, facts, "parity.")
+        _require(parity, facts | {key: NUMBER for key in FEW_HAVE if key in parity}, "parity.")
         if not all(isinstance(name, str) for name in parity.get("pictures", ())):
             raise TypeError("parity.pictures are no names")
 

@@ -17,17 +17,22 @@ FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_in
 def machine_facts() -> dict[str, Any]:
     """Processor, cores, memory in GiB, system, vector instructions, and the versions of the runtimes."""
     memory = system_library().virtual_memory().total / 2**30
-    info = _cpuinfo()
-    flags = info.get("flags", info.get("Features", "")).split()
     return {
-        "processor": info.get("model name") or platform.processor() or "unknown processor",
+        "processor": _cpuinfo().get("model name") or platform.processor() or "unknown processor",
         "cores": usable_cores(),
         "memory_gib": round(memory),
         "system": f"{platform.system()} {platform.machine()}",
-        "instructions": [name for name in FEATURES if name in flags],
+        "instructions": vector_instructions(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := installed_version(name)) is not None},
     }
+
+
+def vector_instructions() -> list[str]:
+    """Those of ``FEATURES`` that the processor has; empty where the system does not tell (all but Linux)."""
+    info = _cpuinfo()
+    flags = info.get("flags", info.get("Features", "")).split()
+    return [name for name in FEATURES if name in flags]
 
 
 def describe_machine(facts: dict[str, Any] | None = None) -> str:

@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": "Time artifacts on this machine, beside PyTorch.",
     "compile": "Compile an artifact for an NPU, offline.",
     "degrade": "Show what a task does to a picture.",
+    "demo": "Serve a page for trying artifacts by hand.",
     "devices": "What this machine can run artifacts on.",
     "evaluate": "Measure a model on photographs: PSNR, SSIM, a contact sheet.",
     "export": "Write an artifact: ONNX, OpenVINO, TFLite, ExecuTorch, Core ML, web.",
@@ -32,7 +33,19 @@ COMMANDS = {
     "validate": "Compare an artifact with the PyTorch model.",
     "verify": "Let an artifact test itself: golden input, golden output.",
 }
-NATIVE = ("bench", "compile", "evaluate", "export", "lower", "package", "restore", "train", "validate", "verify")
+NATIVE = (
+    "bench",
+    "compile",
+    "demo",
+    "evaluate",
+    "export",
+    "lower",
+    "package",
+    "restore",
+    "train",
+    "validate",
+    "verify",
+)
 
 
 class LazyGroup(click.Group):

@@ -65,7 +65,10 @@ def quantization_options(function: F) -> F:
                 type=PATH,
                 help="Folder of clean photographs to calibrate int8 on. Default: those inside installed packages.",
             ),
-            click.option("--task", help="What degrades them, see elir-edge degrade. Default: the model's own task."),
+            click.option(
+                "--task",
+                help="What degrades all of them, see elir-edge degrade; none: clean. Default: pictures of every kind.",
+            ),
             click.option("--calibration-pictures", default=20, show_default=True, help="Cuts to calibrate on."),
             click.option(
                 "--calibration-seed",
@@ -114,6 +117,7 @@ def quantization_options(function: F) -> F:
 @click.option(
     "--split", is_flag=True, help="Encoder, one step and decoder apart: restore --steps chooses their number."
 )
+@click.option("--sign", type=PATH, metavar="KEY", help="Sign it with this private key (ECDSA, PEM).")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--explain", is_flag=True, help="Show what each rewrite of the lowering saves.")
 @json_option
@@ -137,6 +141,7 @@ def command(
     max_latency: float | None,
     out: Path | None,
     split: bool,
+    sign: Path | None,
     force: bool,
     explain: bool,
     as_json: bool,
@@ -164,7 +169,7 @@ def command(
         budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
         limits = Limits(max_drop, max_size, max_latency)
         quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
-    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split)
+    artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split, sign)
     manifest, parity = artifact.manifest, artifact.manifest.parity or {}
     mixed = (manifest.quantization or {}).get("mixed")
     if as_json:

@@ -87,6 +87,7 @@ def rows_of(manifest: Manifest) -> list[tuple[str, str]]:
         ("stages inside", ", ".join(stage.name for stage in manifest.stages)),
         ("parity", _parity(parity) if parity else "not measured"),
         *((("bound", f"{parity['autoencoder_db']:.2f} dB{BOUND}"),) if parity and "autoencoder_db" in parity else ()),
+        *((("activations", _activations(manifest.activations)),) if manifest.activations else ()),
         *((("split", f"1 to {manifest.split['most_steps']} steps, chosen when it runs"),) if manifest.split else ()),
         *((("compiled", _compilation(manifest.compiled)),) if manifest.compiled else ()),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
@@ -101,6 +102,11 @@ def _compilation(facts: dict[str, Any]) -> str:
     figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts["figures"].items())
     made_from, by = facts["made_from"]["name"], f"{facts['compiler']} {facts['compiler_version']}"
     return f"for {facts['device']} from {made_from} by {by}; {facts['figures_are']}: {figures}"
+
+
+def _activations(facts: dict[str, Any]) -> str:
+    where = f"{facts['operator']} in {facts['stage']}"
+    return f"at most {facts['largest']:g} ({where}); half precision ends at {facts['limit']:g}"
 
 
 def _parity(parity: dict[str, Any]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from elir_edge.cli.on_ray import restore_on_cluster
 from elir_edge.cli.shared import (
     PATH,
     Shown,
@@ -22,7 +23,9 @@ from elir_edge.cli.shared import (
     open_artifact,
     size_option,
 )
-from elir_edge.errors import DataError, UsageError
+from elir_edge.cli.summary import tell_results
+from elir_edge.core.files import sha256_of
+from elir_edge.errors import UsageError
 from elir_edge.imaging.noise import MAX_SEED
 from elir_edge.imaging.tiling import DEFAULT_OVERLAP
 
@@ -48,12 +51,15 @@ class Options:
     steps: int | None
     threads: int | None
     jobs: int
+    engine: str
     recursive: bool
     format: str | None
     quality: int
     alpha: str
     profile: str
     tile_overlap: int
+    faces: bool
+    background: Path | None
     raw: str | None
     force: bool
     as_json: bool
@@ -76,6 +82,7 @@ class Options:
 @click.option("--steps", type=click.IntRange(1), help="Euler steps of a split artifact. Default: as many as it has.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Of each session. Default: the runtime's own choice.")
 @click.option("--jobs", "-j", default=1, type=click.IntRange(1, 256), show_default=True, help="Sessions at a time.")
+@click.option("--engine", type=click.Choice(["threads", "ray"]), default="threads", help="ray: --jobs on a cluster.")
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders inside folders; the tree is kept.")
 @click.option("--format", "-f", help="png, jpeg, webp, tiff, avif, heic, bmp. Default: the picture's own.")
 @click.option("--quality", "-q", default=95, type=click.IntRange(1, 100), show_default=True, help="Of lossy formats.")
@@ -84,6 +91,8 @@ class Options:
 @click.option(
     "--tile-overlap", default=DEFAULT_OVERLAP, type=int, show_default=True, help="Pixels tiles share at least."
 )
+@click.option("--faces", is_flag=True, help="Find the faces, and restore each by itself.")
+@click.option("--background", type=PATH, help="With --faces: artifact for the rest. Default: it is left as it is.")
 @click.option("--raw", metavar="WxH", help="With -: RGB frames of 8 bits on stdin and stdout.")
 @click.option("--force", is_flag=True, help="Replace what is there, and restore again what is done.")
 @json_option
@@ -91,14 +100,23 @@ def command(pictures: tuple[Path, ...], **options: Any) -> int:
     """Restore PICTURES at their own size: files, folders, globs; a video; or - for frames on stdin."""
     chosen = Options(**options)
     _check(chosen)
-    if STREAM in pictures or chosen.raw is not None:
+    streams = STREAM in pictures or chosen.raw is not None
+    films = any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures)
+    if chosen.faces and (streams or films or chosen.engine == "ray"):
+        raise UsageError("--faces takes pictures, no videos or frames, and no --engine ray", hint="leave out --faces")
+    if chosen.engine == "ray" and not films and chosen.out.suffix.lower() not in VIDEO_SUFFIXES:
+        return restore_on_cluster(pictures, chosen)
+    if streams:
         return _stream(pictures, chosen)
-    if any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures):
+    if films:
         return _video(pictures, chosen)
     return _pictures(pictures, chosen)
 
 
 def _check(options: Options) -> None:
+    from elir_edge.runtime.faces import check_faces
+
+    check_faces(options.faces, options.background, options.settings())
     if options.artifact is not None and (is_given("preset") or options.weights or options.size):
         raise UsageError(
             "--artifact brings its own model; leave out --preset, --weights and --size",
@@ -113,58 +131,52 @@ def _check(options: Options) -> None:
 
 
 def _pictures(pictures: tuple[Path, ...], options: Options) -> int:
-    from elir_edge.runtime.batch import locked_journal, run_pictures
+    from elir_edge.runtime.batch import locked_journal
     from elir_edge.runtime.plan import plan_pictures
 
     plan = plan_pictures(list(pictures), options.out, options.format, options.recursive, options.force)
-    shown, settings = Shown(), options.settings()
+    shown = Shown()
     with ExitStack() as stack:
         journal = stack.enter_context(locked_journal(options.out)) if plan.in_folder else None
-        sessions = _sessions(options, shown, stack)
+        run = _runner(options, shown, stack)
         advance = stack.enter_context(shown.counter("restoring", len(plan.pairs)))
         report = []
-        for result in run_pictures([*plan.pairs], sessions, _model_key(options), settings, journal, advance):
+        for result in run([*plan.pairs], journal, advance):
             report.append(result)
             if result.error:
                 click.echo(f"elir-edge: {result.error}" + (f"\n  -> {result.hint}" if result.hint else ""), err=True)
-    return _tell(report, options, shown)
+    return tell_results(report, options.as_json, shown)
 
 
-def _tell(report: list[Restored], options: Options, shown: Shown) -> int:
-    """Show what became of the pictures, and return the exit status."""
-    bad = [result for result in report if result.error]
-    skipped = sum(result.skipped for result in report)
-    for text, count in Counter(text for result in report for text in result.lost).items():
-        shown.note(f"note: {text}" + (f" ({count} pictures)" if len(report) > 1 else ""))
-    if options.as_json:
-        echo_json([_as_json(result) for result in report])
-    elif len(report) > 1 or bad or skipped:
-        before = f", {skipped} done before" if skipped else ""
-        click.echo(f"{len(report) - len(bad) - skipped} of {len(report)} restored{before}")
-    else:
-        click.echo(f"{report[0].target}")
-    return (bad[0].exit_code if len(report) == 1 else DataError.exit_code) if bad else 0
+def _runner(options: Options, shown: Shown, stack: ExitStack) -> Callable[..., Iterator[Restored]]:
+    """Restores (pairs, journal, advance) with all sessions open: whole pictures, or the faces in them."""
+    from elir_edge.runtime.batch import run_pictures
+    from elir_edge.runtime.faces import FaceSessions, face_key, run_face_pictures
+
+    sessions, key, settings = open_sessions(options, shown, stack), model_key(options), options.settings()
+    if not options.faces:
+        return lambda pairs, *more: run_pictures(pairs, sessions, key, settings, *more)
+    both = [*map(FaceSessions, sessions, _backgrounds(options, shown, stack))]
+    key = face_key(key, options.background)
+    return lambda pairs, *more: run_face_pictures(pairs, both, key, settings, *more)
 
 
-def _as_json(result: Restored) -> dict[str, Any]:
-    return {
-        "picture": result.source,
-        "restored": None if result.error else str(result.target),
-        "error": result.error,
-        "lost": result.lost,
-        "done_before": result.skipped,
-        "seconds": round(result.seconds, 3),
-    }
+def _backgrounds(options: Options, shown: Shown, stack: ExitStack) -> Sequence[Session | None]:
+    """A session of --background for each of --jobs; None where there is none."""
+    if options.background is None:
+        return [None] * options.jobs
+    around = replace(options, artifact=options.background, backend=None, steps=None)
+    return open_sessions(around, shown, stack, seeded=False)
 
 
-def _sessions(options: Options, shown: Shown, stack: ExitStack) -> list[Session]:
+def open_sessions(options: Options, shown: Shown, stack: ExitStack, seeded: bool = True) -> list[Session]:
     """As many sessions as --jobs asks for. Raises UsageError where --seed or --tile-overlap make no sense for them."""
     from elir_edge.artifacts.tensors import graph_size
     from elir_edge.runtime.batch import check_overlap
     from elir_edge.runtime.restore import image_input, noise_feeds
 
     sessions = [stack.enter_context(_session(options, shown)) for _ in range(options.jobs)]
-    if options.artifact is not None and is_given("seed") and not noise_feeds(sessions[0], options.seed):
+    if seeded and options.artifact is not None and is_given("seed") and not noise_feeds(sessions[0], options.seed):
         raise UsageError("--seed has no effect: the artifact's noise is baked in", hint="leave it out")
     check_overlap(options.tile_overlap, graph_size(image_input(sessions[0])))
     return sessions
@@ -184,10 +196,8 @@ def _session(options: Options, shown: Shown) -> Session:
     return open_session(lower(restorer, options.size, noise=f"baked:{options.seed}"), threads=options.threads)
 
 
-def _model_key(options: Options) -> str:
+def model_key(options: Options) -> str:
     """What stands for the model in a journal: the content of its files, and the names of what is no file."""
-    from elir_edge.core.files import sha256_of
-
     if options.artifact is not None:
         return sha256_of(options.artifact) + (f" steps {options.steps}" if options.steps else "")
     parts = (options.preset, *options.weights, options.size or "")
@@ -214,7 +224,7 @@ def _stream(pictures: tuple[Path, ...], options: Options) -> int:
     size = parse_raw_size(options.raw)
     shown = Shown()
     with ExitStack() as stack:
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         told = restore_raw_frames(sys.stdin.buffer, sys.stdout.buffer, size, sessions, options.settings())
     shown.note(f"{told.frames} frames, {told.per_second:.2f} a second")
     return 0
@@ -228,7 +238,7 @@ def _video(pictures: tuple[Path, ...], options: Options) -> int:
     check_place(options.out)
     refuse_existing([options.out], options.force)
     with ExitStack() as stack:
-        sessions = _sessions(options, shown, stack)
+        sessions = open_sessions(options, shown, stack)
         told = restore_video(source, options.out, sessions, options.settings(), shown)
     if options.as_json:
         echo_json(

@@ -91,12 +91,12 @@ class Shown:
             progress.update(task, completed=total or 1)
 
     @contextmanager
-    def counter(self, text: str, total: int) -> Iterator[Advance]:
-        """Show how many of ``total`` things are done, how many a second, and the time left."""
+    def counter(self, text: str, total: int | None) -> Iterator[Advance]:
+        """Show how many of ``total`` things are done, how many a second, and the time left; None: nobody knows."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         rate = TextColumn("{task.fields[rate]}")
-        done = TextColumn("{task.completed:.4g} of {task.total}")
+        done = TextColumn("{task.completed:.4g}" + ("" if total is None else " of {task.total}"))
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),

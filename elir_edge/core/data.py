@@ -90,9 +90,10 @@ def _choose_option(options: list[Any], value: Any, where: str) -> Any:
     kinds = {option.kind: option for option in options if hasattr(option, "kind")}
     if len(options) == 1 or not isinstance(value, dict) or "kind" not in value:
         return options[0]
-    if value["kind"] not in kinds:
-        raise ConfigError(f"{where}: there is no kind '{value['kind']}'", hint=did_you_mean(str(value["kind"]), kinds))
-    return kinds[value["kind"]]
+    kind = str(value["kind"])
+    if kind not in kinds:
+        raise ConfigError(f"{where}: there is no kind '{kind:.100}'", hint=did_you_mean(kind, kinds))
+    return kinds[kind]
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

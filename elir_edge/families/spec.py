@@ -121,7 +121,7 @@ class ModelSpec(ABC):
         Raises ConfigError, with ``where`` and the key, for an unknown key or a value of the wrong type.
         """
         try:
-            family = get_family(data.get("family", DEFAULT_FAMILY)) if isinstance(data, dict) else None
+            family = _family_of(data) if isinstance(data, dict) else None
             kind = family.spec if family is not None else ModelSpec
             rest = {key: value for key, value in data.items() if key != "family"} if family is not None else data
             spec: ModelSpec = build_dataclass(kind, rest, where)
@@ -135,6 +135,13 @@ class ModelSpec(ABC):
     def from_yaml(text: str, where: str = "spec") -> ModelSpec:
         """Parse a YAML document. Raises ConfigError for bad YAML, tags, aliases, unknown keys and wrong types."""
         return ModelSpec.from_dict(parse_yaml(text, where), where)
+
+
+def _family_of(data: dict[str, Any]) -> Family:
+    name = data.get("family", DEFAULT_FAMILY)
+    if not isinstance(name, str):
+        raise ConfigError(f"family is {name!r:.100}, which is no name", hint=f"known: {', '.join(family_names())}")
+    return get_family(name)
 
 
 def preset_names() -> list[str]:

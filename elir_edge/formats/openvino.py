@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from elir_edge.formats.walk import upstream_by_stage
+
+IMAGE_AXES = 4
 
 
 def node_sources(nodes: Iterable[Any]) -> Callable[[str], list[str]]:
@@ -31,3 +33,16 @@ def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
     made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
     ends = {stage: made[stage].get_friendly_name() for stage in stages}
     return upstream_by_stage(ends, node_sources(made.values()))
+
+
+def largest_sums(model: Any, nodes: Collection[str]) -> set[str]:
+    """Friendly names of the nodes among ``nodes`` that add two activations, of the largest height."""
+    heights = {
+        node.get_friendly_name(): node.output(0).shape[2]
+        for node in model.get_ops()
+        if node.get_type_name() == "Add"
+        and node.get_friendly_name() in nodes
+        and all(value.get_node().get_type_name() != "Constant" for value in node.input_values())
+        and len(node.output(0).shape) == IMAGE_AXES
+    }
+    return {name for name, height in heights.items() if height == max(heights.values())}

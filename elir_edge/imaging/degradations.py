@@ -86,6 +86,11 @@ def inpainting(image: np.ndarray, rng: Generator) -> np.ndarray:
     return add_noise(masked.reshape(image.shape), 25.6, rng)
 
 
+def none(image: np.ndarray, rng: Generator) -> np.ndarray:
+    """The picture as it is, for models that restore nothing."""
+    return image
+
+
 def bsr(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Blind 4x super-resolution: Real-ESRGAN's pipeline to a quarter (see ``blind``), then bicubic back."""
     small = blind_x4(image, rng)
@@ -117,6 +122,7 @@ DEGRADATIONS = {
         Degradation("sr", "8x super-resolution of faces", sr, 256),
         Degradation("denoising", "Gaussian noise of 0.35 of full scale", denoising, 256),
         Degradation("inpainting", "90% of the pixels gone, and noise", inpainting, 256),
+        Degradation("none", "nothing: clean pictures", none),
         Degradation("bsr", "blind 4x super-resolution, Real-ESRGAN's pipeline", bsr),
     )
 }

@@ -62,7 +62,7 @@ def read_picture(path: str | Path) -> np.ndarray:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from error
     except MemoryError as error:
         raise ResourceError(f"{path}: not enough memory to read it", hint=MORE_MEMORY) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError) as error:  # TypeError: a TIFF without sides
         raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
 
 

@@ -18,6 +18,9 @@ LIBRARY = (
     "elir_litert.h",
     "ppm.h",
     "ppm.c",
+    "elir_yuv.h",
+    "elir_yuv.c",
+    "camera.c",
 )
 EMBED_OPTIONS = """set_source_files_properties(@{id}_data.S PROPERTIES
   COMPILE_OPTIONS "-Wa,-I${CMAKE_CURRENT_SOURCE_DIR}"
@@ -132,6 +135,7 @@ def _file_table(facts: Facts, embed: bool) -> str:
         (
             "| `elir_restorer.h`, `.c` | the library: open, restore, close |",
             "| `elir_tiled.h`, `.c` | frames of any size, if you need them |",
+            "| `elir_yuv.h`, `.c` | frames of cameras, YUV420, if you have such |",
             "| `elir_litert.h` | what it needs of LiteRT's C API |",
             f"| `{name}_model.h`, `.c` | the model's size, types, scales and checksum |",
             data if embed else f"| {model} | the model, loaded when the program runs |",

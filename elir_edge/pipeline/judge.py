@@ -48,17 +48,18 @@ def judge_conversion(
 ) -> Manifest:
     """Validate the conversion at ``path`` and hold it to its gate; returns the manifest with the figures.
 
-    If the gate fails and degraded output is not allowed, ``convert_finer`` writes the target's more accurate variant
-    to ``path``, if it has one, and that is judged instead. Where this machine cannot run the format, the manifest says
-    so in place of figures. Raises GateError.
+    If the gate fails, ``convert_finer`` writes the target's more accurate variant to ``path``, if it has one, and that
+    is judged instead; with degraded output allowed, only where the weights are trained: stand-ins have no picture to
+    keep. Where this machine cannot run the format, the manifest says so in place of figures. Raises GateError.
     """
     reason = why_not_run(request.target)
     if reason is not None:
         progress.note(f"note: not compared with PyTorch: {reason}")
         return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})
     validation = validate_conversion(path, manifest, restorer, request, progress)
-    strict = request.quantization is not None and not request.quantization.allow_degraded
-    if strict and not validation.passed and request.target.has_finer(manifest.format):
+    trained = restorer.source is None or restorer.source.trained
+    worth = request.quantization is not None and (trained or not request.quantization.allow_degraded)
+    if worth and not validation.passed and request.target.has_finer(manifest.format):
         progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
         manifest = convert_finer()
         validation = validate_conversion(path, manifest, restorer, request, progress)
@@ -122,11 +123,13 @@ def pictures_of(
 def _parity(validation: Validation) -> dict[str, Any]:
     worst = validation.pictures[validation.worst]
     truths = validation.truths.values()
-    quality = {
+    quality: dict[str, Any] = {
         "reference_db": round(float(np.mean([truth.reference_db for truth in truths])), 2),
         "mean_drop_db": round(validation.mean_drop_db or 0.0, 3),
         "worst_drop_db": round(validation.worst_drop_db or 0.0, 3),
     } if truths else {}  # fmt: skip
+    if validation.drops_by_kind:
+        quality["drop_by_kind_db"] = {kind: round(drop, 3) for kind, drop in validation.drops_by_kind.items()}
     return {
         "against": "PyTorch fp32",
         "backend": validation.backend,

@@ -11,6 +11,7 @@ from elir_edge.artifacts.artifact import Manifest
 from elir_edge.core.progress import Progress
 from elir_edge.errors import GateError, UnavailableError
 from elir_edge.families.restorer import Restorer
+from elir_edge.imaging.kinds import TASK, kind_of
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import convert_and_embed, main_file
 from elir_edge.pipeline.judge import (
@@ -29,7 +30,6 @@ from elir_edge.quantize.mixed import group_mixture, losses_by_group, stages_of_g
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Limits, Quantization
 from elir_edge.quantize.preparation import as_tensors
 from elir_edge.validation.result import Validation
-from elir_edge.validation.trials import DRAWS
 
 SIMULATED_SAMPLES = 8
 MANIFEST_GROWTH = 4096  # bytes: the figures that are embedded after all rungs are measured
@@ -86,9 +86,10 @@ class _Search:
         self.trials = pictures_of(self.restorer, self.request)[0]
 
     def losses(self) -> dict[str, float]:
-        """PSNR in dB to the float result with one group in int8, by group; simulated, one draw of each photograph."""
+        """PSNR in dB to the float result with one group in int8, by group; simulated, on the pictures of the task."""
         assert self.request.calibration is not None
-        judges = dataclasses.replace(self.request.calibration, pictures=tuple(self.trials.values())[::DRAWS])
+        task = tuple(pixels for name, pixels in self.trials.items() if kind_of(name) == TASK)
+        judges = dataclasses.replace(self.request.calibration, pictures=task)
         samples = [
             [as_tensors(feed) for feed in feeds]
             for feeds in (

@@ -39,9 +39,11 @@ class Conversion:
     float_stages: frozenset[str] = frozenset()
     fine: bool = False
 
-    def float_names(self, by_stage: Mapping[str, Collection[str]]) -> frozenset[str]:
-        """What computes the float stages, out of the names that ``by_stage`` has for each stage."""
-        return frozenset().union(*(by_stage.get(stage, ()) for stage in self.float_stages))
+    def float_names(
+        self, by_stage: Mapping[str, Collection[str]], more: Collection[str] = frozenset()
+    ) -> frozenset[str]:
+        """What computes the float stages and the stages ``more``, out of the names ``by_stage`` has for each stage."""
+        return frozenset().union(*(by_stage.get(stage, ()) for stage in self.float_stages.union(more)))
 
 
 def _no_finer(facts: Mapping[str, Any]) -> bool:

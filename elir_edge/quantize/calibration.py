@@ -1,4 +1,4 @@
-"""Calibration pictures: cuts of photographs, degraded as the task says."""
+"""Calibration pictures: cuts of photographs of every kind, degraded as the task says."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from elir_edge.artifacts.tensors import feeds_of
 from elir_edge.errors import DataError, UsageError
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.degradations import DEGRADATIONS, find_degradation
+from elir_edge.imaging.kinds import CLEAN, KINDS, LIGHT, STRONG, TASK, picture_of_kind
 from elir_edge.imaging.photographs import TRAINING, load_photograph
 from elir_edge.imaging.pictures import READ_SUFFIXES, pictures_in, read_picture
+from elir_edge.imaging.thumbnails import thumbnail_of
 
 DEFAULT_TASK = "restoration"
 DEFAULT_COUNT = 20
@@ -23,14 +25,15 @@ LEAST_PICTURES, MOST_PICTURES = 4, 1000  # the quantizers keep activations of ea
 MOST_FILES = 2000
 SMALLEST_CUT = 0.4
 BUILTIN = "built-in photographs"
+MIXTURE = (TASK, STRONG, CLEAN, "dark", TASK, LIGHT, "saturated", STRONG, "bright", "flat")
 
 
 @dataclass(frozen=True)
 class CalibrationRequest:
     """Source of calibration pictures: a ``folder``; None: the photographs inside installed packages.
 
-    ``task`` is a degradation (``elir-edge degrade``); None: the model's own. ``count`` is the number of cuts, ``seed``
-    decides all cuts and noise.
+    ``task`` is a degradation (``elir-edge degrade``) of all pictures, ``none`` for clean ones; None: the mixture
+    ``MIXTURE`` around the model's own. ``count`` is the number of cuts, ``seed`` decides all cuts and noise.
     """
 
     folder: Path | None = None
@@ -41,12 +44,12 @@ class CalibrationRequest:
 
 @dataclass(frozen=True)
 class Calibration:
-    """``pictures``: degraded cuts, uint8 H x W x 3 of the graph's size. ``sources``: ``digest_of`` each clean picture
-    by name. ``facts``: source, count, task, seed and sha256, for the manifest.
+    """``pictures``: degraded cuts, uint8 H x W x 3 of the graph's size. ``sources``: ``thumbnail_of`` each clean
+    picture by name. ``facts``: source, count, task, kinds with their numbers, seed and sha256, for the manifest.
     """
 
     pictures: tuple[np.ndarray, ...]
-    sources: dict[str, str]
+    sources: dict[str, np.ndarray]
     facts: dict[str, Any]
 
     def feeds(self, form: GraphForm, spec: ModelSpec) -> tuple[dict[str, np.ndarray], ...]:
@@ -82,21 +85,25 @@ def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int
     names = list(clean)
     cuts = [_cut(clean[names[i % len(names)]], height, width, rng) for i in range(request.count)]
     _refuse_constant(cuts, names)
-    pictures = tuple(degradation.apply(cut, rng) for cut in cuts)
-    sources = {name: digest_of(pixels) for name, pixels in clean.items()}
+    kinds = _kinds(request, len(names))
+    pictures = tuple(picture_of_kind(kind, cut, degradation, rng)[1] for kind, cut in zip(kinds, cuts, strict=True))
+    sources = {name: thumbnail_of(pixels) for name, pixels in clean.items()}
     facts = {
         "source": str(request.folder.name) if request.folder else BUILTIN,
         "pictures": len(pictures),
         "task": degradation.name,
+        "kinds": {kind: kinds.count(kind) for kind in KINDS if kind in kinds},
         "seed": request.seed,
         "sha256": hashlib.sha256(b"".join(picture.tobytes() for picture in pictures)).hexdigest(),
     }
     return Calibration(pictures, sources, facts)
 
 
-def digest_of(pixels: np.ndarray) -> str:
-    """sha256 of the shape and the pixels of a picture."""
-    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+def _kinds(request: CalibrationRequest, sources: int) -> list[str]:
+    """The kind of each cut. Cuts take turns among ``sources`` pictures; each turn begins at another kind."""
+    if request.task is not None:
+        return [TASK] * request.count
+    return [MIXTURE[(i + i // sources) % len(MIXTURE)] for i in range(request.count)]
 
 
 def _clean_pictures(folder: Path | None, count: int) -> dict[str, np.ndarray]:

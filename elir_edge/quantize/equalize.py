@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elir_edge.core.progress import Advance
 from elir_edge.families.rewrites.sharing import SharedUpdate
 from elir_edge.families.streams import HasStreams, Stream
 from elir_edge.lowering.static import StaticRestorer
@@ -24,11 +25,14 @@ STRENGTH = 0.5
 LARGEST_FACTOR = 8.0
 
 
-def equalize(graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
+def equalize(
+    graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]], advance: Advance = lambda amount: None
+) -> None:
     """Rescale the weights of the parts that have streams, in place.
 
-    ``feeds`` are the graph's inputs, one mapping for each sample. Each channel is scaled by sqrt(max_range / range), at
-    most 8: full equalization would cost the weights that read it as much precision as it gains.
+    ``feeds`` are the graph's inputs, one mapping for each sample; ``advance`` is called with 1 after each. Each channel
+    is scaled by sqrt(max_range / range), at most 8: full equalization would cost the weights that read it as much
+    precision as it gains.
 
     Requires: collapsed linear blocks. Guarantees: the same function, and stages with the same values.
     """
@@ -39,6 +43,7 @@ def equalize(graph: StaticRestorer, feeds: Sequence[Mapping[str, np.ndarray]]) -
                 stack.callback(module.register_forward_hook(stream.watch).remove)
         for sample in feeds:
             graph(*(torch.from_numpy(array) for array in sample.values()))
+            advance(1)
     for stream in streams:
         _rescale(stream)
 

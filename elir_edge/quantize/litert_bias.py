@@ -19,6 +19,7 @@ from elir_edge.formats.tflite.flatmodel import (
     quantization_of,
     read_model,
 )
+from elir_edge.quantize.bias import shift_that_holds
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
 PASSES_MEANS = ("ADD", "QUANTIZE", "DEQUANTIZE")
@@ -29,12 +30,12 @@ Means = Mapping[str, np.ndarray]
 
 
 def correct_stages(data: bytes, feeds: Feeds, means: Means, progress: Progress) -> bytes:
-    """The file with the biases shifted so that each stage has the channel means of the float graph.
+    """The file with the biases shifted so that each stage has the channel means of the float graph, where that holds.
 
     Args:
         data: the quantized file.
         feeds: its inputs, one mapping for each calibration sample.
-        means: mean of each channel in the float graph over the same samples, by stage in the order of execution.
+        means: mean of each channel in the float graph, samples x channels, by stage in the order of execution.
         progress: advanced once for each stage.
     """
     model = read_model(data, WHERE)
@@ -42,14 +43,14 @@ def correct_stages(data: bytes, feeds: Feeds, means: Means, progress: Progress) 
         for stage, expected in means.items():
             op = _writing_convolution(model, stage)
             if op is not None:
-                _add_to_bias(model, op, expected - _means(model, stage, feeds))
+                _add_to_bias(model, op, shift_that_holds(expected - _means(model, stage, feeds)))
             advance(1)
     return pack_model(model)
 
 
 def channel_means(samples: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean of each channel over ``samples``, N x H x W x C each, and all positions."""
-    return np.mean([sample.astype(np.float64).mean((0, 1, 2)) for sample in samples], 0)
+    """Mean of each channel over all positions of each of ``samples``, N x H x W x C: samples x channels."""
+    return np.array([sample.astype(np.float64).mean((0, 1, 2)) for sample in samples])
 
 
 def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:

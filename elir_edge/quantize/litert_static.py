@@ -32,6 +32,7 @@ from elir_edge.formats.tflite.flatmodel import (
     read_model,
     tensor_name,
 )
+from elir_edge.quantize.bias import numbers_of_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
@@ -80,10 +81,13 @@ def quantize_tflite(
         drop_clip(model, name, CLIPS)
     core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        wide = [name for name in _latent_sums(model, stages, gflop) if name not in float_tensors]
+        wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
-    quantized = read_model(correct_stages(pack_model(quantized), feeds, means, progress), WHERE)
+    chosen = numbers_of_samples(len(feeds))
+    expected = {stage: rows[chosen] for stage, rows in means.items()}
+    few = [feeds[i] for i in chosen]
+    quantized = read_model(correct_stages(pack_model(quantized), few, expected, progress), WHERE)
     drop_unused(quantized)
     return pack_model(quantized)
 
@@ -125,9 +129,9 @@ def _observe(
                 ranges.add({name: interpreter.get_tensor(index)})
             for stage in stages:
                 values = interpreter.get_tensor(outputs[stage])
-                seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values]))
+                seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values])[0])
             advance(1)
-    return ranges.estimate(method), {stage: np.mean(means, 0) for stage, means in seen.items()}
+    return ranges.estimate(method), {stage: np.array(means) for stage, means in seen.items()}
 
 
 def _open(core: bytes) -> Any:
@@ -145,12 +149,8 @@ def _open(core: bytes) -> Any:
     return interpreter
 
 
-def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
-    """Names of the sums of the latent stream, if 16 bits for them cost less than 1 % of the time; else none.
-
-    An error in the stream passes every step unchanged: with 16 bits a third of the PSNR loss goes away. But 16-bit
-    kernels take 5 ns per value on one core, which costs a small graph with a large latent much (nano: 24 % slower).
-    """
+def latent_sums(model: Any, stages: Sequence[str]) -> list[str]:
+    """Names of the sums of the latent stream: those that a stage of ``stages`` is, or is a sum of."""
     made = activations(model)
     waiting, found = [made[stage] for stage in stages], []
     while waiting:
@@ -159,8 +159,18 @@ def _latent_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
         if name in SUMS:
             found.append(tensor_name(model, index))
             waiting += [int(source) for source in op.inputs]
-    numbers = sum(int(np.prod(model.subgraphs[0].tensors[made[name]].shape)) for name in set(found))
-    return sorted(set(found)) if numbers < CHEAP_NUMBERS_PER_GFLOP * gflop else []
+    return sorted(set(found))
+
+
+def _wide_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
+    """Names of the sums of the latent stream, if 16 bits for them cost less than 1 % of the time; else none.
+
+    An error in the stream passes every step unchanged: with 16 bits a third of the PSNR loss goes away. But 16-bit
+    kernels take 5 ns per value on one core, which costs a small graph with a large latent much (nano: 24 % slower).
+    """
+    made, found = activations(model), latent_sums(model, stages)
+    numbers = sum(int(np.prod(model.subgraphs[0].tensors[made[name]].shape)) for name in found)
+    return found if numbers < CHEAP_NUMBERS_PER_GFLOP * gflop else []
 
 
 def _quantize(

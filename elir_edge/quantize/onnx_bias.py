@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from elir_edge.core.progress import Advance
 from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, producers
 from elir_edge.formats.onnx.session import open_model
+from elir_edge.quantize.bias import shift_that_holds
 
 Tensors = dict[str, np.ndarray]
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
@@ -24,8 +25,9 @@ def correct_biases(
 ) -> None:
     """Change the biases of ``model``, a graph with QuantizeLinear and DequantizeLinear nodes, in place.
 
-    ``means`` has the mean of each output channel in the float graph over ``feeds``, by the name of the convolution. No
-    two convolutions may share a bias. ``advance`` is called with shares of 1.
+    ``means`` has the mean of each output channel in the float graph, one row for each of ``feeds``, by the name of the
+    convolution. A correction that does not hold for samples left out is not made (see ``shift_that_holds``). No two
+    convolutions may share a bias. ``advance`` is called with shares of 1.
     """
     stored, made = initializers(model), producers(model)
     alive: list[Tensors] = [dict(sample) for sample in feeds]
@@ -35,8 +37,8 @@ def correct_biases(
         last = nodes[-1]
         alive = _run_section(model, nodes, kept | set(last.output), alive)
         if last.name in means and last.op_type in CONVOLUTIONS:
-            shift = means[last.name] - np.mean([tensors[last.output[0]].mean((0, 2, 3)) for tensors in alive], 0)
-            applied = _add_to_bias(last, shift, stored, made)
+            found = np.array([tensors[last.output[0]].mean((0, 2, 3), dtype=np.float64) for tensors in alive])
+            applied = _add_to_bias(last, shift_that_holds(means[last.name] - found), stored, made)
             for tensors in alive:
                 tensors[last.output[0]] += applied[:, None, None]
         advance(1 / len(sections))

@@ -23,7 +23,7 @@ OUTPUTS_AT_ONCE = 256
 
 @dataclass
 class Observation:
-    """``ranges`` of tensors by name; ``means`` of each output channel by the name of the convolution."""
+    """``ranges`` of tensors by name; ``means`` of each output channel, samples x channels, by convolution."""
 
     ranges: Ranges
     means: dict[str, np.ndarray]
@@ -47,16 +47,18 @@ def observe(model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]], advanc
     outputs = {node.output[0]: node.name for node in convolutions(model)}
     wanted = _quantizable(model)
     batches = [wanted[i : i + OUTPUTS_AT_ONCE] for i in range(0, len(wanted), OUTPUTS_AT_ONCE)]
-    seen = Observation(Ranges(), dict.fromkeys(outputs.values(), np.zeros(())))
+    seen = Observation(Ranges(), {})
+    means: dict[str, list[np.ndarray]] = {name: [] for name in outputs.values()}
     sessions = [open_model(with_outputs(model, batch)) for batch in batches]
     for sample in feeds:
         for batch, session in zip(batches, sessions, strict=True):
             values = dict(zip(batch, session.run(batch, dict(sample)), strict=True))
             seen.ranges.add(values)
             for name in outputs.keys() & values.keys():
-                seen.means[outputs[name]] = seen.means[outputs[name]] + values[name].mean((0, 2, 3)) / len(feeds)
+                means[outputs[name]].append(values[name].mean((0, 2, 3), dtype=np.float64))
         seen.ranges.add({name: array for name, array in sample.items() if array.dtype == np.float32})
         advance(1)
+    seen.means = {name: np.array(rows) for name, rows in means.items()}
     return seen
 
 

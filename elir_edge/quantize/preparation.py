@@ -16,6 +16,7 @@ from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.calibration import Calibration
 from elir_edge.quantize.equalize import equalize
+from elir_edge.quantize.held_out import HeldOut
 from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget, TuneReport, tune
 
@@ -24,16 +25,17 @@ TUNE_SIZE = 128
 Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
-def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress) -> StaticRestorer:
+def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress, held_out: HeldOut | None = None) -> StaticRestorer:
     """A copy of ``graph`` with int8 weights: values that every format's quantizer stores exactly.
 
     Equalizes the channels of ``graph`` first, in place, which keeps its function. ``feeds`` are the graph's inputs, one
-    mapping for each calibration sample.
+    mapping for each calibration sample. ``held_out`` watches the tensors.
     """
-    with progress.stage("equalizing channels"):
-        equalize(graph, feeds)
+    with progress.stage("equalizing channels", len(feeds)) as advance:
+        equalize(graph, feeds, advance)
     rounded = copy.deepcopy(graph)
-    round_weights(rounded, [as_tensors(feed) for feed in feeds], progress)
+    watch = None if held_out is None else held_out.watch
+    round_weights(rounded, [as_tensors(feed) for feed in feeds], progress, watch=watch)
     return rounded
 
 
@@ -44,9 +46,10 @@ def prepare_and_tune(
     budget: TuneBudget,
     progress: Progress,
     checkpoint: Path | None = None,
+    held_out: HeldOut | None = None,
 ) -> tuple[StaticRestorer, TuneReport]:
     """``prepare``, then fit the copy to ``graph`` on crops of the calibration pictures (see ``tune``)."""
-    rounded = prepare(graph, calibration.feeds(graph.form, graph.spec), progress)
+    rounded = prepare(graph, calibration.feeds(graph.form, graph.spec), progress, held_out)
     student, teacher = (_for_crops(one, restorer) for one in (rounded, graph))
     report = tune(student, teacher, calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint)
     return rounded, report

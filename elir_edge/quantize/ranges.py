@@ -87,6 +87,10 @@ class Ranges:
                     hint="check the weights, and the pictures of --calibrate",
                 ) from error
 
+    def histograms(self) -> Mapping[str, Histogram]:
+        """What was counted, by tensor name."""
+        return self._seen
+
     def estimate(self, method: str = "minmax", levels: int = 256) -> dict[str, tuple[float, float]]:
         """(low, high) by tensor name, with low <= 0 <= high.
 

@@ -8,7 +8,7 @@ steps per side that the quantizer of every format derives from it, so that one r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,11 @@ LEVELS = 127
 DAMPING = 0.01
 PATCHES = 256
 BLOCK = 128
+MOST_BYTES = 2**30
 SMALLEST = 1e-12
+
+
+Watch = Callable[[int, int, np.ndarray], None]
 
 
 @dataclass
@@ -42,7 +46,11 @@ class Moments:
 
 
 def round_weights(
-    graph: StaticRestorer, feeds: Sequence[tuple[Tensor, ...]], progress: Progress, patches: int = PATCHES
+    graph: StaticRestorer,
+    feeds: Sequence[tuple[Tensor, ...]],
+    progress: Progress,
+    patches: int = PATCHES,
+    watch: Watch | None = None,
 ) -> None:
     """Replace the weight of every convolution by int8 value times scale, in place.
 
@@ -50,15 +58,20 @@ def round_weights(
         graph: any static graph; modules that shared a weight share its replacement.
         feeds: the graph's inputs for each calibration sample.
         progress: gets the stages of the work.
-        patches: number of input patches, drawn with a fixed seed, for each convolution and sample.
+        patches: number of input patches, drawn with a fixed seed, for each weight and sample.
+        watch: gets the number of the sample, the number of the operator, and the values of each rounded tensor.
+
+    The samples are read once for every ``MOST_BYTES`` of second moments.
     """
-    moments = _gather(graph, feeds, progress, patches)
-    with progress.stage("rounding weights", len(moments)) as advance:
-        replacements = {}
-        for identity, moment in moments.items():
-            matrix = round_matrix(_matrix(moment), moment.second / moment.rows)
-            replacements[identity] = _weight(moment, matrix)
-            advance(1)
+    replacements: dict[int, Tensor] = {}
+    for number, weights in enumerate(_groups(graph)):
+        moments = _gather(graph, feeds, progress, patches, weights, None if number else watch)
+        with progress.stage("rounding weights", len(moments)) as advance:
+            for identity in list(moments):
+                moment = moments.pop(identity)
+                matrix = round_matrix(_matrix(moment), moment.second / moment.rows)
+                replacements[identity] = _weight(moment, matrix)
+                advance(1)
     replace_parameters(graph, replacements)
 
 
@@ -99,32 +112,66 @@ def replace_parameters(graph: nn.Module, replacements: dict[int, Tensor]) -> Non
 
 
 def _inverse_factor(second: Tensor, damping: float) -> Tensor:
-    """Upper Cholesky factor of the inverse of the damped H (GPTQ, section 3.3, step 3)."""
+    """Upper Cholesky factor U of the inverse of the damped H (GPTQ, section 3.3, step 3), float64.
+
+    With rows and columns reversed, H = L L^T; reversed back, L is an upper factor R with H = R R^T, so that U = R^-1.
+    """
     damp = damping * second.diagonal().mean().clamp_min(SMALLEST)
-    damped = second + damp * torch.eye(second.shape[0], dtype=second.dtype)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return torch.linalg.cholesky(inverse, upper=True)
+    reverse = second.flip(0, 1).clone()
+    reverse.diagonal().add_(damp)
+    inverse = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(reverse), torch.eye(len(reverse), dtype=reverse.dtype), upper=False
+    )
+    return inverse.flip(0, 1)
 
 
 def _gather(
-    graph: StaticRestorer, feeds: Sequence[tuple[Tensor, ...]], progress: Progress, patches: int
+    graph: StaticRestorer,
+    feeds: Sequence[tuple[Tensor, ...]],
+    progress: Progress,
+    patches: int,
+    weights: Mapping[int, int],
+    watch: Watch | None,
 ) -> dict[int, Moments]:
+    """Moments of ``weights``, the number of uses by ``id``."""
     moments: dict[int, Moments] = {}
     generator = np.random.default_rng(0)
+    number = 0
 
     def visit(index: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in CONVOLUTIONS:
             call = Convolution(func, args, kwargs)
-            if isinstance(call.weight, nn.Parameter) and _spatial(call):
-                _add(moments, call, generator, patches)
-        return func(*args, **kwargs)
+            if id(call.weight) in weights and _spatial(call):
+                _add(moments, call, generator, max(1, patches // weights[id(call.weight)]))
+        output = func(*args, **kwargs)
+        if watch is not None:
+            watch(number, index, output.numpy())
+        return output
 
     with torch.no_grad(), progress.stage("reading the inputs of convolutions", len(feeds)) as advance:
-        for feed in feeds:
+        for number, feed in enumerate(feeds):  # noqa: B007  ``visit`` reads it
             with Operators(visit):
                 graph(*feed)
             advance(1)
     return moments
+
+
+def _groups(graph: nn.Module) -> Iterator[dict[int, int]]:
+    """The kernels of ``graph`` as ``id`` and number of modules that use it, in groups of ``MOST_BYTES`` of moments."""
+    uses: dict[int, int] = {}
+    sizes: dict[int, int] = {}
+    for module in graph.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            identity = id(module.weight)
+            uses[identity] = uses.get(identity, 0) + 1
+            sizes[identity] = 4 * (module.weight.numel() // min(module.weight.shape[:2])) ** 2
+    group: dict[int, int] = {}
+    for identity, count in uses.items():
+        if group and sum(sizes[other] for other in group) + sizes[identity] > MOST_BYTES:
+            yield group
+            group = {}
+        group[identity] = count
+    yield group
 
 
 def _spatial(call: Convolution) -> bool:

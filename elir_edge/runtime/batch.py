@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +11,20 @@ import numpy as np
 from elir_edge.artifacts.artifact import load_artifact, require_runnable
 from elir_edge.artifacts.tensors import graph_size
 from elir_edge.core.files import sha256_of
-from elir_edge.core.journal import Journal
+from elir_edge.core.journal import NAME, Journal
 from elir_edge.core.lock import hold_lock
 from elir_edge.core.storage import storage_errors
-from elir_edge.errors import (
-    DataError,
-    LockedError,
-    MissingInputError,
-    OutputError,
-    ResourceError,
-    UnavailableError,
-    UsageError,
-)
-from elir_edge.imaging.noise import NoiseField
+from elir_edge.errors import UsageError
 from elir_edge.imaging.tiling import Tile
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.in_order import run_in_order
+from elir_edge.runtime.faces import FaceSessions, check_faces, face_key, run_face_pictures
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.restore import image_input, noise_field, restore_tile
 from elir_edge.runtime.session import open_session
 from elir_edge.runtime.work import Restored, Settings, Surroundings, Work, as_channels
+from elir_edge.runtime.works import Pair, run_works
 
 Source = str | Path | np.ndarray
-Pair = tuple[Path | np.ndarray, Path | None]
-Step = tuple[Work, Tile | None]
-OF_THE_PICTURE = (DataError, MissingInputError, UnavailableError, OutputError, LockedError, ResourceError)
-WRITERS = 2
 
 
 def restore(
@@ -52,38 +38,62 @@ def restore(
     format: str | None = None,
     recursive: bool = False,
     settings: Settings | None = None,
+    faces: bool = False,
+    background: str | Path | None = None,
 ) -> Iterator[Restored]:
     """Restore pictures one after the other, as ``elir-edge restore`` does; one ``Restored`` for each, in order.
 
     Args:
         pictures: files, folders and globs, or arrays: uint8 or uint16, H x W x channels, of any size.
-        artifact: path of the artifact. out: a file, or a folder; what is done there already is skipped. None: the
-            results come as arrays.
-        jobs: sessions that run at the same time. threads: of each.
-        format: of the files; None keeps each picture's own. recursive: look into folders inside folders.
+        artifact: path of the artifact. out: file or folder; what is done there is skipped. None: results are arrays.
+        jobs: sessions at a time. threads: of each. recursive: look into folders in folders. format: None: as it was.
+        faces: restore only faces, each by itself (extra ``faces``). background: artifact for what is around them.
 
     A picture that cannot be restored is reported in its ``Restored.error``. Raises UsageError, MissingInputError and
     OutputError before any work where the request as a whole cannot be carried out.
     """
     settings = settings or Settings()
-    given: list[Source] = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
-    loaded = load_artifact(artifact)
-    require_runnable(loaded)
-    pairs, folder = _targets(given, None if out is None else Path(out), format, recursive, settings.force)
+    check_faces(faces, background, settings)
+    model, around = _runnable(artifact), None if background is None else _runnable(background)
+    pairs, folder = _targets(pictures, out, format, recursive, settings.force)
 
     def generate() -> Iterator[Restored]:
         with ExitStack() as stack:
-            opened = [stack.enter_context(open_session(loaded.path, backend, threads)) for _ in range(jobs)]
+            opened = [stack.enter_context(open_session(model, backend, threads)) for _ in range(jobs)]
+            behind = [stack.enter_context(open_session(around, threads=threads)) if around else None for _ in opened]
             journal = None if folder is None else stack.enter_context(locked_journal(folder))
-            yield from run_pictures(pairs, opened, sha256_of(loaded.path), settings, journal)
+            key = face_key(sha256_of(model), around) if faces else sha256_of(model)
+            both = [*map(FaceSessions, opened, behind)] if faces else None
+            yield from _run(pairs, opened, both, key, settings, journal)
 
     return generate()
 
 
+def _run(
+    pairs: list[Pair],
+    sessions: list[Session],
+    both: list[FaceSessions] | None,
+    key: str,
+    settings: Settings,
+    journal: Journal | None,
+) -> Iterator[Restored]:
+    if both is None:
+        return run_pictures(pairs, sessions, key, settings, journal)
+    return run_face_pictures(pairs, both, key, settings, journal)
+
+
+def _runnable(artifact: str | Path) -> Path:
+    loaded = load_artifact(artifact)
+    require_runnable(loaded)
+    return loaded.path
+
+
 def _targets(
-    given: list[Source], out: Path | None, format: str | None, recursive: bool, force: bool
+    pictures: Source | Iterable[Source], place: str | Path | None, format: str | None, recursive: bool, force: bool
 ) -> tuple[list[Pair], Path | None]:
     """(source, target) for each picture, and the output folder, if there is one."""
+    given: list[Source] = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
+    out = None if place is None else Path(place)
     arrays = [picture for picture in given if isinstance(picture, np.ndarray)]
     paths = [Path(picture) for picture in given if not isinstance(picture, np.ndarray)]
     if arrays and (paths or out is not None):
@@ -102,8 +112,10 @@ def locked_journal(folder: Path) -> Iterator[Journal]:
     """The journal of an output folder; one run at a time has it. Raises LockedError where another run does."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with hold_lock(Journal(folder).path):
-        yield Journal(folder)
+    with hold_lock(folder / NAME):
+        journal = Journal(folder)
+        journal.gather()
+        yield journal
 
 
 def run_pictures(
@@ -126,24 +138,10 @@ def run_pictures(
     around = Surroundings(settings, tile, image.dtype == "uint8", artifact, journal)
     works = (Work(source, target, around, place) for place, (source, target) in enumerate(pictures))
 
-    def run(session: Session, step: Step) -> np.ndarray | Exception | None:
-        return _run_step(session, step, field, settings.alpha == "restore")
+    def restore(session: Session, tile: Tile) -> np.ndarray:
+        return restore_tile(session, tile, field, settings.alpha == "restore")
 
-    with ThreadPoolExecutor(WRITERS) as writers, closing(run_in_order(run, _steps(works), sessions)) as results:
-        waiting: deque[Future[Restored]] = deque()
-        for (work, part), result in results:
-            if isinstance(result, Exception):
-                work.error = work.error or result
-            elif result is not None and work.error is None:
-                work.add(result)
-            if part is not None:
-                advance(1 / work.tile_count)
-                continue
-            waiting.append(writers.submit(_end, work))
-            while len(waiting) > WRITERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    yield from run_works(works, restore, sessions, advance)
 
 
 def check_overlap(overlap: int, tile: tuple[int, int]) -> None:
@@ -154,33 +152,3 @@ def check_overlap(overlap: int, tile: tuple[int, int]) -> None:
             f"an overlap of {overlap} pixels; tiles of {tile[0]} x {tile[1]} allow 0 to {most}",
             hint="choose a value in this range",
         )
-
-
-def _steps(works: Iterable[Work]) -> Iterator[Step]:
-    """All tiles of all pictures, and after those of each a step without a tile."""
-    for work in works:
-        try:
-            for tile in work.tiles():
-                yield work, tile
-                if work.error is not None:
-                    break
-        except OF_THE_PICTURE as error:
-            work.error = work.error or error
-        yield work, None
-
-
-def _run_step(session: Session, step: Step, field: NoiseField | None, alpha: bool) -> np.ndarray | Exception | None:
-    work, tile = step
-    if tile is None or work.error is not None:
-        return None
-    try:
-        return restore_tile(session, tile, field, alpha)
-    except OF_THE_PICTURE as error:
-        return error
-
-
-def _end(work: Work) -> Restored:
-    try:
-        return work.finish() if work.error is None else work.fail(work.error)
-    except OF_THE_PICTURE as error:
-        return work.fail(error)

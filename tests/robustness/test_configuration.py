@@ -45,6 +45,9 @@ LINES = {
     "a width of 10^9": (with_line("width: 8", "width: 1000000000"), "bad.yaml", "width"),
     "a name that is a path": (with_line("name: tiny", "name: ../tiny"), "bad.yaml", "../tiny", "letters, digits"),
     "an unknown family": (TINY + "family: elri\n", "bad.yaml", "elri"),
+    "a family that is a number": (TINY + "family: -1\n", "bad.yaml", "family is -1", "elir"),
+    "a family that is a list": (TINY + "family: []\n", "bad.yaml", "family is []", "elir"),
+    "a kind that is a list": (with_line("width: 8", "kind: []"), "bad.yaml", "there is no kind '[]'"),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from elir_edge.artifacts.artifact import Manifest, sidecar
+from elir_edge.cli.inspect import rows_of
 from elir_edge.errors import DataError
 from tests.robustness.faults import (
     Fault,
@@ -75,4 +76,5 @@ def test_a_manifest_with_a_value_of_another_type_is_refused_or_right(value):
             assert str(error).startswith("a.json: ") and error.hint
         else:
             assert f"{found.graph['parameters']:,} {found.graph['gflop']:.1f} {', '.join(found.files)}"
+            assert rows_of(found)
             assert all(np.zeros(item.shape, item.dtype).size for item in found.inputs) or not isinstance(value, int)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from elir_edge.errors import DataError
 from elir_edge.imaging.pictures import read_picture
-from tests.helpers import save_picture, snapshot
+from tests.helpers import refusal, save_picture, snapshot
 from tests.robustness.faults import Fault, assert_refused, assert_told
 
 RESTORE = ("restore", "-a", "good.onnx", "-o", "old.png", "--force")
@@ -151,3 +152,12 @@ def test_pictures_that_are_not_there(place, run):
 
 def make_empty(folder: Path) -> None:
     (folder / "empty").mkdir()
+
+
+def test_a_tiff_without_a_width_is_damaged(place):
+    """The decoder has a TypeError for it."""
+    data = encode(photograph(), "TIFF")
+    width = struct.pack("<HH", 256, 4)  # the tag and its type
+    assert data.count(width) == 1
+    (place / "bad.tif").write_bytes(data.replace(width, struct.pack("<HH", 65000, 4)))
+    refusal(DataError, lambda: read_picture(place / "bad.tif"), "bad.tif", "damaged")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elir_edge.errors import DataError, MissingInputError, UsageError
-from elir_edge.runtime.batch import check_overlap, run_pictures
+from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.work import Settings
@@ -111,6 +111,14 @@ def test_one_bad_picture_stops_no_other(folder, tmp_path):
     assert (good.error, last.error) == (None, None)
     assert "b.png: damaged or cut short" in bad.error and isinstance(bad.failure, DataError)
     assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_a_picture_that_goes_meanwhile_stops_no_other(folder, tmp_path):
+    plan = plan_pictures([folder], tmp_path / "out", None, False, False)
+    (folder / "a.png").unlink()
+    with locked_journal(tmp_path / "out") as journal:
+        gone, there = run_pictures([*plan.pairs], [IdentitySession()], "identity", Settings(), journal)
+    assert (gone.exit_code, there.error) == (66, None)
 
 
 def test_an_artifact_that_fails_on_one_tile_fails_that_picture(folder, tmp_path):

@@ -12,6 +12,7 @@ from elir_edge.errors import ConfigError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
+from elir_edge.training import arithmetic
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import FlowModule
 from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage
@@ -159,3 +160,11 @@ def test_first_weights_let_the_signal_through():
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert encoder(image).std() > 0.1 * image.std()
+
+
+@pytest.mark.parametrize("instructions, chosen", [(["avx2"], "32-true"), (["avx2", "avx512_bf16"], "bf16-mixed")])
+def test_bf16_is_for_processors_that_multiply_it(instructions, chosen, monkeypatch):
+    monkeypatch.setattr(arithmetic, "vector_instructions", lambda: instructions)
+    assert arithmetic.choose_precision("auto", "cpu") == chosen
+    assert arithmetic.choose_precision("auto", "gpu") == "bf16-mixed"
+    assert arithmetic.choose_precision("16-mixed", "cpu") == "16-mixed"

@@ -132,7 +132,10 @@ def test_the_command_tells_everything_about_an_integer_artifact(integer, tmp_pat
     code = run(["validate", str(artifact.path), "-b", "litert", "--images", str(tmp_path), "--json"])
     (result,) = json.loads(capfd.readouterr().out)["results"]
     assert code == (0 if result["passed"] else 1)
-    assert sorted(result["pictures"]) == ["coffee.png 1", "coffee.png 2", "rocket.png 1", "rocket.png 2"]
+    assert sorted(result["pictures"]) == [
+        *("coffee.png, clean", "coffee.png, dark", "coffee.png, task"),
+        *("rocket.png, bright", "rocket.png, clean", "rocket.png, task"),
+    ]
     assert len(result["worst_shift_255"]) == 3
     assert result["stages"] == []
     assert [error["part"] for error in result["errors"]] == PARTS

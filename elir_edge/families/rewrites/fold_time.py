@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from elir_edge.families.networks.unet import Field, ResidualBlock
 
 if TYPE_CHECKING:
-    from elir_edge.families.networks.residual import ResidualField
+    from elir_edge.families.networks.residual import Block, ResidualField
     from elir_edge.lowering.static import StaticRestorer
 
 
@@ -29,21 +29,21 @@ def fold_field_time(field: Field | ResidualField, t: float) -> None:
     embedding = _embed(field, t)
     for block in field.residual_blocks():
         conv = block.timed_conv
-        assert conv.bias is not None
+        assert isinstance(conv, nn.Conv2d) and conv.bias is not None
         bias = conv.bias.detach().double() + _shift(block, embedding)
         conv.bias = nn.Parameter(bias.to(conv.bias.dtype), requires_grad=False)
         block.mlp = None
     field.time_mlp = None
 
 
-def _embed(field: Field, t: float) -> Tensor:
+def _embed(field: Field | ResidualField, t: float) -> Tensor:
     time_mlp = copy.deepcopy(field.time_mlp)
     assert time_mlp is not None
     with torch.no_grad():
         return time_mlp.double()(torch.tensor([t], dtype=torch.float64))
 
 
-def _shift(block: ResidualBlock, embedding: Tensor) -> Tensor:
+def _shift(block: ResidualBlock | Block, embedding: Tensor) -> Tensor:
     mlp = copy.deepcopy(block.mlp)
     assert mlp is not None
     with torch.no_grad():

@@ -5,14 +5,15 @@ They work on the protobuf: onnx_ir writes more fields back than it read, so ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from elir_edge.formats.walk import upstream_by_stage
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+IMAGE_AXES = 4
 
 
 def copy_of(model: ModelProto) -> ModelProto:
@@ -129,3 +130,23 @@ def nodes_by_stage(model: ModelProto, stages: Iterable[str]) -> dict[str, set[st
         return [made[tensor].name for tensor in nodes[name].input if tensor in made]
 
     return upstream_by_stage({stage: made[stage].name for stage in stages}, sources)
+
+
+def largest_sums(model: ModelProto, nodes: Collection[str]) -> set[str]:
+    """The tensors that an Add among ``nodes``, names, computes from two activations, of the largest height.
+
+    Empty where the heights cannot be inferred.
+    """
+    made = producers(model)
+    sums = [
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "Add" and node.name in nodes and all(name in made for name in node.input)
+    ]
+    inferred = shape_inference.infer_shapes(model).graph
+    heights = {
+        value.name: value.type.tensor_type.shape.dim[2].dim_value
+        for value in inferred.value_info
+        if value.name in sums and len(value.type.tensor_type.shape.dim) == IMAGE_AXES
+    }
+    return {name for name, height in heights.items() if height == max(heights.values())}

@@ -1,0 +1,32 @@
+"""Bias correction that holds on pictures other than its own: shared by the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+SAMPLES = 8
+
+Feeds = Sequence[Mapping[str, np.ndarray]]
+
+
+def numbers_of_samples(count: int) -> list[int]:
+    """Numbers of at most 8 of ``count`` samples, evenly spread: means need fewer samples than ranges."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, SAMPLES)).round()})
+
+
+def shift_that_holds(differences: np.ndarray) -> np.ndarray:
+    """The shift of each channel that is to be added to a bias, from ``differences``, samples x channels.
+
+    Each difference is a channel's mean over one sample in the float graph minus that in the integer graph. The shift is
+    the mean of the differences, or 0 where it does not hold: where the mean over the other samples does not bring a
+    sample that was left out nearer, in squared error over all samples.
+    """
+    count = len(differences)
+    mean = differences.mean(0)
+    if count < 2:
+        return mean
+    others = (count * mean - differences) / (count - 1)
+    holds = np.square(differences - others).sum(0) < np.square(differences).sum(0)
+    return np.where(holds, mean, 0.0)
