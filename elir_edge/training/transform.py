@@ -61,10 +61,10 @@ def cosine_rows(side: int) -> tuple[Tensor, Tensor]:
     frequency = torch.hypot(index[:, None].float(), index[None].float()).clamp_min(MEAN_FREQUENCY)
     deviation = AMPLITUDE * frequency**-FALL * torch.tensor([1.0, COLOUR_SHARE, COLOUR_SHARE])[:, None, None]
     order = deviation.flatten().argsort(descending=True, stable=True)
-    return _unshuffled(rows)[order], deviation.flatten()[order] ** -WHITENING
+    return _in_order_of_unshuffle(rows)[order], deviation.flatten()[order] ** -WHITENING
 
 
-def _unshuffled(squares: Tensor) -> Tensor:
+def _in_order_of_unshuffle(squares: Tensor) -> Tensor:
     """N x 3 x side x side -> N x 3 side^2, in the order of the channels that ``unshuffle`` makes."""
     x = squares
     while x.shape[-1] > 1:
