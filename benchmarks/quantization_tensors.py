@@ -100,7 +100,9 @@ def table(rows: Sequence[Share], whole: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _prepared(preset: str, weights: str | None, size: int, shown: Shown) -> tuple[StaticRestorer, StaticRestorer, Any]:
+def _prepared_graphs(
+    preset: str, weights: str | None, size: int, shown: Shown
+) -> tuple[StaticRestorer, StaticRestorer, Any]:
     """(float graph, the same with int8 weights, inputs of the calibration pictures)."""
     spec = load_spec(preset)
     restorer = load_restorer(spec, weights or spec.weights, shown)
@@ -127,7 +129,7 @@ def _trials(size: int, sigma: float) -> Inputs:
 def main(preset: str, weights: str | None, sigma: float, size: int, out: Path) -> None:
     """Measure, and write quantization_tensors.md."""
     shown = Shown()
-    graph, rounded, calibration = _prepared(preset, weights, size, shown)
+    graph, rounded, calibration = _prepared_graphs(preset, weights, size, shown)
     trials = _trials(size, sigma)
     with torch.no_grad():
         expected = [graph.values(*sample)[1] for sample in trials]

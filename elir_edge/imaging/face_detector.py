@@ -54,7 +54,7 @@ class FaceDetector:
         seen, shrunk = self._look_at(pixels)
         boxes, landmarks = self._detect(seen, threshold=SURE)
         found = [
-            Face(float(box[4]), _scaled(box[:4], shrunk), _pairs(_scaled(points, shrunk)))
+            Face(float(box[4]), _scaled_values(box[:4], shrunk), _pairs(_scaled_values(points, shrunk)))
             for box, points in zip(boxes, landmarks, strict=True)
         ]
         return sorted((face for face in found if face.height >= SMALLEST), key=lambda face: -face.height)
@@ -71,7 +71,7 @@ class FaceDetector:
         return from_levels(to_levels(small), np.uint8), times
 
 
-def _scaled(values: np.ndarray, times: float) -> tuple[float, ...]:
+def _scaled_values(values: np.ndarray, times: float) -> tuple[float, ...]:
     return tuple(float(value) * times for value in values)
 
 

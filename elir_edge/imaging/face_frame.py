@@ -51,7 +51,7 @@ class FaceFrame:
         """Pixels of the picture by pixel of the template."""
         return abs(self.turn)
 
-    def aligned(self, pixels: np.ndarray) -> np.ndarray:
+    def aligned_face(self, pixels: np.ndarray) -> np.ndarray:
         """The face upright in the template: uint8 or uint16 H x W x C -> float32 512 x 512 x C, 0..255.
 
         Beyond the picture is its reflection.
@@ -65,7 +65,7 @@ class FaceFrame:
         shift = self.shift - complex(window.left, window.top)
         return _warp(part, self.turn, shift, (SIDE, SIDE), "REFLECT_101").clip(0, 255)
 
-    def placed(self, face: np.ndarray, window: Window) -> np.ndarray:
+    def placed_face(self, face: np.ndarray, window: Window) -> np.ndarray:
         """What is in the template, float32 512 x 512 x C, as it lies in ``window`` of the picture; 0 around it."""
         back = 1 / self.turn
         shift = (complex(window.left, window.top) - self.shift) * back

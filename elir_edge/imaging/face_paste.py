@@ -38,7 +38,7 @@ def paste_face(
     if window is None:
         return
     kept = np.float32(kept_detail(before, after, frame.scale))
-    change = frame.placed(after - kept * before, window)
+    change = frame.placed_face(after - kept * before, window)
     if kept < 1:
         change -= (1 - kept) * to_levels(behind[window.slices])
     patch = pixels[window.slices]

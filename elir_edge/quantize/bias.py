@@ -16,6 +16,12 @@ def numbers_of_samples(count: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, SAMPLES)).round()})
 
 
+def bias_samples(feeds: Feeds, means: Mapping[str, np.ndarray]) -> tuple[Feeds, dict[str, np.ndarray]]:
+    """Those of ``feeds`` that biases are corrected with, and their rows of ``means``, samples x channels by tensor."""
+    chosen = numbers_of_samples(len(feeds))
+    return [feeds[i] for i in chosen], {name: rows[chosen] for name, rows in means.items()}
+
+
 def shift_that_holds(differences: np.ndarray) -> np.ndarray:
     """The shift of each channel that is to be added to a bias, from ``differences``, samples x channels.
 

@@ -32,7 +32,7 @@ from elir_edge.formats.tflite.flatmodel import (
     read_model,
     tensor_name,
 )
-from elir_edge.quantize.bias import numbers_of_samples
+from elir_edge.quantize.bias import bias_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
@@ -84,10 +84,7 @@ def quantize_tflite(
         wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
-    chosen = numbers_of_samples(len(feeds))
-    expected = {stage: rows[chosen] for stage, rows in means.items()}
-    few = [feeds[i] for i in chosen]
-    quantized = read_model(correct_stages(pack_model(quantized), few, expected, progress), WHERE)
+    quantized = read_model(correct_stages(pack_model(quantized), *bias_samples(feeds, means), progress), WHERE)
     drop_unused(quantized)
     return pack_model(quantized)
 

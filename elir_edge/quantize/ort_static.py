@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
 from elir_edge.formats.onnx.graph import merge_identical, shorten_names
-from elir_edge.quantize.bias import numbers_of_samples
+from elir_edge.quantize.bias import bias_samples
 from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
@@ -56,9 +56,7 @@ def quantize_onnx(
         quantized = _quantize(prepared, ranges, excluded, largest)
         pass_floats_on(quantized, excluded)
     with progress.stage("correcting biases") as advance:
-        chosen = numbers_of_samples(len(feeds))
-        means = {name: rows[chosen] for name, rows in seen.means.items()}
-        correct_biases(quantized, [feeds[i] for i in chosen], means, advance)
+        correct_biases(quantized, *bias_samples(feeds, seen.means), advance)
     merge_identical(quantized)
     halve_weights(quantized)
     shorten_names(quantized)

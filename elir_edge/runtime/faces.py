@@ -133,7 +133,7 @@ class FaceWork(Work):
 
     def _face_of(self, frame: FaceFrame, pixels: np.ndarray) -> np.ndarray:
         """The colours of the face, uint16, in as many channels as the source has."""
-        return from_levels(frame.aligned(pixels[..., self._colours]), np.uint16)
+        return from_levels(frame.aligned_face(pixels[..., self._colours]), np.uint16)
 
     def _report(self, **more: Any) -> Restored:
         return super()._report(faces=None if self._frames is None else len(self._frames), **more)

@@ -108,7 +108,7 @@ def test_what_is_drawn_at_a_place_of_the_template_returns_to_it(scale):
     smooth = np.stack([columns / 2, rows / 2, (columns + rows) / 5], axis=2)
     frame = FaceFrame(scale * np.exp(0.2j), 120 + 30j)
     window = frame.window((400, 500))
-    back = frame.placed(frame.aligned(np.rint(smooth * 257).astype(np.uint16)), window)
+    back = frame.placed_face(frame.aligned_face(np.rint(smooth * 257).astype(np.uint16)), window)
     inside = frame.mask(window) > 0.5
     assert np.abs(back - smooth[window.slices])[inside].max() < 1.0
 
@@ -166,7 +166,7 @@ def test_noise_that_the_restorer_takes_away_is_gone(astronaut):
     [frame] = frames_of(astronaut)
     window = frame.window(astronaut.shape[:2])
     pasted = noisy.copy()
-    paste_face(pasted, [frame], 0, frame.aligned(noisy), frame.aligned(astronaut), noisy)
+    paste_face(pasted, [frame], 0, frame.aligned_face(noisy), frame.aligned_face(astronaut), noisy)
     inside = frame.mask(window) > 0.99
 
     def error(pixels):
