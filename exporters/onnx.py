@@ -10,6 +10,7 @@ from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import ElirEdgeError, missing_package
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -131,4 +132,5 @@ TARGET = Target(
     convert=convert,
     embed=embed,
     quantizers=("onnxruntime",),
+    kernel_levels=LEVELS_WITHOUT_VNNI,
 )

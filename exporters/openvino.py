@@ -11,6 +11,7 @@ from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -145,4 +146,5 @@ TARGET = Target(
     convert=convert,
     embed=embed,
     quantizers=("nncf",),
+    kernel_levels=LEVELS_WITHOUT_VNNI,
 )

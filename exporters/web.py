@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from elir_edge.core.cache import cache_folder
 from elir_edge.errors import UnavailableError
 from elir_edge.pipeline.target import Conversion, Target, get_target
+from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
@@ -84,4 +85,5 @@ TARGET = Target(
     convert=convert,
     embed=embed,
     try_it="python3 -m http.server -d {path}, then http://localhost:8000",
+    kernel_levels=LEVELS_WITHOUT_VNNI,
 )

@@ -152,14 +152,16 @@ def _prepare(
     """
     if request.calibration is None or request.quantization is None:
         return graph, {}
-    budget, held_out = request.quantization.tune, HeldOut()
+    budget, held_out, levels = request.quantization.tune, HeldOut(), request.target.kernel_levels
     if budget is None:
-        rounded = prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress, held_out)
+        rounded = prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress, held_out, levels)
         return rounded, _with_held_out(identity, held_out, progress)
     wished = request.calibration.facts | dataclasses.asdict(budget)
-    same = {**identity, "quantization": wished, "target": None, "versions": version_of("elir-edge")}
+    same = {**identity, "quantization": wished, "target": levels, "versions": version_of("elir-edge")}
     checkpoint = cache_folder("tuning") / f"{key_of(same)[:32]}.pt"
-    rounded, report = prepare_and_tune(graph, restorer, request.calibration, budget, progress, checkpoint, held_out)
+    rounded, report = prepare_and_tune(
+        graph, restorer, request.calibration, budget, progress, checkpoint, held_out, levels
+    )
     progress.note(f"tuned in {report.steps} steps: crops {report.before_db:.1f} -> {report.after_db:.1f} dB to float")
     found = _with_held_out(identity, held_out, progress)["quantization"]
     return rounded, {"quantization": found | {"tuned": dataclasses.asdict(report)}}

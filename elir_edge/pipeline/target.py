@@ -14,6 +14,7 @@ import numpy as np
 from elir_edge.core.plugins import add_announced, add_named
 from elir_edge.core.progress import Progress
 from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
+from elir_edge.quantize.levels import LEVELS
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
@@ -69,6 +70,7 @@ class Target:
         quantizers: packages that only integer precisions need.
         bytes_only: precisions whose graphs have uint8 input and output and no other inputs.
         has_finer: ``has_finer(facts)``: whether a conversion that returned ``facts`` has a more accurate variant.
+        kernel_levels: steps per side of int8 weights, see ``quantize.levels``.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Target:
     quantizers: tuple[str, ...] = ()
     bytes_only: tuple[str, ...] = ()
     has_finer: Callable[[Mapping[str, Any]], bool] = _no_finer
+    kernel_levels: int = LEVELS
 
     def ios(self, precision: str) -> tuple[str, ...]:
         """The values of ``io`` that the target offers at ``precision``, the default first."""

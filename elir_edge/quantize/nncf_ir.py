@@ -74,11 +74,11 @@ def _nncf() -> Any:
 
 
 def _parameters() -> Any:
-    """Quantiles over all samples for activations, and all 255 levels for the weights of the first layer.
+    """Quantiles over all samples for activations, and 127 levels for weights, which ``rounding`` has made of them.
 
-    NNCF's defaults are the mean of the samples' extremes, which clips, and half of the levels in the first layer, for
-    processors whose 16-bit sums may overflow; the latter causes a colour cast. The extremes of all samples give more to
-    a few outliers than the other values can spare.
+    NNCF's default for activations is the mean of the samples' extremes, which clips. The extremes of all samples give
+    more to a few outliers than the other values can spare. With all 255 levels of weights, processors whose 16-bit sums
+    saturate compute another picture.
     """
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     from nncf.quantization.range_estimator import (
@@ -95,7 +95,7 @@ def _parameters() -> Any:
         for aggregator in (AggregatorType.MIN, AggregatorType.MAX)
     )
     return AdvancedQuantizationParameters(
-        overflow_fix=OverflowFix.DISABLE, activations_range_estimator_params=RangeEstimatorParameters(low, high)
+        overflow_fix=OverflowFix.ENABLE, activations_range_estimator_params=RangeEstimatorParameters(low, high)
     )
 
 

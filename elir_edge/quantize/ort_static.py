@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.formats.onnx.graph import merge_identical, shorten_names
+from elir_edge.formats.onnx.graph import convolutions, merge_identical, shorten_names
 from elir_edge.quantize.bias import bias_samples
 from elir_edge.quantize.half import halve_weights
+from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
 from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
@@ -40,7 +41,7 @@ def quantize_onnx(
             every step unchanged.
         method: of the activation ranges, see ``Ranges.estimate``.
 
-    Weights are symmetric, -127 to 127, with one scale for each output channel, and stored once for all steps.
+    Weights are symmetric, -63 to 63, with one scale for each output channel, and stored once for all steps.
     Activations are uint8, with a range for each tensor of each step. GroupNormalization, and SiLU right after it, stay
     float. The last quantizer does the final clip. Raises DataError where a sample leads to NaN or infinity.
     """
@@ -101,16 +102,20 @@ def _quantize(
 
 
 def _kernel_scales(model: ModelProto, largest: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
-    """Scales of the kernels that ``largest`` has magnitudes for, by the name of each copy of a kernel."""
-    zero = np.int8(0)
-    return {
-        tensor.name: [
-            {"axis": 0, "scale": np.float32(magnitude / 127 if magnitude else 1.0), "zero_point": zero}
-            for magnitude in largest[original].astype(np.float64)
+    """Scales of kernels by output channel; ``largest`` has the magnitudes of those that are parts of another one."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    scales = {}
+    for node in convolutions(model):
+        name, axis = node.input[1], 1 if node.op_type == "ConvTranspose" else 0
+        magnitudes = largest.get(name.partition("@")[0])
+        if magnitudes is None:
+            kernel = np.abs(numpy_helper.to_array(tensors[name]))
+            magnitudes = kernel.max(tuple(i for i in range(kernel.ndim) if i != axis))
+        scales[name] = [
+            {"axis": axis, "scale": np.float32(magnitude / LEVELS_WITHOUT_VNNI or 1.0), "zero_point": np.int8(0)}
+            for magnitude in magnitudes.astype(np.float64)
         ]
-        for tensor in model.graph.initializer
-        if (original := tensor.name.partition("@")[0]) in largest
-    }
+    return scales
 
 
 def _state_types(model: ModelProto, floats: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.calibration import Calibration
 from elir_edge.quantize.equalize import equalize
 from elir_edge.quantize.held_out import HeldOut
+from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget, TuneReport, tune
 
@@ -25,8 +26,14 @@ TUNE_SIZE = 128
 Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
-def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress, held_out: HeldOut | None = None) -> StaticRestorer:
-    """A copy of ``graph`` with int8 weights: values that every format's quantizer stores exactly.
+def prepare(
+    graph: StaticRestorer,
+    feeds: Feeds,
+    progress: Progress,
+    held_out: HeldOut | None = None,
+    levels: int = LEVELS,
+) -> StaticRestorer:
+    """A copy of ``graph`` with int8 weights of ``levels`` steps per side: the format's quantizer stores them exactly.
 
     Equalizes the channels of ``graph`` first, in place, which keeps its function. ``feeds`` are the graph's inputs, one
     mapping for each calibration sample. ``held_out`` watches the tensors.
@@ -35,7 +42,7 @@ def prepare(graph: StaticRestorer, feeds: Feeds, progress: Progress, held_out: H
         equalize(graph, feeds, advance)
     rounded = copy.deepcopy(graph)
     watch = None if held_out is None else held_out.watch
-    round_weights(rounded, [as_tensors(feed) for feed in feeds], progress, watch=watch)
+    round_weights(rounded, [as_tensors(feed) for feed in feeds], progress, watch=watch, levels=levels)
     return rounded
 
 
@@ -47,11 +54,13 @@ def prepare_and_tune(
     progress: Progress,
     checkpoint: Path | None = None,
     held_out: HeldOut | None = None,
+    levels: int = LEVELS,
 ) -> tuple[StaticRestorer, TuneReport]:
     """``prepare``, then fit the copy to ``graph`` on crops of the calibration pictures (see ``tune``)."""
-    rounded = prepare(graph, calibration.feeds(graph.form, graph.spec), progress, held_out)
+    rounded = prepare(graph, calibration.feeds(graph.form, graph.spec), progress, held_out, levels)
     student, teacher = (_for_crops(one, restorer) for one in (rounded, graph))
-    report = tune(student, teacher, calibration.pictures, budget, progress, calibration.facts["seed"], checkpoint)
+    seed = calibration.facts["seed"]
+    report = tune(student, teacher, calibration.pictures, budget, progress, seed, checkpoint, levels)
     return rounded, report
 
 

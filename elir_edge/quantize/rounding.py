@@ -2,8 +2,8 @@
 
 With H = E[x x^T] over the input patches x of a convolution, the columns of its weight matrix are rounded one after the
 other; the error of each is compensated in the columns not yet rounded, along the inverse of H. This removes the
-systematic part of the error first, which is visible as a colour cast. The result lies on the symmetric grid of 127
-steps per side that the quantizer of every format derives from it, so that one rounding serves all formats.
+systematic part of the error first, which is visible as a colour cast. The result lies on the symmetric grid that the
+quantizer of the format derives from it, see ``levels``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from elir_edge.core.progress import Progress
 from elir_edge.lowering.static import StaticRestorer
+from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
 
-LEVELS = 127
 DAMPING = 0.01
 PATCHES = 256
 BLOCK = 128
@@ -51,6 +51,7 @@ def round_weights(
     progress: Progress,
     patches: int = PATCHES,
     watch: Watch | None = None,
+    levels: int = LEVELS,
 ) -> None:
     """Replace the weight of every convolution by int8 value times scale, in place.
 
@@ -60,6 +61,7 @@ def round_weights(
         progress: gets the stages of the work.
         patches: number of input patches, drawn with a fixed seed, for each weight and sample.
         watch: gets the number of the sample, the number of the operator, and the values of each rounded tensor.
+        levels: steps per side of the grid.
 
     The samples are read once for every ``MOST_BYTES`` of second moments.
     """
@@ -69,31 +71,31 @@ def round_weights(
         with progress.stage("rounding weights", len(moments)) as advance:
             for identity in list(moments):
                 moment = moments.pop(identity)
-                matrix = round_matrix(_matrix(moment), moment.second / moment.rows)
+                matrix = round_matrix(_matrix(moment), moment.second / moment.rows, levels=levels)
                 replacements[identity] = _weight(moment, matrix)
                 advance(1)
     replace_parameters(graph, replacements)
 
 
-def round_matrix(weight: Tensor, second: Tensor, damping: float = DAMPING) -> Tensor:
-    """``weight``, outputs x inputs, rounded to the grid of 127 steps per side of each row; float32.
+def round_matrix(weight: Tensor, second: Tensor, damping: float = DAMPING, levels: int = LEVELS) -> Tensor:
+    """``weight``, outputs x inputs, rounded to the grid of ``levels`` steps per side of each row; float32.
 
     The largest weight of each row, and so the scale of the row, does not change. ``second`` is H, inputs x inputs;
     ``damping`` times the mean of its diagonal is added to the diagonal.
     """
     work, second = weight.double().clone(), second.double()
-    scale = work.abs().amax(1, keepdim=True).clamp_min(SMALLEST) / LEVELS
+    scale = work.abs().amax(1, keepdim=True).clamp_min(SMALLEST) / levels
     peak = work.abs() >= work.abs().amax(1, keepdim=True)
     order = torch.argsort(second.diagonal(), descending=True, stable=True)
     work, peak = work[:, order], peak[:, order]
     spread = _inverse_factor(second[order][:, order], damping)
-    limit = torch.where(peak, LEVELS * work.sign(), torch.zeros_like(work))
+    limit = torch.where(peak, levels * work.sign(), torch.zeros_like(work))
     rounded = torch.zeros_like(work)
     for start in range(0, work.shape[1], BLOCK):
         end = min(start + BLOCK, work.shape[1])
         errors = torch.zeros(work.shape[0], end - start, dtype=work.dtype)
         for j in range(start, end):
-            level = (work[:, j] / scale[:, 0]).round().clamp(-LEVELS, LEVELS)
+            level = (work[:, j] / scale[:, 0]).round().clamp(-levels, levels)
             rounded[:, j] = torch.where(peak[:, j], limit[:, j], level) * scale[:, 0]
             error = (work[:, j] - rounded[:, j]) / spread[j, j]
             work[:, j + 1 : end] -= error[:, None] * spread[j, j + 1 : end]

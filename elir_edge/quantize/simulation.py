@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from elir_edge.lowering.static import StaticRestorer
+from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 
 ACTIVATION_LEVELS = 255
-WEIGHT_LEVELS = 127
 SIGMOID_LEVELS = 256
 SMALLEST = 1e-12
 RECTIFIERS = (functional.relu, torch.relu)
@@ -27,15 +27,20 @@ Call = Callable[..., Any]
 class Simulation:
     """``ranges``: (low, high) of each rounded tensor by the index of its operator (see ``Operators``).
 
-    ``rectified``: indices of tensors that a ReLU reads; integer graphs round after the ReLU only.
+    ``rectified``: indices of tensors that a ReLU reads; integer graphs round after the ReLU only. ``levels``: steps per
+    side of int8 weights.
     """
 
-    def __init__(self, ranges: dict[int, tuple[float, float]], rectified: frozenset[int]) -> None:
-        self.ranges, self.rectified = ranges, rectified
+    def __init__(self, ranges: dict[int, tuple[float, float]], rectified: frozenset[int], levels: int = LEVELS) -> None:
+        self.ranges, self.rectified, self.levels = ranges, rectified, levels
 
     @classmethod
     def observe(
-        cls, graph: StaticRestorer, inputs: Iterable[tuple[Tensor, ...]], method: str = RANGE_METHOD
+        cls,
+        graph: StaticRestorer,
+        inputs: Iterable[tuple[Tensor, ...]],
+        levels: int = LEVELS,
+        method: str = RANGE_METHOD,
     ) -> Simulation:
         """The simulation with ranges measured on ``inputs`` of the float ``graph``, one tuple for each sample."""
         ranges, rectified = Ranges(), set()
@@ -53,7 +58,7 @@ class Simulation:
                 with Operators(visit):
                     graph.values(*sample)
         found = ranges.estimate(method, ACTIVATION_LEVELS + 1)
-        return cls({int(name): ends for name, ends in found.items()}, frozenset(rectified))
+        return cls({int(name): ends for name, ends in found.items()}, frozenset(rectified), levels)
 
     def active(self, places: Collection[int] | None = None) -> Operators:
         """A context in which a static graph computes as its int8 form does, for one run.
@@ -70,7 +75,7 @@ class Simulation:
     def _visit(self, index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in CONVOLUTIONS:
             call = Convolution(func, args, kwargs)
-            output = call.run(round_kernel(call.weight, call.output_axis))
+            output = call.run(round_kernel(call.weight, call.output_axis, self.levels))
         elif func is functional.silu:
             gate = through(torch.sigmoid(args[0]), 1 / SIGMOID_LEVELS, 0.0, (SIGMOID_LEVELS - 1) / SIGMOID_LEVELS)
             output = args[0] * gate
@@ -88,14 +93,14 @@ def through(values: Tensor, step: float, low: float, high: float) -> Tensor:
     return clipped + (torch.round(clipped / step) * step - clipped).detach()
 
 
-def round_kernel(weight: Tensor, axis: int) -> Tensor:
-    """Round a kernel to 127 steps per side of each output channel's largest magnitude; ``axis`` is that of outputs.
+def round_kernel(weight: Tensor, axis: int, levels: int = LEVELS) -> Tensor:
+    """Round a kernel to ``levels`` steps per side of each output channel's largest magnitude; ``axis``: of outputs.
 
     Straight-through gradient; none through the scale.
     """
     others = [i for i in range(weight.dim()) if i != axis]
     limit = weight.detach().abs().amax(others, keepdim=True).clamp_min(SMALLEST)
-    step = limit / WEIGHT_LEVELS
+    step = limit / levels
     return weight + (torch.round(weight / step) * step - weight).detach()
 
 

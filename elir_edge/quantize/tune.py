@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from elir_edge.core.progress import Progress
 from elir_edge.lowering.static import StaticRestorer
+from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.simulation import Simulation, crops, round_kernel
 
 BATCH = 4
@@ -62,6 +63,7 @@ def tune(
     progress: Progress,
     seed: int = 0,
     checkpoint: Path | None = None,
+    levels: int = LEVELS,
 ) -> TuneReport:
     """Train the kernels of ``graph``, in place, to the output of ``teacher``.
 
@@ -71,8 +73,9 @@ def tune(
         pictures: degraded, uint8 H x W x 3, at least as large as the graph's size.
         budget: when to stop. progress: gets the stages of the work. seed: decides all crops.
         checkpoint: file that the state is saved to every minute and resumed from; None: neither.
+        levels: steps per side of the int8 grid.
     """
-    return _Tuner(graph, teacher, pictures, seed, checkpoint).run(budget, progress)
+    return _Tuner(graph, teacher, pictures, seed, checkpoint, levels).run(budget, progress)
 
 
 class _Tuner:
@@ -83,11 +86,12 @@ class _Tuner:
         pictures: Sequence[np.ndarray],
         seed: int,
         checkpoint: Path | None,
+        levels: int,
     ) -> None:
         self.graph, self.teacher, self.pictures, self.seed, self.checkpoint = graph, teacher, pictures, seed, checkpoint
         rng = np.random.default_rng([seed, 0])
-        self.simulation = Simulation.observe(teacher, [self._batch(rng) for _ in range(SAMPLES)])
-        self.kernels = [_Kernel(parameter, axis) for parameter, axis in _kernels(graph)]
+        self.simulation = Simulation.observe(teacher, [self._batch(rng) for _ in range(SAMPLES)], levels)
+        self.kernels = [_Kernel(parameter, axis, levels) for parameter, axis in _kernels(graph)]
         groups = [{"params": [item.parameter], "lr": item.rate, "base": item.rate} for item in self.kernels]
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         self.spatial = (1, 2) if graph.form.layout == "NHWC" else (2, 3)
@@ -175,14 +179,14 @@ class _Tuner:
 class _Kernel:
     """A trained kernel. The largest weight of each output channel, which is its scale, is frozen."""
 
-    def __init__(self, parameter: Tensor, axis: int) -> None:
-        self.parameter, self.axis = parameter.requires_grad_(True), axis
+    def __init__(self, parameter: Tensor, axis: int, levels: int) -> None:
+        self.parameter, self.axis, self.levels = parameter.requires_grad_(True), axis, levels
         others = [i for i in range(parameter.dim()) if i != axis]
         magnitude = parameter.detach().abs()
         self.limit = magnitude.amax(others, keepdim=True)
         self.peak = (magnitude >= self.limit).detach()
         self.start = parameter.detach().clone()
-        self.rate = KERNEL_RATE * float(self.limit.mean()) / 127
+        self.rate = KERNEL_RATE * float(self.limit.mean()) / LEVELS
 
     def hold(self) -> None:
         """Restore the frozen weights and clip the others to the channel's range."""
@@ -192,7 +196,7 @@ class _Kernel:
     def settle(self) -> None:
         """Round to the int8 grid."""
         with torch.no_grad():
-            self.parameter.copy_(round_kernel(self.parameter, self.axis))
+            self.parameter.copy_(round_kernel(self.parameter, self.axis, self.levels))
 
 
 def _kernels(graph: nn.Module) -> list[tuple[Tensor, int]]:
