@@ -6,6 +6,7 @@ EXIF, in strips of rows, faster than Pillow and with less memory.
 
 from __future__ import annotations
 
+import logging
 import io
 import os
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ def load_library() -> Any:
             f"picture files are read by libvips, which cannot be loaded: {error}",
             hint="pip install 'pyvips[binary]'",
         ) from error
+    logging.getLogger("pyvips").propagate = False  # what it logs about a damaged file is told as a DataError
     return pyvips
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import openvino
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.core.memory import address_limit
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
-from elir_edge.errors import DataError, UnavailableError
+from elir_edge.errors import MORE_MEMORY, DataError, ResourceError, UnavailableError
 from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.formats.openvino import node_sources
 from elir_edge.formats.walk import upstream
@@ -101,6 +102,8 @@ def read_manifest(path: Path) -> str | None:
 
 def _device(core: Any, mode: Mode) -> str:
     there = core.available_devices
+    if not there and address_limit() is not None:  # its plug-ins could not be mapped
+        raise ResourceError("not enough memory for OpenVINO to load a device", hint=MORE_MEMORY)
     if mode.device not in there:
         raise UnavailableError(
             f"OpenVINO finds no device {mode.device} here, only {', '.join(there)}",

@@ -34,7 +34,7 @@ def test_a_seed_decides_everything_and_the_size_is_kept(task, seed, height, widt
     assert clean.shape == (image.shape if side is None else (side, side, 3))
 
 
-@pytest.mark.parametrize("task", sorted(DEGRADATIONS))
+@pytest.mark.parametrize("task", sorted(set(DEGRADATIONS) - {"none"}))
 def test_another_seed_gives_another_picture_and_the_input_stays(task):
     image = picture(2, 64, 64)
     before = image.copy()
