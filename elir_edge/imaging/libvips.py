@@ -6,8 +6,8 @@ EXIF, in strips of rows, faster than Pillow and with less memory.
 
 from __future__ import annotations
 
-import logging
 import io
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -10,6 +10,7 @@ from elir_edge.core.progress import Silent
 from elir_edge.formats.onnx.graph import convolutions, nodes_by_stage, with_outputs
 from elir_edge.formats.onnx.session import open_model
 from elir_edge.quantize.equalize import equalize
+from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 from elir_edge.quantize.ort_static import quantize_onnx
 from tests.quantized import convert, float_convolutions, lower_for, noisy_feeds, psnr_db
 
@@ -89,7 +90,7 @@ def test_weights_on_the_grid_stay_there(plain, quantized_alone):
     for tensor in kernels(rounded):
         values = numpy_helper.to_array(tensor)
         others = (0, 2, 3) if "convtr" in tensor.name else (1, 2, 3)
-        step = np.abs(values).max(others, keepdims=True) / 127
+        step = np.abs(values).max(others, keepdims=True) / LEVELS_WITHOUT_VNNI
         tensor.CopyFrom(numpy_helper.from_array((np.rint(values / step) * step).astype(np.float32), tensor.name))
     again = quantize_onnx(rounded, noisy_feeds(64), Silent())
     stored = [
@@ -98,6 +99,7 @@ def test_weights_on_the_grid_stay_there(plain, quantized_alone):
     assert stored[0].keys() == stored[1].keys()
     for name, values in stored[1].items():
         assert np.array_equal(stored[0][name], values), name
+        assert np.abs(values.astype(int)).max() <= LEVELS_WITHOUT_VNNI, "two products with uint8 have to fit into int16"
 
 
 def test_stages_stay_float_on_demand(plain, tiny_restorer, folder):
