@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from elir_edge import cli
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.errors import UnavailableError
 from elir_edge.families.elir.spec import ElirSpec
 from exporters.web import PLACE, find_runtime
+from tests.helpers import Outcome
 from tests.tiny import QUICK, SPEC
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
@@ -78,3 +81,15 @@ def browser():
 
     with open_browser() as opened:
         yield opened
+
+
+@pytest.fixture
+def run(capfd):
+    """The command line in this process: takes its arguments, returns exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> Outcome:
+        code = cli.run([str(argument) for argument in arguments])
+        sys.stdout.flush()
+        return Outcome(code, *capfd.readouterr())
+
+    return call

@@ -6,14 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from elir_edge import cli
 from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.imaging.pictures import read_picture
 from elir_edge.runtime.base import Session
@@ -65,16 +63,6 @@ def place(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def identity(monkeypatch):
     monkeypatch.setattr("elir_edge.cli.restore._session", lambda *arguments: IdentitySession())
-
-
-@pytest.fixture
-def run(capfd):
-    def call(*arguments: object) -> Outcome:
-        code = cli.run([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        return Outcome(code, *capfd.readouterr())
-
-    return call
 
 
 def assert_fails(outcome: Outcome, code: int, *named: str) -> None:

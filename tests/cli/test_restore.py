@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from elir_edge import cli
-from tests.helpers import Outcome, save_picture
+from tests.helpers import save_picture
 from tests.sessions import IdentitySession
 
 
@@ -23,16 +23,6 @@ def place(tmp_path, monkeypatch) -> Path:
     for i, name in enumerate(("a.png", "b.png", "inner/c.png")):
         save_picture(tmp_path / "photos" / name, seed=i)
     return tmp_path
-
-
-@pytest.fixture
-def run(capfd):
-    def call(*arguments: object) -> Outcome:
-        code = cli.run([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        return Outcome(code, *capfd.readouterr())
-
-    return call
 
 
 def test_a_folder_and_the_same_again(place, run):

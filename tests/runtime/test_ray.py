@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from elir_edge import cli
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import NAME, PARTS, Journal
 from elir_edge.errors import DataError, UsageError
 from elir_edge.runtime.ray_engine import FAILURES, QUIET, restore_on_ray, start_ray
 from elir_edge.runtime.ray_worker import Job, RayWorker, place_of
-from tests.helpers import Outcome, refusal, save_picture, snapshot
+from tests.helpers import refusal, save_picture, snapshot
 
 WORKERS = 2
 
@@ -38,16 +36,6 @@ def cluster():
 def job(tiny_artifact, tmp_path) -> Job:
     path = tiny_artifact("onnx").path
     return Job(path, tmp_path / "out", sha256_of(path))
-
-
-@pytest.fixture
-def run(capfd):
-    def call(*arguments: object) -> Outcome:
-        code = cli.run([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        return Outcome(code, *capfd.readouterr())
-
-    return call
 
 
 def make_pictures(folder: Path, count: int) -> list[Path]:
