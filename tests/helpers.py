@@ -52,7 +52,7 @@ def child_environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **more}
 
 
-def run_process(*arguments: str | Path, cwd: Path | None = None, timeout: float = 120, **environment: str) -> Outcome:
+def run_process(*arguments: str | Path, cwd: Path | None = None, timeout: float = 300, **environment: str) -> Outcome:
     """Run the tool in a process of its own."""
     done = subprocess.run(
         command_line(*arguments), cwd=cwd, env=child_environment(**environment), capture_output=True, timeout=timeout

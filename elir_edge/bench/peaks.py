@@ -15,18 +15,20 @@ import numpy as np
 from elir_edge.bench.statistics import relative_spread
 from elir_edge.core.child import Answer, Child
 
-SIDE = 1536
+SIDE, PROBE_SIDE = 1536, 256
 ANOTHER = " by onnxruntime"
 OPSET, IR_VERSION = 17, 8
 REPEATS = 3
+WORTH = 0.7  # of fp32's speed: torch multiplies types that the processor lacks in a plain loop, 100 times slower
 ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "bf16": "bf16", "int8": "int8", "mixed": "int8"}
 
 
 class Peaks:
     """The child that runs matrix products. ``best``: GFLOP/s (GOP/s for int8) of the fastest, by fp32, bf16 and int8.
 
-    Products run in torch if it is installed, else in NumPy (fp32 only); fp32 in ONNX Runtime too, if it is installed,
-    because torch's product may use half of a processor's vector width. ``spread``: quartile range / median of the time
+    Products run in torch if it is installed, else in NumPy (fp32 only); fp32 and int8 in ONNX Runtime too, if it is
+    installed, because torch's product may use half of a processor's vector width, or have no kernel. A kind without a
+    kernel in either is left out. ``spread``: quartile range / median of the time
     of the first fp32 product over the rounds.
     """
 
@@ -65,26 +67,51 @@ def roof_of(peaks: dict[str, float], arithmetic: str) -> float | None:
 
 
 def _products(threads: int | None) -> dict[str, Callable[[], Any]]:
+    slow = _without_kernel(threads)
     matrix = np.random.default_rng(0).standard_normal((SIDE, SIDE), np.float32)
-    other = _by_onnxruntime(matrix, threads)
-    return _usual(matrix, threads) | ({"fp32" + ANOTHER: other} if other else {})
+    products = _usual(matrix, threads) | _by_onnxruntime(matrix, threads)
+    return {name: run for name, run in products.items() if name not in slow}
 
 
-def _by_onnxruntime(matrix: np.ndarray, threads: int | None) -> Callable[[], Any] | None:
+def _without_kernel(threads: int | None) -> set[str]:
+    """Names of the products that run slower than fp32, measured on small matrices."""
+    products = _usual(np.ones((PROBE_SIDE, PROBE_SIDE), np.float32), threads)
+    seconds = {name: min(_seconds(run) for _ in range(REPEATS)) for name, run in products.items()}
+    return {name for name, best in seconds.items() if best * WORTH > seconds["fp32"]}
+
+
+def _by_onnxruntime(matrix: np.ndarray, threads: int | None) -> dict[str, Callable[[], Any]]:
     try:
-        import onnxruntime
-        from onnx import TensorProto, helper, numpy_helper
+        import onnxruntime  # noqa: F401
+        from onnx import TensorProto
     except ImportError:
-        return None
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, matrix.shape) for name in "xy"]
-    node, held = helper.make_node("MatMul", ["x", "w"], ["y"]), numpy_helper.from_array(matrix, "w")
-    graph = helper.make_graph([node], "product", ends[:1], ends[1:], [held])
+        return {}
+    small, whole = (matrix * 15).clip(0, 255).astype(np.uint8), (matrix * 15).clip(-63, 63).astype(np.int8)
+    return {
+        "fp32" + ANOTHER: _onnx_product("MatMul", (matrix, matrix), (TensorProto.FLOAT, TensorProto.FLOAT), threads),
+        "int8" + ANOTHER: _onnx_product(
+            "MatMulInteger", (small, whole), (TensorProto.UINT8, TensorProto.INT32), threads
+        ),
+    }
+
+
+def _onnx_product(
+    operator: str, matrices: tuple[np.ndarray, np.ndarray], types: tuple[int, int], threads: int | None
+) -> Callable[[], Any]:
+    """The product of ``matrices``, the second a constant; ``types`` of the input and of the output."""
+    import onnxruntime
+    from onnx import helper, numpy_helper
+
+    given, held = matrices
+    ends = [helper.make_tensor_value_info(name, kind, given.shape) for name, kind in zip("xy", types, strict=True)]
+    node, constant = helper.make_node(operator, ["x", "w"], ["y"]), numpy_helper.from_array(held, "w")
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], [constant])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would slow the next product
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"x": matrix})
+    return lambda: session.run(None, {"x": given})
 
 
 def _usual(matrix: np.ndarray, threads: int | None) -> dict[str, Callable[[], Any]]:

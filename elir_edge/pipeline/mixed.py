@@ -97,7 +97,8 @@ class _Search:
                 judges.feeds(self.request.form, self.rounded.spec),
             )
         ]
-        return losses_by_group(self.rounded, self.graph, samples[0], samples[1], self.conversion.progress)
+        levels = self.request.target.kernel_levels
+        return losses_by_group(self.rounded, self.graph, samples[0], samples[1], self.conversion.progress, levels)
 
     def measure(self, floats: tuple[str, ...]) -> Rung:
         """Convert and validate with the groups ``floats`` in float, in a folder of its own."""

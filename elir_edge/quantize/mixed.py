@@ -14,6 +14,7 @@ from elir_edge.core.progress import Progress
 from elir_edge.families.base import output_stages
 from elir_edge.imaging.comparison import psnr_of
 from elir_edge.lowering.static import StaticRestorer
+from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.operators import Operators
 from elir_edge.quantize.simulation import Simulation
 
@@ -57,7 +58,12 @@ def group_mixture(rounded: StaticRestorer, plain: StaticRestorer, floats: Collec
 
 
 def losses_by_group(
-    rounded: StaticRestorer, plain: StaticRestorer, calibration: Inputs, trials: Inputs, progress: Progress
+    rounded: StaticRestorer,
+    plain: StaticRestorer,
+    calibration: Inputs,
+    trials: Inputs,
+    progress: Progress,
+    levels: int = LEVELS,
 ) -> dict[str, float]:
     """PSNR in dB to the float result with one group in simulated int8 and the others in float, by group.
 
@@ -66,10 +72,11 @@ def losses_by_group(
         calibration: inputs that decide the ranges of activations.
         trials: inputs that the error is measured on, all together.
         progress: gets the stages of the work.
+        levels: steps per side of int8 weights, those of ``rounded``.
     """
     groups = groups_of(plain)
     with progress.stage("simulating int8"):
-        simulation = Simulation.observe(plain, calibration)
+        simulation = Simulation.observe(plain, calibration, levels)
         places = _places(plain, trials[0])
     names = [group.name for group in groups]
     found = {}

@@ -33,7 +33,7 @@ class Soak:
 
     name: str
     samples: list[dict[str, float]]
-    in_flight: int = 0  # descriptors that are open at one moment and not at another
+    in_flight: int = 0  # descriptors and threads that are there at one moment and not at another
 
     def ends(self, key: str) -> tuple[float, float]:
         """Medians of the first and of the last quarter."""
@@ -55,7 +55,7 @@ class Soak:
             found.append(f"{self.name}: memory grew by {self.memory_growth:.1f} %")
         for key in ("threads", "descriptors"):
             first, last = self.ends(key)
-            if last > first + (self.in_flight if key == "descriptors" else 0):
+            if last > first + self.in_flight:
                 found.append(f"{self.name}: {key} grew from {first:g} to {last:g}")
         return found
 

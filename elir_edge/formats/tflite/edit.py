@@ -124,7 +124,7 @@ def drop_clip(model: Any, name: str, kinds: Sequence[str]) -> None:
         for reader in graph.operators:
             reader.inputs = np.array([source if int(i) == clipped else int(i) for i in reader.inputs], np.int32)
         graph.operators = [other for other in graph.operators if other is not op]
-        graph.tensors[clipped].name += b"_clipped"
+        graph.tensors[clipped].name = f"{name}_clipped_{clipped}".encode()  # unread from here on; names stay unique
         graph.tensors[source].name = name.encode()
         op, kind = producer_of(model, source)
 

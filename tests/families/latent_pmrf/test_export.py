@@ -58,9 +58,9 @@ def test_it_is_exported_validated_verified_and_restores(exports, restorer, targe
         assert not any(stage.drifted for stage in result.stages)
     else:
         assert [error.stage for error in result.errors] == STAGES
-        # Stand-in weights lose much at int8. Simulated, the latent keeps 34 dB with only its LayerNorms at int8, and
-        # 23 dB with everything but them.
-        assert min(error.own_db for error in result.errors) > (50 if precision == "fp16" else 20)
+        # Stand-in weights lose much at int8. Simulated with 127 steps, the latent keeps 34 dB with only its LayerNorms
+        # at int8, and 23 dB with everything but them; measured with 63 steps, 18 dB.
+        assert min(error.own_db for error in result.errors) > (50 if precision == "fp16" else 15)
     picture = builtin_photograph("chelsea")[:90, :100]
     with open_session(artifact.path) as session:
         restored = restore_picture(session, picture)
