@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 def has_finer(facts: Mapping[str, Any]) -> bool:
     """Whether there are sums of the latent stream and they have 8 bits.
 
-    With 16, nano loses a third less and takes 24 % more time.
+    The finer form has 16, which costs nano 24 % of the time, and ranges that hold for pictures unlike most.
     """
     return facts.get("latent_sum_bits") == 8 and facts.get("latent_sums", 0) > 0
 
@@ -76,7 +75,8 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
         stages,
         conversion.progress,
         conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
-        gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
+        gflop=measure("int8", graph).gflop,
+        fine=conversion.fine,
         bounds=_clip_bounds(graph),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ from elir_edge.formats.tflite.flatmodel import (
 )
 from elir_edge.quantize.bias import bias_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
-from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
+from elir_edge.quantize.ranges import RANGE_METHOD, Ranges, TailedRanges
 
 BYTES = (0.0, 255.0)
 EDGE_OPS = ("CAST", "ROUND", "MINIMUM", "MAXIMUM", "RELU", "RELU_0_TO_1")
@@ -55,6 +56,7 @@ def quantize_tflite(
     float_tensors: frozenset[str] = frozenset(),
     method: str = RANGE_METHOD,
     gflop: float = 0.0,
+    fine: bool = False,
     bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> bytes:
     """The integer form of a .tflite file with uint8 input and output.
@@ -67,6 +69,7 @@ def quantize_tflite(
         float_tensors: names of tensors whose ops stay fp32. Input and output are uint8 in any case.
         method: of the activation ranges, see ``Ranges.estimate``.
         gflop: of the graph: decides whether the sums of the latent stream have 16 bits.
+        fine: 16 bits for these sums in any case, and ranges that hold for pictures unlike most (see ``TailedRanges``).
         bounds: (low, high) of tensors that the graph clips: the saturation of their type replaces these clips too.
 
     Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
@@ -74,14 +77,14 @@ def quantize_tflite(
     """
     model = read_model(data, WHERE)
     _strip_edges(model)
-    ranges, means = _observe(pack_model(model), feeds, stages, progress, method)
+    ranges, means = _observe(pack_model(model), feeds, stages, progress, method, fine)
     saturated = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
     ranges |= {IMAGE: BYTES, RESTORED: BYTES, **saturated}
     for name in saturated:
         drop_clip(model, name, CLIPS)
     core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
+        wide = [name for name in _wide_sums(model, stages, math.inf if fine else gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), *bias_samples(feeds, means), progress), WHERE)
@@ -110,13 +113,13 @@ def _strip_edges(model: Any) -> None:
 
 
 def _observe(
-    core: bytes, feeds: Feeds, stages: Sequence[str], progress: Progress, method: str
+    core: bytes, feeds: Feeds, stages: Sequence[str], progress: Progress, method: str, fine: bool
 ) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray]]:
     """Ranges of all activations of the float graph, and channel means of ``stages``."""
     interpreter = _open(core)
     image = interpreter.get_input_details()[0]["index"]
     outputs = activations(read_model(core, WHERE))
-    ranges = Ranges()
+    ranges = TailedRanges() if fine else Ranges()
     seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
         for feed in feeds:

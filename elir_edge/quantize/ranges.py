@@ -18,6 +18,7 @@ SMALLEST_EXPONENT = -100
 CANDIDATES = 128
 ENOUGH = 2**17
 METHODS = ("minmax", "percentile:99.99", "mse")
+TAIL = 1.2
 RANGE_METHOD = "percentile:99.99"  # nano: 48.8 dB to PyTorch on the worst picture in ONNX, 48.3 with mse
 
 
@@ -107,6 +108,38 @@ class Ranges:
         if method == "mse":
             return {name: _least_squares(seen, levels) for name, seen in self._seen.items()}
         return {name: _extremes(seen) for name, seen in self._seen.items()}
+
+
+class TailedRanges:
+    """``Ranges``, but wider where one sample is far wider than all together: where it alone spans at least ``TAIL``
+    times their range.
+
+    Pictures of one kind may have larger values than all others in some tensors. ``Ranges`` clips many values of these
+    pictures; this clips few, and leaves the others coarser steps in these tensors. nano in TFLite at 192 x 192 with
+    16-bit sums, dB lost: worst picture (saturated) 0.35 in place of 0.55, mean of the degraded ones 0.17 for 0.14.
+    """
+
+    def __init__(self) -> None:
+        self._pooled = Ranges()
+        self._widest: dict[str, tuple[float, float]] = {}
+
+    def add(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take the tensors of one sample, float arrays by name. Raises DataError for NaN and infinity."""
+        self._pooled.add(tensors)
+        sample = Ranges()
+        sample.add(tensors)
+        for name, (low, high) in sample.estimate(RANGE_METHOD).items():
+            known = self._widest.get(name, (0.0, 0.0))
+            self._widest[name] = min(known[0], low), max(known[1], high)
+
+    def estimate(self, method: str = RANGE_METHOD) -> dict[str, tuple[float, float]]:
+        """(low, high) by tensor name, with low <= 0 <= high; ``method`` is that of all samples together."""
+        together = self._pooled.estimate(method)
+        return {name: _with_tail(ends, self._widest[name]) for name, ends in together.items()}
+
+
+def _with_tail(together: tuple[float, float], widest: tuple[float, float]) -> tuple[float, float]:
+    return widest if widest[1] - widest[0] >= TAIL * (together[1] - together[0]) else together
 
 
 def _percent(method: str) -> float | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from elir_edge.errors import DataError, UsageError
-from elir_edge.quantize.ranges import METHODS, Ranges
+from elir_edge.quantize.ranges import METHODS, RANGE_METHOD, Ranges, TailedRanges
 from tests.helpers import refusal
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
@@ -98,3 +98,28 @@ def test_what_is_not_finite_is_refused_by_name():
 @pytest.mark.parametrize("method", ["", "kl", "percentile", "percentile:x", "percentile:50", "percentile:101"])
 def test_unknown_methods_are_refused(method):
     refusal(UsageError, lambda: Ranges().estimate(method), method, "percentile:99.99")
+
+
+def tailed(samples):
+    ranges = TailedRanges()
+    for sample in samples:
+        ranges.add({"x": sample})
+    return ranges.estimate()["x"]
+
+
+@given(SAMPLES)
+def test_a_tail_is_that_of_samples_or_there_is_none(samples):
+    together = gather(samples).estimate(RANGE_METHOD)["x"]
+    alone = [gather([sample]).estimate(RANGE_METHOD)["x"] for sample in samples]
+    widest = min(ends[0] for ends in alone), max(ends[1] for ends in alone)
+    assert tailed(samples) in (together, widest)
+
+
+def test_one_picture_of_another_kind_is_not_clipped():
+    """One of 100 pictures has values ten times as large; together, they are 0.005 % of all."""
+    rng = np.random.default_rng(0)
+    samples = [rng.uniform(0, 1, 10_000).astype(np.float32) for _ in range(99)]
+    bright = np.where(np.arange(10_000) < 50, 10.0, 1.0).astype(np.float32)
+    assert gather([*samples, bright]).estimate(RANGE_METHOD)["x"][1] < 2.0
+    assert tailed([*samples, bright])[1] == pytest.approx(10.0, rel=0.01)
+    assert tailed(samples) == gather(samples).estimate(RANGE_METHOD)["x"]
