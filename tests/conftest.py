@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from elir_edge import cli
@@ -45,16 +46,30 @@ def tiny_restorer(tiny_spec):
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact(tiny_restorer, tmp_path_factory) -> Callable[..., Artifact]:
-    """Exports the tiny model, each (target, precision, io, noise) once per session; tests must not change the files."""
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all processes of this test run see."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tiny_restorer, shared_folder) -> Callable[..., Artifact]:
+    """Exports the tiny model, each (target, precision, io, noise) once in all processes of this test run.
+
+    Tests must not change the files.
+    """
     from elir_edge import export
     from elir_edge.pipeline.target import INTEGER_PRECISIONS
 
     @functools.cache
     def make(target: str, precision: str = "fp32", io: str | None = None, noise: str = "baked:3") -> Artifact:
         quantization = QUICK if precision in INTEGER_PRECISIONS else None
-        out = tmp_path_factory.mktemp(f"{target}-{precision}")
-        return export(tiny_restorer, target, precision, noise=noise, io=io, out=out, quantization=quantization)
+        out = shared_folder / f"{target}-{precision}-{io}-{noise.replace(':', '')}"
+        with FileLock(f"{out}.lock"):
+            out.mkdir(exist_ok=True)  # an identical artifact that another process made is not made again
+            return export(tiny_restorer, target, precision, noise=noise, io=io, out=out, quantization=quantization)
 
     return make
 
