@@ -65,11 +65,9 @@ def quantize_tflite(
         data: the fp32 file, as the tflite target writes it for io ``uint8``.
         feeds: the graph's inputs (an image, no noise), one mapping for each calibration sample, at least one.
         stages: names of the tensors whose means are corrected, in the order of execution.
-        progress: gets the stages of the work.
-        float_tensors: names of tensors whose ops stay fp32. Input and output are uint8 in any case.
-        method: of the activation ranges, see ``Ranges.estimate``.
-        gflop: of the graph: decides whether the sums of the latent stream have 16 bits.
-        fine: 16 bits for these sums in any case, and ranges that hold for pictures unlike most (see ``TailedRanges``).
+        progress: gets the stages of the work. float_tensors: whose ops stay fp32; input and output are uint8.
+        method: of the ranges, see ``Ranges.estimate``.
+        gflop: of the graph: decides whether sums of the latent stream have 16 bits. fine: they have; ``TailedRanges``.
         bounds: (low, high) of tensors that the graph clips: the saturation of their type replaces these clips too.
 
     Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
@@ -82,10 +80,9 @@ def quantize_tflite(
     ranges |= {IMAGE: BYTES, RESTORED: BYTES, **saturated}
     for name in saturated:
         drop_clip(model, name, CLIPS)
-    core = pack_model(model)
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _wide_sums(model, stages, math.inf if fine else gflop) if name not in float_tensors]
-        quantized = read_model(bytes(_quantize(core, ranges, float_tensors, wide)), WHERE)
+        quantized = read_model(bytes(_quantize(pack_model(model), ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), *bias_samples(feeds, means), progress), WHERE)
     drop_unused(quantized)

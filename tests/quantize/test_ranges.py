@@ -100,7 +100,7 @@ def test_unknown_methods_are_refused(method):
     refusal(UsageError, lambda: Ranges().estimate(method), method, "percentile:99.99")
 
 
-def tailed(samples):
+def range_with_tail(samples):
     ranges = TailedRanges()
     for sample in samples:
         ranges.add({"x": sample})
@@ -112,7 +112,7 @@ def test_a_tail_is_that_of_samples_or_there_is_none(samples):
     together = gather(samples).estimate(RANGE_METHOD)["x"]
     alone = [gather([sample]).estimate(RANGE_METHOD)["x"] for sample in samples]
     widest = min(ends[0] for ends in alone), max(ends[1] for ends in alone)
-    assert tailed(samples) in (together, widest)
+    assert range_with_tail(samples) in (together, widest)
 
 
 def test_one_picture_of_another_kind_is_not_clipped():
@@ -121,5 +121,5 @@ def test_one_picture_of_another_kind_is_not_clipped():
     samples = [rng.uniform(0, 1, 10_000).astype(np.float32) for _ in range(99)]
     bright = np.where(np.arange(10_000) < 50, 10.0, 1.0).astype(np.float32)
     assert gather([*samples, bright]).estimate(RANGE_METHOD)["x"][1] < 2.0
-    assert tailed([*samples, bright])[1] == pytest.approx(10.0, rel=0.01)
-    assert tailed(samples) == gather(samples).estimate(RANGE_METHOD)["x"]
+    assert range_with_tail([*samples, bright])[1] == pytest.approx(10.0, rel=0.01)
+    assert range_with_tail(samples) == gather(samples).estimate(RANGE_METHOD)["x"]
