@@ -28,8 +28,8 @@ class Peaks:
 
     Products run in torch if it is installed, else in NumPy (fp32 only); fp32 and int8 in ONNX Runtime too, if it is
     installed, because torch's product may use half of a processor's vector width, or have no kernel. A kind without a
-    kernel in either is left out. ``spread``: quartile range / median of the time
-    of the first fp32 product over the rounds.
+    kernel in either is left out. ``spread``: quartile range / median of the time of the first fp32 product over the
+    rounds.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -74,36 +74,31 @@ def _products(threads: int | None) -> dict[str, Callable[[], Any]]:
 
 
 def _without_kernel(threads: int | None) -> set[str]:
-    """Names of the products that run slower than fp32, measured on small matrices."""
+    """Names of torch's products below ``WORTH`` times the speed of fp32, measured on small matrices."""
     products = _usual(np.ones((PROBE_SIDE, PROBE_SIDE), np.float32), threads)
     seconds = {name: min(_seconds(run) for _ in range(REPEATS)) for name, run in products.items()}
     return {name for name, best in seconds.items() if best * WORTH > seconds["fp32"]}
 
 
 def _by_onnxruntime(matrix: np.ndarray, threads: int | None) -> dict[str, Callable[[], Any]]:
+    small, whole = (matrix * 15).clip(0, 255).astype(np.uint8), (matrix * 15).clip(-63, 63).astype(np.int8)
     try:
-        import onnxruntime  # noqa: F401
-        from onnx import TensorProto
+        return {
+            "fp32" + ANOTHER: _onnx_product(matrix, matrix, threads),
+            "int8" + ANOTHER: _onnx_product(small, whole, threads),
+        }
     except ImportError:
         return {}
-    small, whole = (matrix * 15).clip(0, 255).astype(np.uint8), (matrix * 15).clip(-63, 63).astype(np.int8)
-    return {
-        "fp32" + ANOTHER: _onnx_product("MatMul", (matrix, matrix), (TensorProto.FLOAT, TensorProto.FLOAT), threads),
-        "int8" + ANOTHER: _onnx_product(
-            "MatMulInteger", (small, whole), (TensorProto.UINT8, TensorProto.INT32), threads
-        ),
-    }
 
 
-def _onnx_product(
-    operator: str, matrices: tuple[np.ndarray, np.ndarray], types: tuple[int, int], threads: int | None
-) -> Callable[[], Any]:
-    """The product of ``matrices``, the second a constant; ``types`` of the input and of the output."""
+def _onnx_product(given: np.ndarray, held: np.ndarray, threads: int | None) -> Callable[[], Any]:
+    """The product of ``given`` with the constant ``held``: float32 of float32, int32 of uint8 and int8."""
     import onnxruntime
     from onnx import helper, numpy_helper
 
-    given, held = matrices
-    ends = [helper.make_tensor_value_info(name, kind, given.shape) for name, kind in zip("xy", types, strict=True)]
+    operator, result = ("MatMul", np.float32) if given.dtype == np.float32 else ("MatMulInteger", np.int32)
+    kinds = (helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in (given.dtype, result))
+    ends = [helper.make_tensor_value_info(name, kind, given.shape) for name, kind in zip("xy", kinds, strict=True)]
     node, constant = helper.make_node(operator, ["x", "w"], ["y"]), numpy_helper.from_array(held, "w")
     graph = helper.make_graph([node], "product", ends[:1], ends[1:], [constant])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
