@@ -14,7 +14,6 @@ from elir_edge.core.progress import Progress
 from elir_edge.families.base import output_stages
 from elir_edge.imaging.comparison import psnr_of
 from elir_edge.lowering.static import StaticRestorer
-from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.operators import Operators
 from elir_edge.quantize.simulation import Simulation
 
@@ -63,7 +62,7 @@ def losses_by_group(
     calibration: Inputs,
     trials: Inputs,
     progress: Progress,
-    levels: int = LEVELS,
+    levels: int,
 ) -> dict[str, float]:
     """PSNR in dB to the float result with one group in simulated int8 and the others in float, by group.
 

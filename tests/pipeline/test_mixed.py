@@ -20,6 +20,7 @@ from elir_edge.pipeline.ladder import Rung, best_rung, climb, report_of, table_l
 from elir_edge.pipeline.mixed import check_limits
 from elir_edge.pipeline.pareto import draw
 from elir_edge.quantize.calibration import CalibrationRequest
+from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.litert_static import quantize_tflite
 from elir_edge.quantize.mixed import group_mixture, groups_of, losses_by_group, stages_of_groups
 from elir_edge.quantize.plan import Limits, Quantization
@@ -137,7 +138,7 @@ def test_float_groups_keep_unrounded_weights_and_shared_ones_stay_shared(prepare
 def test_a_group_by_itself_loses_less_than_all_together(prepared_graphs):
     rounded, plain = prepared_graphs
     feeds = [as_tensors(feed) for feed in noisy_feeds(64)]
-    losses = losses_by_group(rounded, plain, feeds, feeds, Silent())
+    losses = losses_by_group(rounded, plain, feeds, feeds, Silent(), LEVELS)
     assert set(losses) == {group.name for group in groups_of(plain)}
     assert all(20 < loss < 120 for loss in losses.values())
     simulation, pictures = Simulation.observe(plain, feeds), []
