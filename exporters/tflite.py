@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,8 +76,8 @@ def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> byte
         stages,
         conversion.progress,
         conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
-        gflop=measure("int8", graph).gflop,
-        fine=conversion.fine,
+        gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
+        tails=conversion.fine,
         bounds=_clip_bounds(graph),
     )
 

@@ -68,7 +68,8 @@ def tiny_artifact(tiny_restorer, shared_folder) -> Callable[..., Artifact]:
         quantization = QUICK if precision in INTEGER_PRECISIONS else None
         out = shared_folder / f"{target}-{precision}-{io}-{noise.replace(':', '')}"
         with FileLock(f"{out}.lock"):
-            out.mkdir(exist_ok=True)  # an identical artifact that another process made is not made again
+            out.mkdir(exist_ok=True)
+            # It returns an identical artifact that another process has made.
             return export(tiny_restorer, target, precision, noise=noise, io=io, out=out, quantization=quantization)
 
     return make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +55,7 @@ def quantize_tflite(
     float_tensors: frozenset[str] = frozenset(),
     method: str = RANGE_METHOD,
     gflop: float = 0.0,
-    fine: bool = False,
+    tails: bool = False,
     bounds: Mapping[str, tuple[float, float]] | None = None,
 ) -> bytes:
     """The integer form of a .tflite file with uint8 input and output.
@@ -65,9 +64,11 @@ def quantize_tflite(
         data: the fp32 file, as the tflite target writes it for io ``uint8``.
         feeds: the graph's inputs (an image, no noise), one mapping for each calibration sample, at least one.
         stages: names of the tensors whose means are corrected, in the order of execution.
-        progress: gets the stages of the work. float_tensors: whose ops stay fp32; input and output are uint8.
-        method: of the ranges, see ``Ranges.estimate``.
-        gflop: of the graph: decides whether sums of the latent stream have 16 bits. fine: they have; ``TailedRanges``.
+        progress: gets the stages of the work.
+        float_tensors: names of tensors whose ops stay fp32. Input and output are uint8 in any case.
+        method: of the activation ranges, see ``Ranges.estimate``.
+        gflop: of the graph: decides whether the sums of the latent stream have 16 bits.
+        tails: whether ranges hold for pictures unlike most, see ``TailedRanges``.
         bounds: (low, high) of tensors that the graph clips: the saturation of their type replaces these clips too.
 
     Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
@@ -75,13 +76,12 @@ def quantize_tflite(
     """
     model = read_model(data, WHERE)
     _strip_edges(model)
-    ranges, means = _observe(pack_model(model), feeds, stages, progress, method, fine)
-    saturated = {name: limits for name, limits in (bounds or {}).items() if name not in float_tensors}
-    ranges |= {IMAGE: BYTES, RESTORED: BYTES, **saturated}
-    for name in saturated:
-        drop_clip(model, name, CLIPS)
+    seen = TailedRanges() if tails else Ranges()
+    means = _observe(pack_model(model), feeds, stages, progress, seen)
+    saturated = _drop_clips(model, bounds or {}, float_tensors)
+    ranges = seen.estimate(method) | {IMAGE: BYTES, RESTORED: BYTES, **saturated}
     with progress.stage("quantizing the TFLite graph"), captured_output():
-        wide = [name for name in _wide_sums(model, stages, math.inf if fine else gflop) if name not in float_tensors]
+        wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(pack_model(model), ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     quantized = read_model(correct_stages(pack_model(quantized), *bias_samples(feeds, means), progress), WHERE)
@@ -109,14 +109,23 @@ def _strip_edges(model: Any) -> None:
     graph.operators[-1].builtinOptions.fusedActivationFunction = 0
 
 
+def _drop_clips(
+    model: Any, bounds: Mapping[str, tuple[float, float]], float_tensors: frozenset[str]
+) -> dict[str, tuple[float, float]]:
+    """Those of ``bounds`` whose tensors are integers: their types saturate there, so that their clips are removed."""
+    saturated = {name: limits for name, limits in bounds.items() if name not in float_tensors}
+    for name in saturated:
+        drop_clip(model, name, CLIPS)
+    return saturated
+
+
 def _observe(
-    core: bytes, feeds: Feeds, stages: Sequence[str], progress: Progress, method: str, fine: bool
-) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray]]:
-    """Ranges of all activations of the float graph, and channel means of ``stages``."""
+    core: bytes, feeds: Feeds, stages: Sequence[str], progress: Progress, ranges: Ranges | TailedRanges
+) -> dict[str, np.ndarray]:
+    """Channel means of ``stages`` of the float graph; ``ranges`` gets the values of all activations."""
     interpreter = _open(core)
     image = interpreter.get_input_details()[0]["index"]
     outputs = activations(read_model(core, WHERE))
-    ranges = TailedRanges() if fine else Ranges()
     seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
         for feed in feeds:
@@ -128,7 +137,7 @@ def _observe(
                 values = interpreter.get_tensor(outputs[stage])
                 seen[stage].append(channel_means([values.clip(*BYTES) if stage == RESTORED else values])[0])
             advance(1)
-    return ranges.estimate(method), {stage: np.array(means) for stage, means in seen.items()}
+    return {stage: np.array(means) for stage, means in seen.items()}
 
 
 def _open(core: bytes) -> Any:

@@ -15,10 +15,10 @@ from elir_edge.errors import DataError, UsageError
 
 BINS = 4096
 SMALLEST_EXPONENT = -100
+TAIL = 1.2  # nano at 192 x 192 loses 0.49 dB on its worst picture with 1.3, and 0.40 if every tensor is widened
 CANDIDATES = 128
 ENOUGH = 2**17
 METHODS = ("minmax", "percentile:99.99", "mse")
-TAIL = 1.2
 RANGE_METHOD = "percentile:99.99"  # nano: 48.8 dB to PyTorch on the worst picture in ONNX, 48.3 with mse
 
 
@@ -124,7 +124,7 @@ class TailedRanges:
         self._widest: dict[str, tuple[float, float]] = {}
 
     def add(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take the tensors of one sample, float arrays by name. Raises DataError for NaN and infinity."""
+        """Count tensors of one sample, each in one call only. Raises DataError for NaN and infinity."""
         self._pooled.add(tensors)
         sample = Ranges()
         sample.add(tensors)
