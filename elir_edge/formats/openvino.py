@@ -8,6 +8,7 @@ from typing import Any
 from elir_edge.formats.walk import upstream_by_stage
 
 IMAGE_AXES = 4
+CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData")
 
 
 def node_sources(nodes: Iterable[Any]) -> Callable[[str], list[str]]:

@@ -7,6 +7,7 @@ import openvino
 import pytest
 
 from elir_edge.formats.openvino import nodes_by_stage
+from elir_edge.quantize.openvino_bias import convolution_means, correct_biases
 from tests.quantized import convert, lower_for, noisy_feeds, psnr_db
 
 pytestmark = pytest.mark.slow
@@ -43,18 +44,38 @@ def results(model, feeds):
     return [compiled(dict(sample))[0] for sample in feeds]
 
 
+def convolutions(model):
+    return [node for node in model.get_ops() if node.get_type_name().startswith("Convolution")]
+
+
 def constants(model, kind):
     found = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
     return [node for node in found if node.get_element_type().get_type_name() == kind]
 
 
 def test_weights_are_integer_and_stored_once(plain, integer, integer_path):
-    convolutions = [node for node in plain.get_ops() if node.get_type_name().startswith("Convolution")]
-    kernels = {node.input_value(1).get_node().data.tobytes(): node.input_value(1).get_node() for node in convolutions}
+    found = [node.input_value(1).get_node() for node in convolutions(plain)]
+    kernels = {node.data.tobytes(): node for node in found}
     numbers = sum(node.data.size for node in kernels.values())
     stored = {node.data.tobytes(): node.data.size for node in constants(integer, "i8")}
     assert sum(stored.values()) == numbers
     assert integer_path.with_suffix(".bin").stat().st_size < 2 * numbers
+
+
+def test_rounding_does_not_scale_kernels(plain, integer):
+    """The largest weight of each output channel is 63 steps, as in the rounding before; another grid rounds again."""
+    kernels = {node.get_friendly_name(): node.input_value(1).get_node() for node in convolutions(plain)}
+    compared = 0
+    for node in convolutions(integer):
+        scaled, kernel = node.input_value(1).get_node(), kernels[node.get_friendly_name()].data
+        if scaled.get_type_name() == "Multiply":
+            integers = scaled.input_value(0).get_node().input_value(0).get_node().data
+            axes = tuple(i for i, side in enumerate(scaled.input_value(1).get_shape()) if side == 1)
+            assert (np.abs(integers).max(axes) == 63).all()
+            step = np.abs(kernel).max(axes, keepdims=True) / 63
+            assert (integers == np.rint(kernel / step)).all()
+            compared += 1
+    assert compared > 20
 
 
 def test_result_is_near_the_float_one(plain, integer):
@@ -92,6 +113,24 @@ def test_same_inputs_give_the_same_bytes_and_nothing_is_said(tiny_restorer, fold
     assert capfd.readouterr() == ("", "")
     for suffix in (".xml", ".bin"):
         assert again.with_suffix(suffix).read_bytes() == integer_path.with_suffix(suffix).read_bytes()
+
+
+def test_biases_are_corrected_one_after_the_other(plain):
+    feeds, ignore = noisy_feeds(64), lambda share: None
+    means = convolution_means(plain, feeds, ignore)
+    moved = plain.clone()
+    generator = np.random.default_rng(0)
+    for node in moved.get_ops():
+        if node.get_friendly_name() in means:
+            (port,) = (p for p in node.inputs() if p.get_source_output().get_node().get_type_name() == "Constant")
+            bias = port.get_source_output().get_node().data
+            shift = generator.normal(0, 0.1, bias.shape).astype(np.float32)
+            port.replace_source_output(openvino.opset13.constant(bias + shift).output(0))
+    wrong = results(moved, feeds)
+    correct_biases(moved, feeds, means, ignore)
+    for before, after, expected in zip(wrong, results(moved, feeds), results(plain, feeds), strict=True):
+        assert psnr_db(before, expected) < 30
+        assert psnr_db(after, expected) > 80
 
 
 def test_half_weights(plain, tiny_restorer, folder):
