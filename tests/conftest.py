@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -20,9 +21,10 @@ from elir_edge.errors import UnavailableError
 from elir_edge.families.elir.spec import ElirSpec
 from exporters.web import PLACE, find_runtime
 from tests.helpers import Outcome
-from tests.tiny import QUICK, SPEC
+from tests.tiny import LIGHT, QUICK, SPEC
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads that wait for each other
+if TYPE_CHECKING:
+    from elir_edge.families.restorer import Restorer
 
 
 # Chance finds new cases while one works on the code; what decides about a change is the same each time.
@@ -55,22 +57,41 @@ def shared_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def light_restorer():
+    """The model of ``LIGHT`` with its stand-in weights."""
+    from elir_edge.families.weights import load_restorer
+
+    return load_restorer(LIGHT)
+
+
+@pytest.fixture(scope="session")
 def tiny_artifact(tiny_restorer, shared_folder) -> Callable[..., Artifact]:
     """Exports the tiny model, each (target, precision, io, noise) once in all processes of this test run.
 
     Tests must not change the files.
     """
+    return exporter(tiny_restorer, shared_folder / "tiny")
+
+
+@pytest.fixture(scope="session")
+def light_artifact(light_restorer, shared_folder) -> Callable[..., Artifact]:
+    """As ``tiny_artifact``, of the light model."""
+    return exporter(light_restorer, shared_folder / "light")
+
+
+def exporter(restorer: Restorer, folder: Path) -> Callable[..., Artifact]:
+    """Makes artifacts of ``restorer`` below ``folder``, those that are there already excepted."""
     from elir_edge import export
     from elir_edge.pipeline.target import INTEGER_PRECISIONS
 
     @functools.cache
     def make(target: str, precision: str = "fp32", io: str | None = None, noise: str = "baked:3") -> Artifact:
         quantization = QUICK if precision in INTEGER_PRECISIONS else None
-        out = shared_folder / f"{target}-{precision}-{io}-{noise.replace(':', '')}"
+        out = folder / f"{target}-{precision}-{io}-{noise.replace(':', '')}"
+        out.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{out}.lock"):
-            out.mkdir(exist_ok=True)
             # It returns an identical artifact that another process has made.
-            return export(tiny_restorer, target, precision, noise=noise, io=io, out=out, quantization=quantization)
+            return export(restorer, target, precision, noise=noise, io=io, out=out, quantization=quantization)
 
     return make
 

@@ -18,16 +18,27 @@ from elir_edge.runtime.restore import noise_feeds
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from exporters.web import RUNTIME
-from tests.tiny import SPEC
+from tests.tiny import LIGHT, SPEC
 
 pytestmark = pytest.mark.slow
 
-FORMS = {"float": {}, "bytes": {"io": "uint8", "noise": "input"}}
+BYTES = {"io": "uint8", "noise": "input"}
 
 
-@pytest.fixture(params=FORMS)
-def artifact(request, target, tiny_artifact):
-    return tiny_artifact(target.name, **FORMS[request.param])
+@pytest.fixture(params=["float", "bytes"])
+def form(request):
+    """The inputs of an artifact: those of the light model are bytes."""
+    return request.param
+
+
+@pytest.fixture
+def artifact(form, target, tiny_artifact, light_artifact):
+    return tiny_artifact(target.name) if form == "float" else light_artifact(target.name, **BYTES)
+
+
+@pytest.fixture
+def restorer(form, tiny_restorer, light_restorer):
+    return tiny_restorer if form == "float" else light_restorer
 
 
 def backends_of(artifact):
@@ -75,9 +86,9 @@ def test_manifest_inside_is_the_one_beside(artifact):
         assert dataclasses.replace(inside, files=beside.files) == beside, backend.name
 
 
-def test_manifest_tells_what_a_receiver_must_know(artifact):
+def test_manifest_tells_what_a_receiver_must_know(artifact, restorer):
     manifest = artifact.manifest
-    assert manifest.model_spec() == dataclasses.replace(SPEC, weights=None)
+    assert manifest.model_spec() == dataclasses.replace(restorer.spec, weights=None)
     assert manifest.weights["name"] == SPEC.weights
     assert not manifest.trained
     assert manifest.noise["sigma_s"] == SPEC.sigma_s
@@ -98,10 +109,10 @@ def test_nothing_inside_tells_of_this_machine(artifact):
         assert secret not in content, secret
 
 
-def test_equal_to_pytorch_in_every_backend_down_to_the_stages(artifact, tiny_restorer, runs_here):
+def test_equal_to_pytorch_in_every_backend_down_to_the_stages(artifact, restorer, runs_here):
     pictures, manifest = gather_pictures(None), load_artifact(artifact.path).manifest
     for backend in backends_of(artifact):
-        result = validate(artifact.path, manifest, tiny_restorer, pictures, backend, stages=True)
+        result = validate(artifact.path, manifest, restorer, pictures, backend, stages=True)
         assert result.passed, (backend, result)
         assert result.drift_began is None, (backend, result.stages)
         names = [stage.stage for stage in result.stages]
@@ -132,10 +143,10 @@ def test_an_artifact_restores_a_photograph_of_any_size(artifact, runs_here):
     assert restored.std() > 1
 
 
-def test_noise_is_the_caller_s_where_it_is_an_input(target, tiny_artifact, float_artifact, runs_here):
-    given = tiny_artifact(target.name, noise="input")
+def test_noise_is_the_caller_s_where_it_is_an_input(target, light_artifact, runs_here):
+    given, fixed = light_artifact(target.name, noise="input"), light_artifact(target.name)
     pixels = fit_picture(builtin_photograph("coffee"), 64, 64)
-    with open_session(given.path) as session, open_session(float_artifact.path) as baked:
+    with open_session(given.path) as session, open_session(fixed.path) as baked:
         assert np.array_equal(noise_feeds(session, 3)["noise"], noise_feeds(session, 3)["noise"])
         same, other = (restore_picture(session, pixels, seed).astype(int) for seed in (3, 4))
         expected = restore_picture(baked, pixels).astype(int)
@@ -146,8 +157,8 @@ def test_noise_is_the_caller_s_where_it_is_an_input(target, tiny_artifact, float
 @pytest.mark.parametrize("without", ["estimator", "field", "both"])
 def test_models_without_some_parts(target, without, tmp_path):
     parts = {"estimator": ("estimator",), "field": ("field",), "both": ("estimator", "field")}[without]
-    steps = 0 if "field" in parts else SPEC.steps
-    model = load_restorer(dataclasses.replace(SPEC, steps=steps, **dict.fromkeys(parts)))
+    steps = 0 if "field" in parts else LIGHT.steps
+    model = load_restorer(dataclasses.replace(LIGHT, steps=steps, **dict.fromkeys(parts)))
     artifact = export(model, target.name, out=tmp_path)
     names = [stage.name for stage in artifact.manifest.stages]
     assert ("coarse" in names) == ("estimator" not in parts)

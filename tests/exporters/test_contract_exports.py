@@ -18,34 +18,39 @@ from elir_edge.errors import DataError, GateError, OutputError, UnavailableError
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from elir_edge.pipeline import request
 from elir_edge.runtime.backend import get_backend
-from tests.tiny import SPEC
+from tests.tiny import LIGHT
 
 pytestmark = pytest.mark.slow
 
 # The autoencoder alone: quick to convert, for what does not depend on the graph.
-BARE = dataclasses.replace(SPEC, steps=0, estimator=None, field=None)
+BARE = dataclasses.replace(LIGHT, steps=0, estimator=None, field=None)
 
 
-def test_the_same_export_again_is_recognised(float_artifact, target, tiny_restorer):
-    before = float_artifact.path.stat().st_mtime_ns
-    again = export(tiny_restorer, target.name, out=float_artifact.path, noise="baked:3")
+@pytest.fixture(scope="module")
+def artifact(target, light_artifact):
+    return light_artifact(target.name)
+
+
+def test_the_same_export_again_is_recognised(artifact, target, light_restorer):
+    before = artifact.path.stat().st_mtime_ns
+    again = export(light_restorer, target.name, out=artifact.path, noise="baked:3")
     assert not again.fresh
-    assert float_artifact.path.stat().st_mtime_ns == before
+    assert artifact.path.stat().st_mtime_ns == before
 
 
-def test_another_export_does_not_replace_it_unasked(float_artifact, target, tiny_restorer):
-    before = sha256_of(float_artifact.path)
+def test_another_export_does_not_replace_it_unasked(artifact, target, light_restorer):
+    before = sha256_of(artifact.path)
     with pytest.raises(OutputError, match="is there already"):
-        export(tiny_restorer, target.name, out=float_artifact.path, noise="baked:4")
-    assert sha256_of(float_artifact.path) == before
-    load_artifact(float_artifact.path)
+        export(light_restorer, target.name, out=artifact.path, noise="baked:4")
+    assert sha256_of(artifact.path) == before
+    load_artifact(artifact.path)
 
 
-def test_a_changed_file_is_not_trusted(float_artifact, tmp_path):
-    copy = tmp_path / "copy" / float_artifact.path.name
-    shutil.copytree(float_artifact.path.parent, copy.parent)
+def test_a_changed_file_is_not_trusted(artifact, tmp_path):
+    copy = tmp_path / "copy" / artifact.path.name
+    shutil.copytree(artifact.path.parent, copy.parent)
     load_artifact(copy)
-    for file in [file for name in float_artifact.manifest.files for file in files_of(copy.parent / name)]:
+    for file in [file for name in artifact.manifest.files for file in files_of(copy.parent / name)]:
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
@@ -76,13 +81,13 @@ export(load_restorer(ModelSpec.from_yaml(spec)), target, out=out, noise="baked:3
 """
 
 
-def test_the_same_request_gives_the_same_bytes_in_another_process(float_artifact, target, tmp_path):
+def test_the_same_request_gives_the_same_bytes_in_another_process(artifact, target, tmp_path):
     environment = os.environ | {"PYTHONHASHSEED": "12345"}
     subprocess.run(
-        [sys.executable, "-c", EXPORT_AGAIN, target.name, str(tmp_path), SPEC.to_yaml()], check=True, env=environment
+        [sys.executable, "-c", EXPORT_AGAIN, target.name, str(tmp_path), LIGHT.to_yaml()], check=True, env=environment
     )
-    for name in (*float_artifact.manifest.files, sidecar(float_artifact.path).name):
-        assert sha256_of(float_artifact.path.parent / name) == sha256_of(tmp_path / name), name
+    for name in (*artifact.manifest.files, sidecar(artifact.path).name):
+        assert sha256_of(artifact.path.parent / name) == sha256_of(tmp_path / name), name
 
 
 def test_cli_export_inspect_validate_restore(target, tmp_path, capfd):
@@ -91,7 +96,7 @@ def test_cli_export_inspect_validate_restore(target, tmp_path, capfd):
     assert run(["export", "-t", target.name, "-p", str(preset), "-o", str(out), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["fresh"] is True
     assert run(["inspect", str(out), "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["spec"]["name"] == "tiny"
+    assert json.loads(capfd.readouterr().out)["spec"]["name"] == BARE.name
     reason = get_backend(target.backends[0]).why_not_here()
     if reason:
         assert run(["validate", str(out)]) == UnavailableError.exit_code

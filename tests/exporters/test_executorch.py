@@ -1,10 +1,12 @@
 """ExecuTorch: what is delegated, what is shared, and damage that must not crash the tool."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from elir_edge import open_session
+from elir_edge import load_restorer, open_session
 from elir_edge.core.progress import Silent
 from elir_edge.errors import DataError
 from elir_edge.imaging.comparison import psnr_of
@@ -51,9 +53,10 @@ def test_a_file_cut_short_is_refused(artifact, share, tmp_path):
     refusal(DataError, lambda: probe(cut), "cut.pte")
 
 
-def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(tiny_restorer, tmp_path):
-    """The conversion alone: what int8 costs in quality is measured on trained weights."""
-    graph = lower(tiny_restorer, norm="pointwise")
+def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(tmp_path):
+    """The conversion alone, of two normalized steps: what int8 costs in quality is measured on trained weights."""
+    field = dataclasses.replace(SPEC.field, multipliers=(1,))
+    graph = lower(load_restorer(dataclasses.replace(SPEC, estimator=None, field=field)), norm="pointwise")
     feeds = tuple({"image": image_of(name)} for name in ("coffee", "rocket", "chelsea"))
     facts = TARGET.convert(graph, Conversion(tmp_path, "small", "int8", Silent(), feeds))
     assert (facts["delegated_parts"], facts["other_ops"]) == (1, {})

@@ -9,7 +9,7 @@ from elir_edge import export, load_artifact, load_restorer, lower, open_session,
 from elir_edge.artifacts.artifact import sidecar
 from elir_edge.artifacts.split import MANIFEST_FILE, SHIFTS_FILE
 from elir_edge.errors import DataError, UsageError
-from elir_edge.families.latent_pmrf.spec import FieldSpec, LatentPmrfSpec, ResidualSpec, SimVaeSpec
+from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ResidualSpec, SimVaeSpec
 from elir_edge.formats.embedded import check_agreement
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from elir_edge.runtime.restore import run_picture
@@ -25,7 +25,7 @@ PMRF = LatentPmrfSpec(
     steps=3,
     estimator=ResidualSpec(widths=(8, 12), blocks=(1, 1, 1)),
     autoencoder=SimVaeSpec(4, widths=(16, 24), encoder_blocks=1, decoder_blocks=1, mid_blocks=1, shift=0.2, scale=1.5),
-    field=FieldSpec(hidden=32, multipliers=(1, 2), mid_blocks=1, time_features=16),
+    field=ResidualSpec(widths=(16,), blocks=(1,), time_features=16),
     weights="random:0",
 )
 SPECS = {"elir": dataclasses.replace(SPEC, steps=3), "latent_pmrf": PMRF}

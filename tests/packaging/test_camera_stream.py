@@ -31,8 +31,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def artifact(tiny_artifact):
-    return tiny_artifact("tflite", noise="zero")
+def artifact(light_artifact):
+    return light_artifact("tflite", noise="zero")
 
 
 @pytest.fixture(scope="module")

@@ -55,14 +55,14 @@ def needs(*programs):
 
 
 @pytest.fixture(scope="module")
-def artifact_of(tiny_artifact, tmp_path_factory):
+def artifact_of(light_artifact, tmp_path_factory):
     """Returns the artifact of a form in ``FORMS``, or the int8 one; each is made once."""
 
     @functools.cache
     def make(form):
         if form == INT8:
             return quantize_artifact(make("bytes"), tmp_path_factory.mktemp(form))
-        return tiny_artifact("tflite", **FORMS[form])
+        return light_artifact("tflite", **FORMS[form])
 
     return make
 

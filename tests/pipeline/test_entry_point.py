@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.helpers import save_picture
-from tests.tiny import SPEC
+from tests.tiny import LIGHT
 
 TARGET = """
 from pathlib import Path
@@ -63,7 +63,7 @@ TARGET = dataclasses.replace(ONNX, name="theirs", backends=("openvino",))
 @pytest.mark.slow
 def test_a_target_of_another_package_exports_and_is_proven(tmp_path):
     install(tmp_path, target=EXPORTING)
-    (tmp_path / "tiny.yaml").write_text(SPEC.to_yaml())
+    (tmp_path / "tiny.yaml").write_text(LIGHT.to_yaml())
     arguments = ["export", "-t", "theirs", "-p", "tiny.yaml", "-o", "theirs.onnx", "--json"]
     result = run(tmp_path, arguments)
     assert result.returncode == 0, result.stderr
@@ -73,7 +73,7 @@ def test_a_target_of_another_package_exports_and_is_proven(tmp_path):
 @pytest.mark.slow
 def test_a_target_that_nothing_here_runs_is_written_and_says_so(tmp_path):
     install(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(SPEC.to_yaml())
+    (tmp_path / "tiny.yaml").write_text(LIGHT.to_yaml())
     result = run(tmp_path, ["export", "-t", "theirs", "-p", "tiny.yaml", "-o", "theirs.txt", "--json"])
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["parity"] == {"not_compared": "no backend here runs 'theirs' files"}
@@ -146,7 +146,7 @@ def test_a_format_with_its_own_runtime_comes_from_another_package(tmp_path):
     install(tmp_path, target=RUNTIME)
     entry_points = tmp_path / "their_package-1.0.dist-info" / "entry_points.txt"
     entry_points.write_text(entry_points.read_text() + "[elir_edge.backends]\nprogram = their_package:BACKEND\n")
-    (tmp_path / "tiny.yaml").write_text(SPEC.to_yaml())
+    (tmp_path / "tiny.yaml").write_text(LIGHT.to_yaml())
     save_picture(tmp_path / "in.png", 70, 80)
     for arguments, expected in (
         (["export", "-t", "theirs", "-p", "tiny.yaml", "-o", "theirs.pt2", "--json"], '"backend": "program"'),

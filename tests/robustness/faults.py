@@ -23,7 +23,7 @@ size: 64
 steps: 2
 autoencoder: {latent_channels: 4, width: 8, levels: 2, blocks: 1}
 estimator: {hidden: 8, blocks: 1}
-field: {hidden: 32, multipliers: [1, 2], mid_blocks: 1, time_features: 16}
+field: {kind: residual, widths: [16], blocks: [1], time_features: 16}
 weights: random:0
 """
 Prepare = Callable[[Path], object]

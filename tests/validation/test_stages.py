@@ -17,14 +17,15 @@ from elir_edge.validation.result import Validation
 from elir_edge.validation.stages import StageError, snr_db, weakest
 from elir_edge.validation.trials import gather_judges, gather_pictures
 from elir_edge.validation.validate import validate
+from tests.tiny import LIGHT
 
 slow = pytest.mark.slow
 PARTS = ["encoder", "coarse estimator", "noise", "step 1", "step 2", "decoder"]
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino", "tflite"])
-def artifact(request, tiny_artifact):
-    return tiny_artifact(request.param, noise="input")
+def artifact(request, light_artifact):
+    return light_artifact(request.param, noise="input")
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,9 @@ def test_a_runtime_that_cannot_start_at_a_stage_says_so(tmp_path):
 
 
 @slow
-def test_a_graph_started_at_any_stage_gives_the_same_picture(artifact, tiny_restorer):
+def test_a_graph_started_at_any_stage_gives_the_same_picture(artifact, light_restorer):
     pixels = fit_picture(builtin_photograph("coffee"), 64, 64)
-    trajectory = reference_trajectory(tiny_restorer, pixels, NoiseContract("input", None))
+    trajectory = reference_trajectory(light_restorer, pixels, NoiseContract("input", None))
     expected, picture = stages_of(trajectory), picture_of(trajectory.restored, "float")
     for backend in (backend.name for backend in backends_for(artifact.path)):
         for stage in artifact.manifest.stages:
@@ -108,9 +109,9 @@ def test_int8_errors_are_told_apart(integer, tiny_restorer):
 @pytest.mark.parametrize(
     ("module", "part"), [("enc", "encoder"), ("mmse", "coarse estimator"), ("fmir", "step"), ("dec", "decoder")]
 )
-def test_a_spoiled_part_is_named_in_every_format(artifact, tiny_spec, module, part):
+def test_a_spoiled_part_is_named_in_every_format(artifact, module, part):
     """One part of the model is changed, and not the artifact's: they differ in that part only."""
-    other = load_restorer(tiny_spec)
+    other = load_restorer(LIGHT)
     biases = [tensor for name, tensor in getattr(other, module).named_parameters() if name.endswith("bias")]
     biases[-1].add_(0.5)
     manifest = dataclasses.replace(artifact.manifest, precision="fp16")

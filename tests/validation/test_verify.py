@@ -34,8 +34,8 @@ sys.exit(run(["verify", sys.argv[1], "--json"]))
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def artifact(request, tiny_artifact) -> Artifact:
-    return tiny_artifact(request.param, **FORMS[request.param])
+def artifact(request, light_artifact) -> Artifact:
+    return light_artifact(request.param, **FORMS[request.param])
 
 
 @pytest.fixture(scope="module")
