@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,17 +47,19 @@ def can_watch() -> bool:
     return os.name == "posix"
 
 
-def watch(function: str, arguments: Sequence[str]) -> Ending:
+def watch(function: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Ending:
     """Call ``function`` (``package.module:name``) on ``arguments`` in a process with these streams, to its end.
 
-    It returns the exit status. Where this process dies, so does that one.
+    It returns the exit status. ``environment`` is added to that of this process. Where this process dies, so does that
+    one.
     """
     told, tell = os.pipe()
     alive, life = os.pipe()  # its end of file tells the watched process that this one is gone
     command = [sys.executable, "-P", "-c", IMPORT_THE_PACKAGE + WATCHED, str(PACKAGE_FOLDER), function]
     try:
         with _Signals() as signals:
-            child = subprocess.Popen([*command, str(tell), str(alive), *arguments], pass_fds=(tell, alive))
+            command += [str(tell), str(alive), *arguments]
+            child = subprocess.Popen(command, pass_fds=(tell, alive), env=os.environ | environment)
             os.close(tell)
             tell = -1
             status = signals.wait(child)

@@ -16,7 +16,7 @@ from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.imaging.pictures import read_picture
 from elir_edge.runtime.base import Session
 from tests.helpers import Outcome, child_environment, command_line, run_process, save_picture, snapshot
-from tests.tiny import SPEC
+from tests.tiny import LIGHT
 
 
 class IdentitySession(Session):
@@ -41,7 +41,7 @@ def place(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "place"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    (folder / "tiny.yaml").write_text(SPEC.to_yaml())
+    (folder / "tiny.yaml").write_text(LIGHT.to_yaml())
     (folder / "broken.yaml").write_text("steps: [")
     (folder / "K.yaml").write_text("steps: 1000000000")
     save_picture(folder / "a.png")
@@ -92,7 +92,7 @@ FAILURES = {
     "missing model file": (["export", "-p", "no.yaml"], 66, "no.yaml"),
     "broken model file": (["export", "-p", "broken.yaml"], 78, "broken.yaml", "not usable YAML"),
     "too many steps": (["export", "-p", "K.yaml"], 78, "K.yaml", "steps is 1000000000", "allowed is 1 to 100"),
-    "a size that is no multiple": ([*EXPORT, "--size", "100"], 78, "height 100", "nearest allowed is 104"),
+    "a size that is no multiple": ([*EXPORT, "--size", "102"], 78, "height 102", "nearest allowed is 104"),
     "a size that is none": ([*EXPORT, "--size", "64x"], 2, "64x", "HEIGHTxWIDTH"),
     "unknown noise": ([*EXPORT, "--noise", "loud"], 2, "loud", "baked:SEED"),
     "unknown io": ([*EXPORT, "--io", "int3"], 2, "int3", "float, uint8"),
@@ -403,10 +403,10 @@ def test_interrupted_exports_leave_nothing_behind(number, code, stage, place):
 
 
 @pytest.fixture(scope="module")
-def tiny_onnx(tiny_restorer, tmp_path_factory) -> Path:
+def tiny_onnx(light_restorer, tmp_path_factory) -> Path:
     from elir_edge.pipeline.export import export
 
-    return export(tiny_restorer, out=tmp_path_factory.mktemp("exported") / "tiny.onnx").path
+    return export(light_restorer, out=tmp_path_factory.mktemp("exported") / "tiny.onnx").path
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
-"""The exit status of a command whose work a signal interrupted at an awkward moment."""
+"""How commands are run: the exit status after a signal at an awkward moment, and threads that leave cores to others."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import click
 import pytest
 
 from elir_edge import cli
 from elir_edge.cli import run
+from elir_edge.core import watch as watch_module
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -24,3 +26,20 @@ def test_a_signal_that_a_native_module_made_another_error_of_is_still_a_signal(n
     monkeypatch.setattr(cli, "group", command)
     assert run([]) == status
     assert "nothing was left half done" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, given, policy", [
+    ("restore", {}, "passive"),
+    ("restore", {"OMP_WAIT_POLICY": "active"}, "active"),
+    ("bench", {}, "unset"),
+])  # fmt: skip
+def test_threads_that_wait_sleep_except_where_pytorch_is_timed(command, given, policy, monkeypatch, capfd):
+    script = "import os, sys; print(os.environ.get('OMP_WAIT_POLICY', 'unset')); sys.stdout.flush(); os._exit(0)"
+    monkeypatch.setattr(watch_module, "WATCHED", script)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["elir-edge", command, "nothing.onnx"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capfd.readouterr().out.split() == [policy]

@@ -16,11 +16,12 @@ from elir_edge.core.progress import Silent
 from elir_edge.errors import GateError, UsageError
 from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, read_file, tensors_by_stage
 from elir_edge.lowering.lower import lower
+from elir_edge.pipeline import mixed
 from elir_edge.pipeline.ladder import Rung, best_rung, climb, report_of, table_lines, without_latencies
 from elir_edge.pipeline.mixed import check_limits
 from elir_edge.pipeline.pareto import draw
 from elir_edge.quantize.calibration import CalibrationRequest
-from elir_edge.quantize.levels import LEVELS
+from elir_edge.quantize.levels import LEVELS, LEVELS_WITHOUT_VNNI
 from elir_edge.quantize.litert_static import quantize_tflite
 from elir_edge.quantize.mixed import group_mixture, groups_of, losses_by_group, stages_of_groups
 from elir_edge.quantize.plan import Limits, Quantization
@@ -183,11 +184,13 @@ def test_tflite_with_a_float_group_still_speaks_bytes(plain_tflite, tmp_path, fl
 
 
 @pytest.mark.slow
-def test_the_published_artifact_keeps_the_drop_that_was_asked_for(tmp_path):
+def test_the_published_artifact_keeps_the_drop_that_was_asked_for(tmp_path, monkeypatch):
     """The trained model at a size that is quick; int8 alone would lose more than is allowed."""
-    restorer, allowed = load_restorer("nano"), 0.025
+    restorer, allowed, levels = load_restorer("nano"), 0.025, []
+    monkeypatch.setattr(mixed, "losses_by_group", lambda *given: levels.append(given[-1]) or losses_by_group(*given))
     quantization = Quantization(CalibrationRequest(count=4), limits=Limits(max_drop_db=allowed))
     artifact = export(restorer, "onnx", "mixed", size=128, out=tmp_path / "mixed.onnx", quantization=quantization)
+    assert levels == [LEVELS_WITHOUT_VNNI]  # what kernels of this format have
     found = artifact.manifest.quantization["mixed"]
     assert found["table"][0]["floats"] == []
     assert found["table"][0]["mean_drop_db"] > allowed

@@ -47,8 +47,8 @@ def assert_equal_weights(graph, other):
 
 
 @pytest.fixture
-def calibration(tiny_restorer):
-    return gather_calibration(CalibrationRequest(count=4), tiny_restorer.spec, 64, 64)
+def calibration(light_restorer):
+    return gather_calibration(CalibrationRequest(count=4), light_restorer.spec, 64, 64)
 
 
 def test_tuning_brings_int8_nearer():
@@ -59,14 +59,14 @@ def test_tuning_brings_int8_nearer():
     assert report.steps == 40 and report.after_db > report.before_db
 
 
-def test_tuned_exports_repeat_whatever_is_in_the_cache(tiny_restorer, tmp_path, monkeypatch, large_steps):
+def test_tuned_exports_repeat_whatever_is_in_the_cache(light_restorer, tmp_path, monkeypatch, large_steps):
     """A tuning of another length is not gone on from: its rates were others. Not square, too, and lower than crops."""
 
     def export_tuned(steps, folder):
         """The bytes of an int8 export with so many steps of tuning."""
         wish = Quantization(CalibrationRequest(count=4), tune=TuneBudget(steps=steps), allow_degraded=True)
         out = tmp_path / folder / "x.onnx"
-        artifact = export(tiny_restorer, "onnx", "int8", "64x96", out=out, quantization=wish)
+        artifact = export(light_restorer, "onnx", "int8", "64x96", out=out, quantization=wish)
         assert artifact.manifest.quantization["tuned"]["steps"] == steps
         return artifact.path.read_bytes()
 
@@ -76,12 +76,12 @@ def test_tuned_exports_repeat_whatever_is_in_the_cache(tiny_restorer, tmp_path, 
     assert export_tuned(3, "longer") == fresh != shorter
 
 
-def test_an_interrupted_tuning_goes_on_where_it_stopped(tiny_restorer, calibration, tmp_path, large_steps):
-    before = tensors_sha256(tiny_restorer.state_dict())
+def test_an_interrupted_tuning_goes_on_where_it_stopped(light_restorer, calibration, tmp_path, large_steps):
+    before = tensors_sha256(light_restorer.state_dict())
 
     def tune(progress, checkpoint):
-        graph = lower(tiny_restorer, 64)
-        return prepare_and_tune(graph, tiny_restorer, calibration, TuneBudget(steps=4), progress, checkpoint)
+        graph = lower(light_restorer, 64)
+        return prepare_and_tune(graph, light_restorer, calibration, TuneBudget(steps=4), progress, checkpoint)
 
     whole, report = tune(Interrupting(), None)
     with pytest.raises(KeyboardInterrupt):
@@ -91,4 +91,4 @@ def test_an_interrupted_tuning_goes_on_where_it_stopped(tiny_restorer, calibrati
     assert rest.steps == 2
     assert report_of_both == report
     assert_equal_weights(whole, resumed)
-    assert tensors_sha256(tiny_restorer.state_dict()) == before
+    assert tensors_sha256(light_restorer.state_dict()) == before

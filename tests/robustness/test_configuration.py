@@ -40,7 +40,7 @@ LINES = {
     "K as a list": (with_line("steps: 2", "steps: [2]"), "bad.yaml", "steps", "expected int"),
     "K of 200 digits": (with_line("steps: 2", "steps: " + "9" * 200), "bad.yaml", "steps", "64 bits"),
     "sigma NaN": (TINY + "sigma_s: .nan\n", "bad.yaml", "sigma_s", "0 to 10"),
-    "a size that is no multiple": (with_line("size: 64", "size: 100"), "bad.yaml", "100", "nearest allowed is 104"),
+    "a size that is no multiple": (with_line("size: 64", "size: 102"), "bad.yaml", "102", "nearest allowed is 104"),
     "a size of 10^6": (with_line("size: 64", "size: 1000000"), "bad.yaml", "1000000", "16384"),
     "a width of 10^9": (with_line("width: 8", "width: 1000000000"), "bad.yaml", "width"),
     "a name that is a path": (with_line("name: tiny", "name: ../tiny"), "bad.yaml", "../tiny", "letters, digits"),

@@ -117,7 +117,7 @@ def test_a_converter_that_ends_the_process_is_told(place, monkeypatch):
     before = snapshot(place)
     for function, status in (("os:abort", -signal.SIGABRT), ("tests.robustness.deaths:exit_at_once", 1)):
         monkeypatch.setenv("PYTHONPATH", child_environment()["PYTHONPATH"])
-        ending = watch("tests.robustness.deaths:stage_and_call", [str(place / "new.onnx"), function])
+        ending = watch("tests.robustness.deaths:stage_and_call", [str(place / "new.onnx"), function], {})
         assert (ending.meant, ending.status, ending.asked) == (None, status, None)
         assert snapshot(place) != before, "it dies in the middle of its work"
         sweep_outputs(["export", "-o", str(place / "new.onnx")])
@@ -130,7 +130,7 @@ def test_a_converter_that_ends_the_process_is_told(place, monkeypatch):
 @pytest.mark.slow
 def test_no_room_for_temporary_files(place):
     """The converters of some formats end the whole process then."""
-    with mount_tmpfs(place.parent / "small", "size=300k") as scratch:
+    with mount_tmpfs(place.parent / "small", "size=100k") as scratch:
         before = snapshot(place)
         outcome = run_process(*EXPORT, cwd=place, TMPDIR=str(scratch))
         assert_told(outcome, 74, str(scratch), "free some space")

@@ -119,8 +119,8 @@ def test_weights_outside_the_file_are_refused(kind, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def artifact_paths(tiny_artifact):
-    return {kind: tiny_artifact(kind).path for kind in ("onnx", "tflite")}
+def artifact_paths(light_artifact):
+    return {kind: light_artifact(kind).path for kind in ("onnx", "tflite")}
 
 
 def with_flipped_bit(whole: bytes, number: int) -> bytes:
