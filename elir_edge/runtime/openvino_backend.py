@@ -124,6 +124,7 @@ def _properties(threads: int | None, mode: Mode) -> dict[str, Any]:
         properties["INFERENCE_PRECISION_HINT"] = ARITHMETIC[mode.arithmetic]
     if threads and mode.device == CPU:
         properties["INFERENCE_NUM_THREADS"] = threads
+        properties["ENABLE_CPU_PINNING"] = False  # it would put the sessions of several jobs onto the same core
     return properties
 
 

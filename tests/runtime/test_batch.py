@@ -12,6 +12,7 @@ from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
+from elir_edge.runtime.session import open_session
 from elir_edge.runtime.work import Settings
 from tests.helpers import refusal, save_picture
 from tests.runtime.folders import make_folder, run_folder
@@ -21,6 +22,12 @@ from tests.sessions import IdentitySession
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return make_folder(tmp_path)
+
+
+@pytest.mark.slow
+def test_openvino_does_not_put_the_threads_of_several_sessions_onto_one_core(tiny_artifact):
+    with open_session(tiny_artifact("openvino").path, threads=1) as session:
+        assert session._compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
 # ---- which pictures, and where to -----------------------------------------------------------------------------------
