@@ -26,6 +26,12 @@ def address_limit() -> int | None:
         return _address_limit_of_posix()
 
 
+def address_room() -> int | None:
+    """Bytes that are left of ``address_limit``; None where that is not limited or the system does not tell."""
+    limit, taken = address_limit(), _status("VmSize:")
+    return None if limit is None or taken is None else limit - taken
+
+
 def _address_limit_of_posix() -> int | None:
     try:
         import resource
@@ -45,9 +51,13 @@ def group_limit() -> int | None:
 
 def peak_address_space() -> int | None:
     """The most address space that this process has had, in bytes; None where the system does not tell."""
+    return _status("VmPeak:")
+
+
+def _status(key: str) -> int | None:
     try:
         lines = STATUS.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmPeak:"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
     except (OSError, ValueError, IndexError, StopIteration):
         return None
 

@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
-from elir_edge.core.memory import address_limit
+from elir_edge.core.memory import address_limit, address_room
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import MORE_MEMORY, DataError, ResourceError, UnavailableError
@@ -22,6 +22,9 @@ from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+# Address space that the CPU plug-in takes. With less it fails, or waits for ever in its thread pool: measured with a
+# model of a few kB, 117 MB and less did one or the other, 122 MB and more never did.
+PLUGIN_ROOM = 120_000_000
 QUANTIZER = "FakeQuantize"
 BLANKS = b"\xef\xbb\xbf \t\r\n"
 IR_START_WITHIN = 64
@@ -101,6 +104,9 @@ def read_manifest(path: Path) -> str | None:
 
 
 def _device(core: Any, mode: Mode) -> str:
+    room = address_room()
+    if room is not None and room < PLUGIN_ROOM:
+        raise ResourceError("not enough memory for OpenVINO to load a device", hint=MORE_MEMORY)
     there = core.available_devices
     if not there and address_limit() is not None:  # its plug-ins could not be mapped
         raise ResourceError("not enough memory for OpenVINO to load a device", hint=MORE_MEMORY)

@@ -58,6 +58,7 @@ CAPS = {
     "PyTorch can, and the rest cannot": (700, EXPORT),
     "no runtime can be loaded": (180, (*RESTORE, "new.png")),
     "a runtime has nothing left to run in": (330, (*RESTORE, "new.png", "-b", "openvino")),
+    "a runtime's threads would wait for ever": (348, (*RESTORE, "new.png", "-b", "openvino")),
 }
 
 
