@@ -8,6 +8,8 @@ PRECISION ?= fp32
 ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
+# Files go to the processes in the order of tests/conftest.py, the longest first.
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := .venv/.ready
 # Not in the lock: torch, whose build depends on the machine, and what only the extras peers and qnn need.
 UNLOCKED := torch coloredlogs humanfriendly ncnn onnxruntime-qnn pnnx portalocker
@@ -42,10 +44,10 @@ export: $(READY)
 	$(BIN)/elir-edge export --target $(TARGET) --preset $(PRESET) --precision $(PRECISION) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest $(SHARED)
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest $(SHARED) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

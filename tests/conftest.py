@@ -33,6 +33,33 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "work")
 
 
+# Files of a minute or more by themselves. Processes that share the files out take them first: one of them last would
+# keep one process busy while the others have nothing left.
+LONGEST = (
+    "exporters/test_contract.py",
+    "exporters/test_full_size.py",
+    "house/test_commands.py",
+    "quantize/test_tflite.py",
+    "exporters/test_contract_exports.py",
+    "cli/test_failures.py",
+    "robustness/test_kills.py",
+    "exporters/test_split.py",
+    "quantize/test_tune.py",
+    "exporters/test_executorch.py",
+    "families/latent_pmrf/test_export.py",
+    "robustness/test_machine.py",
+    "pipeline/test_entry_point.py",
+    "validation/test_stages.py",
+    "pipeline/test_mixed.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def tiny_spec() -> ElirSpec:
     """The smallest model that has every part."""
