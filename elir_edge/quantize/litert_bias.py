@@ -19,13 +19,12 @@ from elir_edge.formats.tflite.flatmodel import (
     quantization_of,
     read_model,
 )
-from elir_edge.quantize.bias import shift_that_holds
+from elir_edge.quantize.bias import Feeds, shift_that_holds
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
 PASSES_MEANS = ("ADD", "QUANTIZE", "DEQUANTIZE")
 WHERE = "the int8 TFLite graph"
 
-Feeds = Sequence[Mapping[str, np.ndarray]]
 Means = Mapping[str, np.ndarray]
 
 

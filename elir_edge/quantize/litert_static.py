@@ -32,7 +32,7 @@ from elir_edge.formats.tflite.flatmodel import (
     read_model,
     tensor_name,
 )
-from elir_edge.quantize.bias import bias_samples
+from elir_edge.quantize.bias import Feeds, bias_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges, TailedRanges
 
@@ -43,8 +43,6 @@ SUMS = ("ADD", "MUL")
 WIDE_BITS, WEIGHT_BITS = 16, 8
 CHEAP_NUMBERS_PER_GFLOP = 10_000
 WHERE = "the TFLite graph"
-
-Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
 def quantize_tflite(

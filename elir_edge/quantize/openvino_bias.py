@@ -15,17 +15,16 @@ from openvino import opset13 as ops
 
 from elir_edge.core.progress import Advance
 from elir_edge.formats.openvino import CONVOLUTIONS
-from elir_edge.quantize.bias import shift_that_holds
+from elir_edge.quantize.bias import Feeds, shift_that_holds
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
-Feeds = Sequence[Mapping[str, np.ndarray]]
 Port = tuple[str, int]  # friendly name of a node, number of its output
 Tensors = dict[Port, np.ndarray]
 
 
 def convolution_means(model: Any, feeds: Feeds, advance: Advance) -> dict[str, np.ndarray]:
-    """Mean of each output channel of each convolution with a bias: samples x channels, by name as ``correct_biases``.
+    """What ``correct_biases`` wants of the float model: samples x channels, by the name of a convolution's biased sum.
 
     ``advance`` is called with shares of 1.
     """
@@ -36,7 +35,7 @@ def convolution_means(model: Any, feeds: Feeds, advance: Advance) -> dict[str, n
     compiled = openvino.Core().compile_model(shown, "CPU", EXACT)
     rows = []
     for sample in feeds:
-        rows.append(list(compiled(dict(sample)).values())[-len(names) :])
+        rows.append(list(compiled(dict(sample)).values())[len(model.outputs) :])
         advance(1 / len(feeds))
     return {name: np.array(found, np.float64) for name, found in zip(names, zip(*rows, strict=True), strict=True)}
 
@@ -85,7 +84,8 @@ class _Sections:
         """Run the section that ends with ``end``; returns its result and what later sections read, of each sample."""
         nodes = self._sections[end]
         self._later -= {node.get_friendly_name() for node in nodes}
-        used = {port: node for port, node in self._parameters.items() if port in _ports_read(nodes, self._parameters)}
+        read = {value.get_node().get_friendly_name() for node in nodes for value in node.input_values()}
+        used = {port: node for port, node in self._parameters.items() if node.get_friendly_name() in read}
         made = [output for node in nodes for output in node.outputs() if self._readers(output)]
         if (end, 0) not in {_port(output) for output in made}:
             made.append(nodes[-1].output(0))
@@ -93,20 +93,20 @@ class _Sections:
         compiled = openvino.Core().compile_model(part, "CPU", EXACT)
         results = [compiled([tensors[port] for port in used]) for tensors in alive]
         self._cut(made)
-        kept = {port for port, node in self._parameters.items() if self._readers(node.output(0))}
         return [
-            {port: array for port, array in before.items() if port in kept}
+            {port: array for port, array in before.items() if port in self._parameters}
             | {_port(output): result[i].copy() for i, output in enumerate(made)}
             for before, result in zip(alive, results, strict=True)
         ]
 
     def _cut(self, outputs: Sequence[Any]) -> None:
-        """Let later sections read new parameters in place of ``outputs``."""
+        """Let later sections read new parameters in place of ``outputs``; forget those that none reads any more."""
         for output in outputs:
             parameter = ops.parameter(output.get_partial_shape(), output.get_element_type())
             for reader in self._readers(output):
                 reader.replace_source_output(parameter.output(0))
             self._parameters[_port(output)] = parameter
+        self._parameters = {port: node for port, node in self._parameters.items() if self._readers(node.output(0))}
 
     def _readers(self, output: Any) -> list[Any]:
         return [port for port in output.get_target_inputs() if port.get_node().get_friendly_name() in self._later]
@@ -127,12 +127,6 @@ def _nodes_after_inputs(model: Any) -> list[Any]:
             if node.get_type_name() not in ("Parameter", "Result"):
                 found.append(node)
     return found
-
-
-def _ports_read(nodes: Sequence[Any], parameters: Mapping[Port, Any]) -> set[Port]:
-    """Those of ``parameters`` that ``nodes`` read."""
-    read = {value.get_node().get_friendly_name() for node in nodes for value in node.input_values()}
-    return {port for port, node in parameters.items() if node.get_friendly_name() in read}
 
 
 def _bias_port(node: Any) -> int | None:

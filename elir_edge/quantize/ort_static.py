@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,13 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
 from elir_edge.formats.onnx.graph import convolutions, merge_identical, shorten_names
-from elir_edge.quantize.bias import bias_samples
+from elir_edge.quantize.bias import Feeds, bias_samples
 from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
 from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
 from elir_edge.quantize.ranges import RANGE_METHOD
-
-Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
 def quantize_onnx(

@@ -105,10 +105,8 @@ def read_manifest(path: Path) -> str | None:
 
 def _device(core: Any, mode: Mode) -> str:
     room = address_room()
-    if room is not None and room < PLUGIN_ROOM:
-        raise ResourceError("not enough memory for OpenVINO to load a device", hint=MORE_MEMORY)
-    there = core.available_devices
-    if not there and address_limit() is not None:  # its plug-ins could not be mapped
+    there = core.available_devices if room is None or room >= PLUGIN_ROOM else []
+    if not there and address_limit() is not None:  # its plug-ins cannot be mapped
         raise ResourceError("not enough memory for OpenVINO to load a device", hint=MORE_MEMORY)
     if mode.device not in there:
         raise UnavailableError(

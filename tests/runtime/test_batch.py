@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elir_edge.errors import DataError, MissingInputError, UsageError
+from elir_edge.errors import DataError, MissingInputError, ResourceError, UsageError
 from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
@@ -28,6 +28,13 @@ def folder(tmp_path) -> Path:
 def test_openvino_does_not_put_the_threads_of_several_sessions_onto_one_core(tiny_artifact):
     with open_session(tiny_artifact("openvino").path, threads=1) as session:
         assert session._compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+@pytest.mark.slow
+def test_openvino_is_not_started_without_room_for_its_device(tiny_artifact, monkeypatch):
+    monkeypatch.setattr("elir_edge.runtime.openvino_backend.address_limit", lambda: 10**9)
+    monkeypatch.setattr("elir_edge.runtime.openvino_backend.address_room", lambda: 119_999_999)
+    refusal(ResourceError, lambda: open_session(tiny_artifact("openvino").path), "not enough memory for OpenVINO")
 
 
 # ---- which pictures, and where to -----------------------------------------------------------------------------------
