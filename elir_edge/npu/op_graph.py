@@ -35,8 +35,6 @@ ONNX_OPS = {
     "mul": "Mul",
     "add": "Add",
     "sub": "Sub",
-    "mean": "ReduceMean",
-    "rsqrt": "Reciprocal",
     "cat": "Concat",
     "upsample_nearest2d": "Resize",
     "group_norm": "GroupNormalization",
