@@ -20,8 +20,8 @@ from elir_edge.artifacts.split import (
     MANIFEST_FILE,
     NEXT,
     SHIFTS,
-    SHIFTS_FILE,
     STEP,
+    load_shifts,
     runtime_suffix,
     times_of,
 )
@@ -29,7 +29,6 @@ from elir_edge.errors import DataError, UsageError
 from elir_edge.runtime.base import AGAIN, Session
 
 STATE = "state_"
-MAX_SHIFTS_BYTES = 1 << 30
 OpenPart = Callable[[Path, tuple[str, ...]], Session]
 
 
@@ -52,7 +51,7 @@ class SplitSession(Session):
             self._encoder = stack.enter_context(open_part(path / f"{ENCODER}{suffix}", early))
             self._step = stack.enter_context(open_part(path / f"{STEP}{suffix}", ()))
             self._decoder = stack.enter_context(open_part(path / f"{DECODER}{suffix}", ()))
-            self._shifts = _load_shifts(path, len(self._rows), _width(path, self._step))
+            self._shifts = load_shifts(path, len(self._rows), _width(path, self._step))
             self._opened = stack.pop_all()
         self.backend, self.device = self._step.backend, self._step.device
         super().__init__(list(manifest.inputs), [*map(_as_output, wanted), *manifest.outputs])
@@ -125,16 +124,3 @@ def _width(path: Path, step: Session) -> int:
 
 def _as_output(stage: StageSpec) -> TensorSpec:
     return TensorSpec(stage.name, stage.shape, "float32", stage.layout, "stage")
-
-
-def _load_shifts(path: Path, rows: int, width: int) -> np.ndarray:
-    place = path / SHIFTS_FILE
-    try:
-        if place.stat().st_size > MAX_SHIFTS_BYTES:
-            raise DataError(f"{place}: larger than any table of shifts", hint=AGAIN)
-        table = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{place}: missing or damaged ({error})", hint=AGAIN) from error
-    if table.shape != (rows, width) or table.dtype != np.float32 or not np.isfinite(table).all():
-        raise DataError(f"{place}: is {table.dtype} {table.shape}, the step takes float32 {(rows, width)}", hint=AGAIN)
-    return np.ascontiguousarray(table)

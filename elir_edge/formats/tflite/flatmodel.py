@@ -15,7 +15,7 @@ from elir_edge.formats.walk import upstream_by_stage
 
 FILE_IDENTIFIER = b"TFL3"
 COPY_AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
-FLOAT32, FLOAT16, UINT8 = 0, 1, 3
+FLOAT32, FLOAT16, INT32, UINT8 = 0, 1, 2, 3
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
 
