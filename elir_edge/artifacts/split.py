@@ -1,7 +1,10 @@
-"""Split artifacts: a folder with the graphs before, of, and after one Euler step, to loop over. Imports no torch.
+"""Split artifacts: the graphs before, of, and after one Euler step, to loop over. Imports no torch.
 
-The folder has ``encoder``, ``step`` and ``decoder`` in the files of a format, ``shifts.npy`` and the manifest. The step
-takes the latent ``z``, the ``shifts`` of its time and ``dt``, and gives ``z_next``.
+In most formats it is a folder with ``encoder``, ``step`` and ``decoder`` in the files of the format, ``shifts.npy`` and
+the manifest. The step takes the latent ``z``, the ``shifts`` of its time and ``dt``, and gives ``z_next``.
+
+In TFLite it is one file with these three as signatures. Its step takes ``place`` and ``z`` and gives ``z``; shifts and
+dt are inside.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from elir_edge.artifacts.artifact import AGAIN
 from elir_edge.errors import DataError
 
 SUFFIX = ".split"
-ENCODER, STEP, DECODER = "encoder", "step", "decoder"
+PARTS = ENCODER, STEP, DECODER = "encoder", "step", "decoder"
 SHIFTS_FILE, MANIFEST_FILE = "shifts.npy", "manifest.json"
 LATENT, SHIFTS, DT, NEXT = "z", "shifts", "dt", "z_next"
-PLACE = "place"  # of a step among all steps of all numbers of steps: what a file of three signatures takes for a time
+PLACE = "place"  # of a step among all steps of all numbers of steps
 DATA_SUFFIX = ".bin"  # weights beside the file that a runtime opens
 MAX_SHIFTS_BYTES = 1 << 30
 

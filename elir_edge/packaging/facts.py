@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.artifacts.artifact import MANIFEST_KEY, Artifact, Manifest, require_runnable
+from elir_edge.artifacts.artifact import Artifact, Manifest, require_runnable
 from elir_edge.artifacts.golden import load_golden
 from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.artifacts.split import LATENT
 from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, UsageError
-from elir_edge.formats.tflite.edit import set_metadata
-from elir_edge.formats.tflite.flatmodel import pack_model, read_model
-from elir_edge.formats.tflite.one_file import join_split
+from elir_edge.formats.tflite.flatmodel import read_model
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.runtime.restore import restore_picture
@@ -85,9 +83,10 @@ class Facts:
 def gather_facts(artifact: Artifact) -> Facts:
     """The facts of a package of ``artifact``.
 
-    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, noise as an input, or tensors
-    that are neither float32 nor uint8; DataError if the file or its golden file is damaged; MissingInputError if the
-    golden file in its manifest is missing; UnavailableError if the manifest has no golden file and LiteRT is missing.
+    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, a folder, noise as an input, or
+    tensors that are neither float32 nor uint8; DataError if the file or its golden file is damaged; MissingInputError
+    if the golden file in its manifest is missing; UnavailableError if the manifest has no golden file and LiteRT is
+    missing.
     """
     manifest = artifact.manifest
     _check(artifact)
@@ -97,7 +96,7 @@ def gather_facts(artifact: Artifact) -> Facts:
             f"{artifact.path}: its content is not what the manifest states (sha256 differs)",
             hint="it is damaged, or made for another version: copy it again, or export it again",
         )
-    content = _in_one_file(artifact) if manifest.split else artifact.path.read_bytes()
+    content = artifact.path.read_bytes()
     model = read_model(content, str(artifact.path))
     image, restored = _golden_pair(artifact)
     tolerance = tolerance_for(manifest)
@@ -130,6 +129,11 @@ def _check(artifact: Artifact) -> None:
             f"{path}: packages run with LiteRT, which does not open '{manifest.target}' artifacts",
             hint="export the model with --target tflite",
         )
+    if artifact.path.is_dir():
+        raise UsageError(
+            f"{path}: packages take one model file, this is a folder",
+            hint="export it again: for tflite, --split writes one file",
+        )
     names = [tensor.name for tensor in (*manifest.inputs, *manifest.outputs)]
     if names != [IMAGE, RESTORED]:
         raise UsageError(
@@ -144,14 +148,6 @@ def _check(artifact: Artifact) -> None:
                 f"{tensor.shape} {tensor.layout}",
                 hint="export the model with --io float or --io uint8",
             )
-
-
-def _in_one_file(artifact: Artifact) -> bytes:
-    """The graphs of a split artifact as one file, with the manifest of the packaged model inside."""
-    manifest = dataclasses.replace(artifact.manifest, files={}, golden=None)
-    model = join_split(artifact.path, int(manifest.spec["steps"]))
-    set_metadata(model, MANIFEST_KEY, manifest.to_json())
-    return pack_model(model)
 
 
 def _latent(model: Any) -> PackagedTensor:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from elir_edge import load_artifact, load_restorer, open_session, package, restore_picture
-from elir_edge.artifacts.artifact import Artifact, sidecar
-from elir_edge.artifacts.golden import golden_path
-from elir_edge.artifacts.split import SHIFTS_FILE, place_of, time_rows, times_of
-from elir_edge.core.files import sha256_of
-from elir_edge.errors import DataError, UsageError
-from elir_edge.formats.tflite.flatmodel import read_file
+from elir_edge.artifacts.artifact import Artifact
+from elir_edge.artifacts.split import place_of, time_rows, times_of
+from elir_edge.errors import DataError, UnavailableError, UsageError
+from elir_edge.formats.tflite.flatmodel import pack_model, read_file
+from elir_edge.npu.compile import compile_artifact
+from elir_edge.npu.device import get_device
+from elir_edge.npu.fit import fit_artifact
+from elir_edge.runtime.mode import Mode
 from tests.helpers import refusal
 from tests.packaging.programs import (
     DATA,
@@ -148,29 +149,46 @@ def test_cpp_by_the_commands_of_its_readme(split, tmp_path):
 
 @slow
 def test_the_model_is_one_file_with_equal_constants_once(split, folder):
-    model, parts = read_file(folder / "tiny.tflite"), [read_file(path) for path in split.path.glob("*.tflite")]
+    assert (folder / "tiny.tflite").read_bytes() == split.path.read_bytes()
+    model = read_file(split.path)
     assert [entry.signatureKey for entry in model.signatureDefs] == [b"encoder", b"step", b"decoder"]
     constants = [bytes(buffer.data) for buffer in model.buffers if buffer.data is not None and len(buffer.data)]
     assert len(constants) == len(set(constants))
-    assert len(model.subgraphs[1].operators) == 3 + min(len(part.subgraphs[0].operators) for part in parts)
-    assert load_artifact(folder / "tiny.tflite").manifest.split == {"most_steps": MOST}
+    shared = [{tensor.buffer for tensor in graph.tensors} - {0} for graph in model.subgraphs]
+    assert shared[0] & shared[2], "encoder and decoder have equal constants"
+    inside = load_artifact(folder / "tiny.tflite")
+    assert inside.manifest.split == {"most_steps": MOST}
+    np.testing.assert_array_equal(in_python(inside, random_frame(), 2), in_python(split, random_frame(), 2))
     assert "Euler steps of the restorations that follow, 1 to 3" in (folder / "README.md").read_text()
 
 
 @slow
 def test_what_does_not_fit_is_refused(split, tmp_path):
-    other = Artifact(split.path, dataclasses.replace(split.manifest, target="onnx"))
-    refusal(UsageError, lambda: package(other, "c", tmp_path / "c"), "'onnx'", "--target tflite")
-    copied = Path(shutil.copytree(split.path, tmp_path / split.path.name))
-    shutil.copy(golden_path(split.path), golden_path(copied))
-    table = np.load(copied / SHIFTS_FILE)
-    np.save(copied / SHIFTS_FILE, table[:-1])
-    shutil.copy(sidecar(split.path), sidecar(copied))
-    refusal(DataError, lambda: package(copied, "c", tmp_path / "c"), "sha256 differs")
-    files = {copied.name: sha256_of(copied)}
-    damaged = Artifact(copied, dataclasses.replace(split.manifest, files=files))
-    refusal(DataError, lambda: package(damaged, "kotlin", tmp_path / "c"), SHIFTS_FILE, str(table.shape))
+    folder = tmp_path / "old.split"
+    folder.mkdir()
+    for other, told in (
+        (Artifact(split.path, dataclasses.replace(split.manifest, target="onnx")), ("'onnx'", "--target tflite")),
+        (Artifact(folder, split.manifest), ("old.split", "folder", "--split writes one file")),
+    ):
+        refusal(UsageError, lambda other=other: package(other, "c", tmp_path / "c"), *told)
+    device = get_device("ethos-u55-128")
+    for refuse in (fit_artifact, compile_artifact):
+        refusal(UsageError, lambda refuse=refuse: refuse(split, device), "split", "without --split")
+    refusal(UsageError, lambda: open_session(split.path, steps=MOST + 1), "1 to 3")
+    refusal(UnavailableError, lambda: open_session(split.path, mode=Mode(device="GPU")), "CPU only", "--split")
     assert not (tmp_path / "c").exists()
+
+
+@slow
+def test_a_file_whose_parts_do_not_fit_is_refused(split, tmp_path):
+    model = read_file(split.path)
+    model.signatureDefs[2].signatureKey = b"decode"
+    changed = tmp_path / "changed.tflite"
+    changed.write_bytes(pack_model(model))
+    refusal(DataError, lambda: open_session(changed), "changed.tflite", "3 Signatures")
+    model.signatureDefs[2].signatureKey, model.metadata = b"decoder", None
+    changed.write_bytes(pack_model(model))
+    refusal(DataError, lambda: open_session(changed), "no elir-edge manifest")
 
 
 @slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.artifacts.split import PARTS
 from elir_edge.errors import DataError, missing_package
 from elir_edge.formats.walk import upstream_by_stage
 
@@ -58,6 +60,19 @@ def _are_below(indices: Iterable[int], count: int) -> bool:
 def read_file(path: Path) -> Any:
     """``read_model`` of the file at ``path``."""
     return read_model(path.read_bytes(), str(path))
+
+
+def is_split_file(path: Path) -> bool:
+    """Whether the file at ``path`` is a .tflite with the signatures of a split artifact. Damaged files are not."""
+    if path.suffix != ".tflite" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            model = load_schema().Model.GetRootAs(data)
+            keys = [model.SignatureDefs(i).SignatureKey() for i in range(model.SignatureDefsLength())]
+    except Exception:  # the generated reader raises whatever the damage leads to; whoever opens the file says so
+        return False
+    return keys == [name.encode() for name in PARTS]
 
 
 def pack_model(model: Any) -> bytes:

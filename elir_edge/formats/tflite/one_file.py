@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import AGAIN
-from elir_edge.artifacts.split import DECODER, DT, ENCODER, LATENT, PLACE, SHIFTS, STEP, load_shifts, time_rows
+from elir_edge.artifacts.split import DT, LATENT, PARTS, PLACE, SHIFTS, STEP, load_shifts, time_rows
 from elir_edge.errors import DataError
 from elir_edge.formats.tflite.edit import add_plain, look_up, tensor_map
 from elir_edge.formats.tflite.flatmodel import read_file
@@ -18,16 +18,15 @@ from elir_edge.formats.tflite.join import join
 def join_split(folder: Path, most_steps: int) -> Any:
     """The three graphs of the split artifact at ``folder``, which takes up to ``most_steps``, as one model.
 
-    Its signatures are, in this order, ``encoder`` (image -> z), ``step`` (place, z -> z) and ``decoder`` (z ->
-    restored). ``place``, int32 of shape 1, is ``place_of(k, steps)`` of ``artifacts.split`` for step k of so many; the
-    shifts and dt of all steps are constants of the model. Raises DataError for damaged files.
+    Its signatures are, in this order, ``encoder`` (image -> the stage before the steps), ``step`` (place, z -> z) and
+    ``decoder`` (z -> restored). ``place``, int32 of shape 1, is ``place_of(k, steps)`` of ``artifacts.split`` for step
+    k of so many; the shifts and dt of all steps are constants of the model. Raises DataError for damaged files.
     """
-    models = {name: read_file(folder / f"{name}.tflite") for name in (ENCODER, STEP, DECODER)}
+    models = {name: read_file(folder / f"{name}.tflite") for name in PARTS}
     try:
         _find_times(models[STEP], folder, most_steps)
-        for name, side in ((ENCODER, "outputs"), (STEP, "outputs"), (DECODER, "inputs")):
-            (latent,) = getattr(models[name].signatureDefs[0], side)
-            latent.name = LATENT
+        (latent,) = models[STEP].signatureDefs[0].outputs
+        latent.name = LATENT
         return join(models)
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"{folder}: its graphs are not those of a split artifact ({error})", hint=AGAIN) from error
