@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.split import PARTS
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
 from elir_edge.families.base import RESTORED, Space, output_stages
 from elir_edge.formats.tflite.edit import rename_tensors, set_metadata, set_outputs
 from elir_edge.formats.tflite.flatmodel import pack_model, read_file, read_model, tensor_types, tensors_by_stage
+from elir_edge.formats.tflite.one_file import join_split
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         facts["latent_sum_bits"] = 16 if "int16" in tensor_types(read_file(path)) else 8
         facts["latent_sums"] = len(latent_sums(model, graph.output_names()))
     return facts
+
+
+def join(folder: Path, path: Path, most_steps: int) -> dict[str, Any]:
+    """Write the parts of a split artifact in ``folder`` as one file of three signatures."""
+    path.write_bytes(pack_model(join_split(folder, most_steps)))
+    return {"signature": ", ".join(PARTS)}
 
 
 def has_finer(facts: Mapping[str, Any]) -> bool:
@@ -124,4 +132,5 @@ TARGET = Target(
     quantizers=("ai-edge-quantizer",),
     bytes_only=INTEGER_PRECISIONS,
     has_finer=has_finer,
+    join=join,
 )

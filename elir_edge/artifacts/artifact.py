@@ -133,6 +133,14 @@ def require_runnable(artifact: Artifact) -> None:
         )
 
 
+def require_whole(artifact: Artifact) -> None:
+    """Raise UsageError for a split artifact, which has three graphs."""
+    if artifact.manifest.split is not None:
+        raise UsageError(
+            f"{artifact.path}: is a split artifact, whose graphs are not one", hint="export the model without --split"
+        )
+
+
 def sidecar(path: Path) -> Path:
     """Path of the manifest beside the artifact at ``path``."""
     return path.with_name(path.name + ".json")

@@ -97,10 +97,14 @@ class DecoderPart(GraphPart):
 
 @dataclasses.dataclass(frozen=True)
 class SplitGraph:
-    """The ``parts`` of a static graph by name, and the ``shifts`` of every time of ``times_of(K)``, one a row."""
+    """The ``parts`` of a static graph by name, and the ``shifts`` of every time of ``times_of(K)``, one a row.
+
+    ``most_steps`` is K.
+    """
 
     parts: dict[str, GraphPart]
     shifts: np.ndarray
+    most_steps: int
 
 
 def lower_split(restorer: Restorer, form: GraphForm, norm: str) -> SplitGraph:
@@ -126,7 +130,7 @@ def lower_split(restorer: Restorer, form: GraphForm, norm: str) -> SplitGraph:
     graph = rewritten(one_step, form, [expose if rewrite is fold_time else rewrite for rewrite in rewrites])
     set_norm_form(graph, NormForm.parse(norm))
     graph.eval().requires_grad_(False)
-    return SplitGraph(_parts(graph), table[0])
+    return SplitGraph(_parts(graph), table[0], restorer.spec.steps)
 
 
 def _parts(graph: StaticRestorer) -> dict[str, GraphPart]:

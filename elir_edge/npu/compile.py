@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elir_edge.artifacts.artifact import Artifact, sidecar
+from elir_edge.artifacts.artifact import Artifact, require_whole, sidecar
 from elir_edge.core.files import sha256_of
 from elir_edge.core.plain import installed_version
 from elir_edge.core.progress import Progress, Silent
@@ -162,10 +162,11 @@ def compile_artifact(
         The compilation. If it has ``problems``, its ``artifact`` is None and nothing was written.
 
     Raises:
-        UsageError: an artifact of another format. UnavailableError: the compiler is not installed. OutputError: the
-        output exists already. StorageError: the disk is full.
+        UsageError: an artifact of another format, or a split one. UnavailableError: the compiler is not installed.
+        OutputError: the output exists already. StorageError: the disk is full.
     """
     progress = progress or Silent()
+    require_whole(artifact)
     compiler = get_compiler(device.shared.compiler)
     path = _output_path(out, artifact, device, compiler)
     with staging(path) as staged, scratch_folder(staged) as scratch:

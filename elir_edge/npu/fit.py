@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from elir_edge.artifacts.artifact import Artifact
+from elir_edge.artifacts.artifact import Artifact, require_whole
 from elir_edge.families.spec import ModelSpec
 from elir_edge.formats.graphs import Graph, Op, read_graph
 from elir_edge.npu.compile import KIB, get_compiler
@@ -61,8 +61,9 @@ class Model:
 def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
     """Whether an artifact (.tflite or .onnx) fits ``device``, from the tensors in the file. Needs no torch.
 
-    Raises UsageError for other files, DataError for a damaged one.
+    Raises UsageError for other files and split ones, DataError for a damaged one.
     """
+    require_whole(artifact)
     manifest = artifact.manifest
     graph = read_graph(artifact.path)
     spec = manifest.model_spec()

@@ -9,8 +9,11 @@ BYTES_OF_TYPE = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}  # by the schem
 
 
 def peak_activation_bytes(model: Any) -> int:
-    """Largest sum of bytes of the activations alive at once, when the main graph runs op by op in order."""
-    graph = model.subgraphs[0]
+    """Largest sum of bytes of the activations alive at once, when a graph of the model runs op by op in order."""
+    return max(_peak_of(model, graph) for graph in model.subgraphs)
+
+
+def _peak_of(model: Any, graph: Any) -> int:
     last = {index: step for step, op in enumerate(graph.operators) for index in op.inputs if index >= 0}
     last |= dict.fromkeys(graph.outputs, len(graph.operators))
     alive = sum(_tensor_bytes(graph.tensors[index]) for index in graph.inputs)
@@ -19,12 +22,12 @@ def peak_activation_bytes(model: Any) -> int:
         alive += sum(_tensor_bytes(graph.tensors[index]) for index in op.outputs)
         peak = max(peak, alive)
         done = {index for index in (*op.inputs, *op.outputs) if index >= 0 and last.get(index, step) == step}
-        alive -= sum(_tensor_bytes(graph.tensors[index]) for index in done if not _is_constant(model, index))
+        alive -= sum(_tensor_bytes(graph.tensors[index]) for index in done if not _is_constant(model, graph, index))
     return peak
 
 
-def _is_constant(model: Any, index: int) -> bool:
-    data = model.buffers[model.subgraphs[0].tensors[index].buffer].data
+def _is_constant(model: Any, graph: Any, index: int) -> bool:
+    data = model.buffers[graph.tensors[index].buffer].data
     return data is not None and len(data) > 0
 
 

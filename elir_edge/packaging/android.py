@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from elir_edge.core.template import fill
 from elir_edge.packaging.facts import Facts, PackagedTensor
 from elir_edge.packaging.prose import common_values
 from elir_edge.packaging.render import float_digits, kotlin_string, render
 
 LITERT_VERSION = "2.2.0"
+WHOLE = {
+    "last_graph": "",
+    "steps_property": "",
+    "run": "model.run(inputs, outputs)",
+    "close_flow": "",
+    "steps_fact": "",
+    "steps_section": "",
+}
+SPLIT = {
+    "last_graph": "Flow.DECODER",
+    "steps_property": """    private val flow = Flow(model)
+
+    /** Number of Euler steps: 1 to [ModelFacts.STEPS], which it is at first. Fewer are faster. */
+    var steps: Int = ModelFacts.STEPS
+        set(value) {
+            require(value in 1..ModelFacts.STEPS) { "$value steps, the model takes 1 to ${ModelFacts.STEPS}" }
+            field = value
+        }
+""",
+    "run": "flow.run(inputs, outputs, steps)",
+    "close_flow": "        flow.close()\n",
+    "steps_fact": """    /** The largest number of Euler steps. */
+    const val STEPS = @{steps}
+
+""",
+    "steps_section": """
+`restorer.steps` is the number of Euler steps, 1 to @{steps}, which it is at first. Fewer are faster, and give another
+picture. `Flow` runs the signatures `encoder`, `step` and `decoder` of the model; which ones, in which order and with
+which numbers is tested on a JVM, LiteRT for Android has not run them.
+""",
+}
 
 
 def kotlin_files(facts: Facts, embed: bool) -> dict[str, bytes]:
@@ -24,6 +56,8 @@ def kotlin_files(facts: Facts, embed: bool) -> dict[str, bytes]:
         f"{sources}/Restorer.kt": "kotlin/Restorer.kt",
         f"{tests}/SelfTest.kt": "kotlin/SelfTest.kt",
     }
+    if facts.latent is not None:
+        templates[f"{sources}/Flow.kt"] = "kotlin/Flow.kt"
     return render(templates, values) | {
         f"src/main/assets/{_asset(facts)}": facts.content,
         f"src/main/assets/{_asset(facts)}.json": facts.packaged_manifest().to_json().encode(),
@@ -44,8 +78,15 @@ def _values(facts: Facts) -> dict[str, object]:
         "android_litert_version": LITERT_VERSION,
         **_tensor_values("input", facts.input),
         **_tensor_values("output", facts.output),
+        **_steps_values(facts),
         **common_values(facts),
     }
+
+
+def _steps_values(facts: Facts) -> dict[str, object]:
+    """What the sources of a split model have more: its steps are chosen when it runs."""
+    texts = WHOLE if facts.latent is None else SPLIT
+    return {name: fill(text, {"steps": facts.steps}) if "@{" in text else text for name, text in texts.items()}
 
 
 def _tensor_values(role: str, tensor: PackagedTensor) -> dict[str, object]:

@@ -37,6 +37,20 @@ if (status != ELIR_OK) {
 elir_close(restorer);"""
 CPP_EXAMPLE = """elir::Restorer restorer(@{variable}, @{path});
 restorer.restore(width, height, image, image_stride, restored, restored_stride);"""
+LATENT = """    .latent =
+        {
+            .name = @{name},
+            .type = @{type},
+            .shape = {@{shape}},
+            .scale = 1.0f,
+            .zero_point = 0,
+        },
+"""
+STEPS = """
+`elir_set_steps` chooses the number of Euler steps of the restorations that follow, 1 to @{steps}, which is what
+`elir_open` begins with. Fewer are faster, and give another picture. `restore --steps 1` and a last argument of `camera`
+call it.
+"""
 COMPILE = {
     "C": "cc -std=c11 -O2 @{sources} main.c ppm.c libLiteRt.so -lm -Wl,-rpath,$PWD -o restore",
     "C++": "cc -std=c11 -O2 -c @{sources} ppm.c\n"
@@ -110,6 +124,7 @@ def _values(facts: Facts, embed: bool) -> dict[str, object]:
         "weights_line": one_line(f"{manifest.weights['name']}, sha256 {manifest.weights['sha256']}"),
         **_tensor_values("input", facts.input),
         **_tensor_values("output", facts.output),
+        **_steps_values(facts),
         "litert_version": litert_version(facts),
         **common_values(facts),
     }
@@ -124,6 +139,20 @@ def _tensor_values(role: str, tensor: PackagedTensor) -> dict[str, object]:
         f"{role}_scale": f"{float_digits(tensor.scale)}f",
         f"{role}_zero_point": tensor.zero_point,
         f"{role}_line": one_line(f"{spec.name}: {spec.dtype} {'x'.join(map(str, spec.shape))}, {spec.values}"),
+    }
+
+
+def _steps_values(facts: Facts) -> dict[str, object]:
+    latent, most = facts.latent, facts.steps
+    if latent is None:
+        return {"steps": most, "steps_line": "Euler steps.", "steps_section": "", "latent": ""}
+    shape = ", ".join(map(str, latent.spec.shape))
+    named = {"name": c_string(latent.spec.name), "type": TYPES[latent.spec.dtype], "shape": shape}
+    return {
+        "steps": most,
+        "steps_line": "The most Euler steps: elir_set_steps takes 1 to so many.",
+        "steps_section": fill(STEPS, {"steps": most}),
+        "latent": fill(LATENT, named),
     }
 
 

@@ -7,12 +7,15 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from elir_edge.artifacts.artifact import Artifact, Manifest, require_runnable
 from elir_edge.artifacts.golden import load_golden
 from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
+from elir_edge.artifacts.split import LATENT
+from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, UsageError
 from elir_edge.formats.tflite.flatmodel import read_model
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
@@ -40,7 +43,8 @@ class Facts:
 
     ``image`` and ``restored``, uint8 H x W x 3, are the input and expected output of the self-test. It passes if no
     value differs by more than ``test_levels`` of 255, or if ``test_db`` > 0 and PSNR >= ``test_db``.
-    ``activation_bytes``: largest sum of the bytes of the activations alive at once.
+    ``activation_bytes``: largest sum of the bytes of the activations alive at once. ``latent``: what the steps of a
+    split artifact change, whose graphs are signatures of one file in ``content``; None where the steps are unrolled.
     """
 
     identifier: str
@@ -53,6 +57,7 @@ class Facts:
     restored: np.ndarray
     test_levels: int
     test_db: float
+    latent: PackagedTensor | None = None
 
     @property
     def model_file(self) -> str:
@@ -64,6 +69,11 @@ class Facts:
         """CRC-32 of the model file, as zlib computes it."""
         return zlib.crc32(self.content)
 
+    @property
+    def steps(self) -> int:
+        """Number of Euler steps; of a split artifact the largest."""
+        return int(self.manifest.spec["steps"])
+
     def packaged_manifest(self) -> Manifest:
         """The manifest beside the packaged model file: with its name there, and without the golden file."""
         files = {self.model_file: hashlib.sha256(self.content).hexdigest()}
@@ -73,19 +83,20 @@ class Facts:
 def gather_facts(artifact: Artifact) -> Facts:
     """The facts of a package of ``artifact``.
 
-    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, noise as an input, or tensors
-    that are neither float32 nor uint8; DataError if the file or its golden file is damaged; MissingInputError if the
-    golden file in its manifest is missing; UnavailableError if the manifest has no golden file and LiteRT is missing.
+    Raises UsageError for artifacts that cannot be packaged: another format than TFLite, a folder, noise as an input, or
+    tensors that are neither float32 nor uint8; DataError if the file or its golden file is damaged; MissingInputError
+    if the golden file in its manifest is missing; UnavailableError if the manifest has no golden file and LiteRT is
+    missing.
     """
     manifest = artifact.manifest
     _check(artifact)
-    content = artifact.path.read_bytes()
     stated = manifest.files.get(artifact.path.name)
-    if stated is not None and hashlib.sha256(content).hexdigest() != stated:
+    if stated is not None and sha256_of(artifact.path) != stated:
         raise DataError(
             f"{artifact.path}: its content is not what the manifest states (sha256 differs)",
             hint="it is damaged, or made for another version: copy it again, or export it again",
         )
+    content = artifact.path.read_bytes()
     model = read_model(content, str(artifact.path))
     image, restored = _golden_pair(artifact)
     tolerance = tolerance_for(manifest)
@@ -100,6 +111,7 @@ def gather_facts(artifact: Artifact) -> Facts:
         restored=restored,
         test_levels=max(1, round(tolerance.max_abs * LEVELS)),
         test_db=tolerance.elsewhere_db or 0.0,
+        latent=_latent(model) if manifest.split else None,
     )
 
 
@@ -117,6 +129,11 @@ def _check(artifact: Artifact) -> None:
             f"{path}: packages run with LiteRT, which does not open '{manifest.target}' artifacts",
             hint="export the model with --target tflite",
         )
+    if artifact.path.is_dir():
+        raise UsageError(
+            f"{path}: packages take one model file, this is a folder",
+            hint="export it again: for tflite, --split writes one file",
+        )
     names = [tensor.name for tensor in (*manifest.inputs, *manifest.outputs)]
     if names != [IMAGE, RESTORED]:
         raise UsageError(
@@ -131,6 +148,13 @@ def _check(artifact: Artifact) -> None:
                 f"{tensor.shape} {tensor.layout}",
                 hint="export the model with --io float or --io uint8",
             )
+
+
+def _latent(model: Any) -> PackagedTensor:
+    """The latent that the second graph, which is the step, changes."""
+    step = model.subgraphs[1]
+    shape = tuple(int(side) for side in step.tensors[step.inputs[-1]].shape)
+    return PackagedTensor(TensorSpec(LATENT, shape, "float32", "NHWC", "latent"), 1.0, 0)
 
 
 def _golden_pair(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ def _model_card(facts: Facts) -> dict[str, object]:
     noise = manifest.noise
     seed = f", seed {noise['seed']}" if noise["seed"] is not None else ""
     rows = (
-        ("model", f"{spec['name']}: {spec['task']}, {spec['steps']} Euler steps"),
+        ("model", f"{spec['name']}: {spec['task']}, {_steps(facts)}"),
         ("weights", _weights(facts)),
         ("licence of the weights", manifest.weights.get("licence") or "not stated in the manifest"),
         ("precision", manifest.precision),
@@ -63,6 +63,10 @@ def _model_card(facts: Facts) -> dict[str, object]:
 def _test_rule(facts: Facts) -> str:
     rule = f"no value differs by more than {facts.test_levels} of 255 levels"
     return f"{rule}, or the PSNR is at least {facts.test_db:g} dB" if facts.test_db else rule
+
+
+def _steps(facts: Facts) -> str:
+    return f"{'' if facts.latent is None else '1 to '}{facts.steps} Euler steps"
 
 
 def _weights(facts: Facts) -> str:

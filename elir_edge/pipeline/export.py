@@ -68,7 +68,8 @@ def export(
         io: ``float`` [0, 1] or ``uint8`` 0..255; None: the usual one of target and precision.
         out: a file, or a folder; None: ``build/``. force: replace existing files.
         quantization: options of an integer precision; None: the defaults. progress: gets the stages of the work.
-        split: a folder with the graphs before, of and after one step, whose number is chosen when it runs.
+        split: the graphs before, of and after one step apart, whose number is chosen when it runs: in a folder, or for
+            tflite in one file.
         sign: a PEM file with a private key of ECDSA, with which the artifact is signed.
 
     Returns the artifact; ``fresh`` is False where an identical one existed. Raises UsageError and ConfigError for
@@ -200,7 +201,7 @@ def _output_path(out: str | Path | None, restorer: Restorer, request: ExportRequ
     side = str(form.height) if form.height == form.width else f"{form.height}x{form.width}"
     byte = "-uint8" if form.io == "uint8" else ""
     noise = "" if str(form.noise) == "baked:0" else "-noise_" + str(form.noise).replace(":", "")
-    split = f"-{request.target.name}" if request.split else ""
+    split = ("-split" if request.target.join else f"-{request.target.name}") if request.split else ""
     name = f"{restorer.spec.name}-{side}-{request.precision}{byte}{noise}{split}{suffix}"
     path = DEFAULT_FOLDER / name if out is None else Path(out)
     if path.is_dir() and path.suffix != suffix:

@@ -1,8 +1,9 @@
-"""The split form of a target: its parts in one folder, converted as the target converts a whole graph."""
+"""The split form of a target: its parts, converted as the target converts a whole graph, in one folder or file."""
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,15 @@ PRECISIONS = ("fp32", "fp16")
 
 
 def split_target(target: Target) -> Target:
-    """``target``, writing a folder of three graphs from a ``SplitGraph``. Raises UsageError where it cannot."""
+    """``target``, writing a folder of three graphs, or a file that has them, from a ``SplitGraph``.
+
+    Raises UsageError where it cannot.
+    """
     if target.name not in FORMATS:
         raise UsageError(f"the target '{target.name}' has no split form", hint=f"these have: {', '.join(FORMATS)}")
     precisions = tuple(precision for precision in target.precisions if precision in PRECISIONS)
-    return dataclasses.replace(
-        target, suffixes=(SUFFIX,), precisions=precisions, convert=partial(_convert, target), embed=_embed
-    )
+    split = dataclasses.replace(target, precisions=precisions, convert=partial(_convert, target))
+    return split if target.join else dataclasses.replace(split, suffixes=(SUFFIX,), embed=_embed)
 
 
 def _convert(target: Target, graph: SplitGraph, conversion: Conversion) -> dict[str, Any]:
@@ -37,7 +40,11 @@ def _convert(target: Target, graph: SplitGraph, conversion: Conversion) -> dict[
     for name, part in graph.parts.items():
         facts = target.convert(part, dataclasses.replace(conversion, folder=folder, stem=name))  # type: ignore[arg-type]
     np.save(folder / SHIFTS_FILE, graph.shifts, allow_pickle=False)
-    return facts
+    if target.join is None:
+        return facts
+    joined = target.join(folder, conversion.folder / f"{conversion.stem}{target.suffixes[0]}", graph.most_steps)
+    shutil.rmtree(folder)
+    return facts | joined
 
 
 def _embed(path: Path, text: str) -> None:

@@ -70,6 +70,8 @@ class Target:
         quantizers: packages that only integer precisions need.
         bytes_only: precisions whose graphs have uint8 input and output and no other inputs.
         has_finer: ``has_finer(facts)``: whether a conversion that returned ``facts`` has a more accurate variant.
+        join: ``join(folder, path, K)`` writes a split artifact, of K steps at most, into the one file ``path`` from the
+            parts in ``folder``, and returns facts about the format; None: the folder is the artifact.
         kernel_levels: steps per side of int8 weights at int8 and mixed, see ``quantize.levels``.
     """
 
@@ -89,6 +91,7 @@ class Target:
     quantizers: tuple[str, ...] = ()
     bytes_only: tuple[str, ...] = ()
     has_finer: Callable[[Mapping[str, Any]], bool] = _no_finer
+    join: Callable[[Path, Path, int], dict[str, Any]] | None = None
     kernel_levels: int = LEVELS
 
     def ios(self, precision: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elir_edge.artifacts.artifact import is_there
 from elir_edge.artifacts.split import SUFFIX, runtime_suffix
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError
+from elir_edge.formats.tflite.flatmodel import is_split_file
 from elir_edge.runtime.backend import TORCH, Backend, backends, get_backend, usual_backend
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
@@ -48,7 +49,7 @@ def open_session(
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file", hint="check the name; elir-edge export writes artifacts")
     options = _options(chosen, mode, entry)
-    if path.suffix == SUFFIX:
+    if path.suffix == SUFFIX or is_split_file(path):
         return _open_split(path, chosen, threads, stages, options, steps)
     if steps is not None:
         raise UsageError(f"{path}: its steps are unrolled", hint="export it with --split to choose their number here")
@@ -63,12 +64,14 @@ def _open_split(
     options: dict[str, Any],
     steps: int | None,
 ) -> Session:
-    from elir_edge.runtime.split import SplitSession
+    from elir_edge.runtime.split import open_file, open_folder
 
     if "entry" in options:
         raise UnavailableError("split artifacts cannot start at a stage", hint="export the model without --split")
-    opener = backend.load().open_session
-    return SplitSession(path, lambda part, names: opener(part, threads, names, **options), stages, steps)
+    module = backend.load()
+    if path.suffix != SUFFIX:
+        return open_file(path, lambda names: module.open_parts(path, threads, names, **options), stages, steps)
+    return open_folder(path, lambda part, names: module.open_session(part, threads, names, **options), stages, steps)
 
 
 def _backend_for(path: Path, name: str | None) -> Backend:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,70 +14,119 @@ import numpy as np
 from elir_edge.artifacts.artifact import MAX_MANIFEST_BYTES, Manifest
 from elir_edge.artifacts.signature import StageSpec, TensorSpec
 from elir_edge.artifacts.split import (
-    DECODER,
     DT,
     ENCODER,
     LATENT,
     MANIFEST_FILE,
-    NEXT,
+    PARTS,
+    PLACE,
     SHIFTS,
-    SHIFTS_FILE,
-    STEP,
+    load_shifts,
+    place_of,
     runtime_suffix,
     times_of,
 )
 from elir_edge.errors import DataError, UsageError
+from elir_edge.formats.embedded import embedded_manifest
 from elir_edge.runtime.base import AGAIN, Session
 
 STATE = "state_"
-MAX_SHIFTS_BYTES = 1 << 30
 OpenPart = Callable[[Path, tuple[str, ...]], Session]
+OpenParts = Callable[[tuple[str, ...]], tuple[Session, ...]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The ``graphs`` of a split artifact: encoder, step, decoder.
+
+    ``time(k, steps)`` is what the step takes besides z, for step k of ``steps``.
+    """
+
+    graphs: tuple[Session, ...]
+    time: Callable[[int, int], dict[str, np.ndarray]]
 
 
 class SplitSession(Session):
-    """Runs a split artifact; ``steps`` is the number of Euler steps, from 1 to ``most_steps``."""
+    """Runs a split artifact; ``steps`` is the number of Euler steps, from 1 to ``most_steps``.
 
-    def __init__(self, path: Path, open_part: OpenPart, stages: tuple[str, ...], steps: int | None) -> None:
-        manifest = read_split_manifest(path)
+    ``open_parts(early)`` opens the graphs; the encoder's then has the stages ``early`` as further outputs.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        open_parts: Callable[[tuple[str, ...]], Parts],
+        stages: tuple[str, ...],
+        steps: int | None,
+    ) -> None:
         self.most_steps = int(manifest.spec["steps"])
         self.steps = _check_steps(steps, self.most_steps)
-        self._rows = {time: row for row, time in enumerate(times_of(self.most_steps))}
         before = [stage.name for stage in manifest.stages if not _step_of(stage.name)]
         if not before:
             raise DataError(f"{path}: its manifest names no stage before the steps", hint=AGAIN)
         self._first = before[-1]
         wanted = [_stage(path, manifest.stages, name, self.steps) for name in stages]
-        early = tuple(stage.name for stage in wanted if stage.name in before[:-1])
-        suffix = runtime_suffix(path)
-        with ExitStack() as stack:
-            self._encoder = stack.enter_context(open_part(path / f"{ENCODER}{suffix}", early))
-            self._step = stack.enter_context(open_part(path / f"{STEP}{suffix}", ()))
-            self._decoder = stack.enter_context(open_part(path / f"{DECODER}{suffix}", ()))
-            self._shifts = _load_shifts(path, len(self._rows), _width(path, self._step))
-            self._opened = stack.pop_all()
-        self.backend, self.device = self._step.backend, self._step.device
+        self._parts = open_parts(tuple(stage.name for stage in wanted if stage.name in before[:-1]))
+        self.backend, self.device = self._parts.graphs[0].backend, self._parts.graphs[0].device
         super().__init__(list(manifest.inputs), [*map(_as_output, wanted), *manifest.outputs])
 
     def placement(self) -> dict[str, int]:
         """Number of ops by device of the three graphs together."""
         counts: Counter[str] = Counter()
-        for part in (self._encoder, self._step, self._decoder):
+        for part in self._parts.graphs:
             counts.update(part.placement())
         return dict(counts)
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = self._encoder.run(feeds)
+        encoder, step, decoder = self._parts.graphs
+        found = encoder.run(feeds)
         z = found[self._first]
         for k in range(self.steps):
-            row = self._rows[Fraction(k, self.steps)]
-            dt = np.full((1, 1, 1, 1), 1 / self.steps, np.float32)
-            z = self._step.run({LATENT: z, SHIFTS: self._shifts[row : row + 1], DT: dt})[NEXT]
+            (z,) = step.run({LATENT: z, **self._parts.time(k, self.steps)}).values()
             found[f"{STATE}{k + 1}"] = z
-        found |= self._decoder.run({LATENT: z})
+        found |= decoder.run({LATENT: z})
         return {tensor.name: found[tensor.name] for tensor in self.outputs}
 
     def _close(self) -> None:
-        self._opened.close()
+        for part in self._parts.graphs:
+            part.close()
+
+
+def open_folder(path: Path, open_part: OpenPart, stages: tuple[str, ...], steps: int | None) -> Session:
+    """A session for the folder of a split artifact; ``open_part(file, names)`` opens a graph of it."""
+    manifest, suffix = read_split_manifest(path), runtime_suffix(path)
+
+    def open_parts(early: tuple[str, ...]) -> Parts:
+        rows = {time: row for row, time in enumerate(times_of(int(manifest.spec["steps"])))}
+        with ExitStack() as stack:
+            graphs = tuple(
+                stack.enter_context(open_part(path / f"{name}{suffix}", early if name == ENCODER else ()))
+                for name in PARTS
+            )
+            table = load_shifts(path, len(rows), _width(path, graphs[1]))
+            stack.pop_all()
+
+        def time(k: int, steps: int) -> dict[str, np.ndarray]:
+            row = rows[Fraction(k, steps)]
+            return {SHIFTS: table[row : row + 1], DT: np.full((1, 1, 1, 1), 1 / steps, np.float32)}
+
+        return Parts(graphs, time)
+
+    return SplitSession(path, manifest, open_parts, stages, steps)
+
+
+def open_file(path: Path, open_signatures: OpenParts, stages: tuple[str, ...], steps: int | None) -> Session:
+    """A session for a split artifact in one file; ``open_signatures(names)`` opens its graphs."""
+
+    def time(k: int, steps: int) -> dict[str, np.ndarray]:
+        return {PLACE: np.array([place_of(k, steps)], np.int32)}
+
+    text = embedded_manifest(path)
+    if text is None:
+        raise DataError(f"{path}: holds no elir-edge manifest", hint=AGAIN)
+    manifest = Manifest.from_json(text, f"{path} (manifest inside)")
+    return SplitSession(path, manifest, lambda early: Parts(open_signatures(early), time), stages, steps)
 
 
 def read_split_manifest(path: Path) -> Manifest:
@@ -125,16 +175,3 @@ def _width(path: Path, step: Session) -> int:
 
 def _as_output(stage: StageSpec) -> TensorSpec:
     return TensorSpec(stage.name, stage.shape, "float32", stage.layout, "stage")
-
-
-def _load_shifts(path: Path, rows: int, width: int) -> np.ndarray:
-    place = path / SHIFTS_FILE
-    try:
-        if place.stat().st_size > MAX_SHIFTS_BYTES:
-            raise DataError(f"{place}: larger than any table of shifts", hint=AGAIN)
-        table = np.load(place, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{place}: missing or damaged ({error})", hint=AGAIN) from error
-    if table.shape != (rows, width) or table.dtype != np.float32 or not np.isfinite(table).all():
-        raise DataError(f"{place}: is {table.dtype} {table.shape}, the step takes float32 {(rows, width)}", hint=AGAIN)
-    return np.ascontiguousarray(table)

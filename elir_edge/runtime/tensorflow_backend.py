@@ -6,15 +6,21 @@ from pathlib import Path
 
 from tensorflow.lite.python.interpreter import Interpreter
 
+from elir_edge.runtime import tflite_interpreter
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.tflite_interpreter import InterpreterSession, read_manifest
+from elir_edge.runtime.tflite_interpreter import read_manifest
 
-__all__ = ["open_session", "read_manifest"]
+__all__ = ["open_parts", "open_session", "read_manifest"]
 
 
 def open_session(path: Path, threads: int | None, stages: tuple[str, ...], *, entry: str | None = None) -> Session:
     """A session for ``path``. Raises DataError where the file cannot be loaded."""
-    return InterpreterSession("tensorflow", Interpreter, path, threads, stages, entry)
+    return tflite_interpreter.open_whole("tensorflow", Interpreter, path, threads, stages, entry)
+
+
+def open_parts(path: Path, threads: int | None, stages: tuple[str, ...]) -> tuple[Session, ...]:
+    """Sessions for the parts of a split artifact in one file. Raises DataError where it cannot be loaded."""
+    return tflite_interpreter.open_parts("tensorflow", Interpreter, path, threads, stages)
 
 
 def devices() -> list[tuple[str, bool, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
+from elir_edge.artifacts.split import PARTS
 from elir_edge.core.native import captured_output
 from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
 from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file
@@ -18,36 +19,19 @@ from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 
 class InterpreterSession(Session):
-    """Runs the first signature of a .tflite file. ``threads`` None: all cores (the interpreter's default is one)."""
+    """Runs a signature of a .tflite file that an interpreter has loaded, the only one if ``signature`` is None."""
 
     def __init__(
-        self,
-        backend: str,
-        interpreter: Callable[..., Any],
-        path: Path,
-        threads: int | None,
-        stages: tuple[str, ...],
-        entry: str | None,
+        self, backend: str, path: Path, interpreter: Any, text: str | None, signature: str | None = None
     ) -> None:
         self.backend = backend
-        model = read_file(path)
-        source: dict[str, Any] = {"model_path": str(path)}
-        if stages or entry is not None:
-            for stage in stages:
-                show_as_float(model, stage)
-            set_outputs(model, [*stages, *_output_names(model, stages)], str(path))
-            if entry is not None:
-                start_at(model, entry, str(path))
-            source = {"model_content": pack_model(model)}
+        self._interpreter = interpreter
         try:
-            with captured_output():
-                self._interpreter = interpreter(**source, num_threads=threads or _cores())
-                self._interpreter.allocate_tensors()
-                self._runner = self._interpreter.get_signature_runner()
-        except (RuntimeError, ValueError) as error:
+            self._runner = interpreter.get_signature_runner(signature)
+        except ValueError as error:
             raise unusable(path, f"{backend} cannot load it", error) from error
         inputs, outputs = (_tensors(details) for details in self._details())
-        super().__init__(*tensor_specs(path, get_metadata(model, MANIFEST_KEY), inputs, outputs))
+        super().__init__(*tensor_specs(path, text, inputs, outputs))
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return self._runner.get_input_details(), self._runner.get_output_details()
@@ -57,6 +41,56 @@ class InterpreterSession(Session):
 
     def _close(self) -> None:
         del self._runner, self._interpreter
+
+
+def open_whole(
+    backend: str,
+    interpreter: Callable[..., Any],
+    path: Path,
+    threads: int | None,
+    stages: tuple[str, ...],
+    entry: str | None,
+) -> Session:
+    """A session for a file of one signature. ``threads`` None: all cores (the interpreter's default is one)."""
+    return InterpreterSession(backend, path, *_load(backend, interpreter, path, threads, stages, entry))
+
+
+def open_parts(
+    backend: str, interpreter: Callable[..., Any], path: Path, threads: int | None, stages: tuple[str, ...]
+) -> tuple[Session, ...]:
+    """Sessions for encoder, step and decoder of a split artifact in one file; ``stages`` are those of the encoder.
+
+    They share an interpreter, which is theirs: it ends with the last of them.
+    """
+    loaded, text = _load(backend, interpreter, path, threads, stages, None)
+    return tuple(InterpreterSession(backend, path, loaded, text, name) for name in PARTS)
+
+
+def _load(
+    backend: str,
+    interpreter: Callable[..., Any],
+    path: Path,
+    threads: int | None,
+    stages: tuple[str, ...],
+    entry: str | None,
+) -> tuple[Any, str | None]:
+    """The interpreter, ready to run, and the text of the manifest inside the file."""
+    model = read_file(path)
+    source: dict[str, Any] = {"model_path": str(path)}
+    if stages or entry is not None:
+        for stage in stages:
+            show_as_float(model, stage)
+        set_outputs(model, [*stages, *_output_names(model, stages)], str(path))
+        if entry is not None:
+            start_at(model, entry, str(path))
+        source = {"model_content": pack_model(model)}
+    try:
+        with captured_output():
+            loaded = interpreter(**source, num_threads=threads or _cores())
+            loaded.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise unusable(path, f"{backend} cannot load it", error) from error
+    return loaded, get_metadata(model, MANIFEST_KEY)
 
 
 def read_manifest(path: Path) -> str | None:

@@ -20,8 +20,8 @@ SIZE_FACTOR = 1.03
 # Stated in docs/figures.md: the XML of OpenVINO's nano describes 700 small layers.
 NANO_FACTOR = {"openvino": 1.04}
 MODELS = {"nano": None, "sr": "sr", "bfr": "bfr"}
-# bfr has the ops and widths of the published model, fewer pixels and steps: it converts in half the time.
-SMALLER = {"bfr": {"size": 128, "steps": 2}}
+# sr and bfr have the ops and widths of the published models, fewer pixels and steps: they convert in half the time.
+SMALLER = {"sr": {"size": 128, "steps": 2}, "bfr": {"size": 128, "steps": 2}}
 
 
 @pytest.fixture(scope="module", params=MODELS)

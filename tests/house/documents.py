@@ -80,6 +80,10 @@ NOT_RUN = {
     "elir-edge restore photos -o restored-ray --artifact nano.onnx --engine ray --jobs 2": (
         "the extra ray may be absent; tests/runtime/test_ray.py"
     ),
+    "elir-edge export --preset latent-pmrf-nano --target tflite --split -o pmrf.tflite": (
+        "minutes; tests/packaging/test_split_package.py exports a small one"
+    ),
+    "elir-edge package pmrf.tflite --lang c -o pmrf-c": "of that export; tests/packaging/test_split_package.py",
     "elir-edge export --preset mine.yaml --weights encoder.pth --weights decoder.pth --precision int8 --task none "
     "-o mine.onnx": "files of one's own; tests/families/test_checkpoint.py loads an autoencoder's two files",
     "elir-edge bench --all .": "many minutes; tests/bench/test_command.py measures a folder",

@@ -29,12 +29,23 @@ from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.packaging.facts import identifier_of
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
 from tests.helpers import child_environment, refusal, run_process, snapshot
+from tests.packaging.programs import (
+    DATA,
+    SANITIZE,
+    STRICT,
+    add_program,
+    build,
+    kotlin_compiler,
+    litert_library,
+    needs,
+    random_frame,
+    read_ppm,
+    run,
+    write_ppm,
+)
 from tests.runtime.test_without_torch import BLOCKED
 from tests.tiny import SPEC
 
-DATA = Path(__file__).parents[1] / "data"
-STRICT = ["-Wall", "-Wextra", "-Werror", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wcast-qual"]
-SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FORMS = {"float": {"noise": "zero"}, "bytes": {"io": "uint8"}}
 INT8 = "int8"
 HOSTILE = 'a "b"\\ */ // ${x} $y @{id} %s \n??/ |ü𝄞'
@@ -47,11 +58,6 @@ CPU variant\t: 0x4
 CPU part\t: 0xd0b
 CPU revision\t: 1
 """
-
-
-def needs(*programs):
-    missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed here: {', '.join(missing)}")
 
 
 @pytest.fixture(scope="module")
@@ -100,49 +106,7 @@ def one(artifact_of):
 
 @pytest.fixture
 def litert():
-    return Path(importlib.util.find_spec("ai_edge_litert").origin).with_name("libLiteRt.so")
-
-
-def build(folder, litert, output, *sources, compiler=("gcc", "-std=c11"), flags=("-O2",)):
-    """Compile sources of a package with its library and the model inside, if there is one."""
-    names = [
-        *sources,
-        "elir_restorer.c",
-        "elir_tiled.c",
-        "tiny_model.c",
-        "ppm.c",
-        *(path.name for path in folder.glob("*.S")),
-    ]
-    command = [*compiler, *STRICT, *flags, "-Wa,-I.", *names, str(litert), "-lm", f"-Wl,-rpath,{litert.parent}"]
-    done = subprocess.run([*command, "-o", output], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def run(folder, *command, **environment):
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=os.environ | environment, timeout=300
-    )
-
-
-def add_program(folder, name):
-    """Write a test program into a package, with its placeholders filled in."""
-    text = (DATA / "c" / name).read_text()
-    (folder / name).write_text(text.replace("@{id}", "tiny").replace("@{variable}", "elir_tiny"))
-
-
-def write_ppm(path, pixels):
-    path.write_bytes(b"P6\n# of a test\n%d %d 255\n" % (pixels.shape[1], pixels.shape[0]) + pixels.tobytes())
-
-
-def read_ppm(path):
-    head, size, levels, pixels = path.read_bytes().split(b"\n", 3)
-    assert (head, levels) == (b"P6", b"255")
-    width, height = map(int, size.split())
-    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
-
-
-def random_frame(seed=5, height=SPEC.size, width=SPEC.size):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return litert_library()
 
 
 def in_python(artifact, pixels):
@@ -371,13 +335,6 @@ def test_kotlin_states_what_the_manifest_says(artifact, tmp_path):
     restored = np.frombuffer((folder / "src/androidTest/assets/selftest/restored.rgb").read_bytes(), np.uint8)
     again = in_python(artifact, image.reshape(SPEC.size, SPEC.size, 3)).reshape(-1)
     assert np.abs(restored.astype(int) - again.astype(int)).max() <= int(found["TEST_LEVELS"])
-
-
-def kotlin_compiler():
-    """The jars of the Kotlin kernel for Jupyter, which contain the compiler; none if it is not installed."""
-    spec = importlib.util.find_spec("run_kotlin_kernel")
-    folder = Path(spec.origin).parent / "jars" if spec and spec.origin else Path(os.environ.get("KOTLIN_JARS", "none"))
-    return sorted(folder.glob("*.jar"))
 
 
 @pytest.mark.slow

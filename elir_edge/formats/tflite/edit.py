@@ -12,16 +12,19 @@ from elir_edge.errors import DataError
 from elir_edge.formats.tflite.flatmodel import (
     FLOAT16,
     FLOAT32,
+    INT32,
     activations,
     load_schema,
     op_name,
     producer_of,
+    tensor_name,
     tensor_sources,
 )
 from elir_edge.formats.walk import upstream
 
 DEQUANTIZE, DEQUANTIZE_VERSION = 6, 2
 QUANTIZE, QUANTIZE_VERSION = 114, 2
+GATHER, GATHER_VERSION, GATHER_OPTIONS = 36, 1, 23
 
 
 def set_metadata(model: Any, key: str, text: str) -> None:
@@ -54,7 +57,7 @@ def set_outputs(model: Any, names: list[str], where: str) -> None:
         )
     graph.outputs = [index[name] for name in names]
     signature = model.signatureDefs[0]
-    signature.outputs = [_tensor_map(name, index[name]) for name in names]
+    signature.outputs = [tensor_map(name, index[name]) for name in names]
 
 
 def rename_tensors(model: Any) -> None:
@@ -154,6 +157,32 @@ def add_op(model: Any, position: int, builtin: int, version: int, source: int, r
     model.subgraphs[0].operators.insert(position, op)
 
 
+def add_plain(model: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """Add a tensor of float32 or int32 without scale or constant; returns its index."""
+    graph, tensor = model.subgraphs[0], load_schema().TensorT()
+    tensor.name, tensor.shape, tensor.buffer = name.encode(), np.array(shape, np.int32), 0
+    tensor.type = {"float32": FLOAT32, "int32": INT32}[dtype.name]
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def look_up(model: Any, table: np.ndarray, row: int, result: int) -> None:
+    """Insert an op at the start that writes the row ``row`` of ``table`` into ``result``, which nothing else writes.
+
+    ``row`` and ``result`` are tensors: int32 of shape 1, and one of the table's type.
+    """
+    graph, schema = model.subgraphs[0], load_schema()
+    constant = add_plain(model, f"{tensor_name(model, result)}_table", table.dtype, table.shape)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(table.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    graph.tensors[constant].buffer = len(model.buffers) - 1
+    op = schema.OperatorT()
+    op.opcodeIndex, op.inputs, op.outputs = _op_code(model, GATHER, GATHER_VERSION), [constant, row], [result]
+    op.builtinOptionsType, op.builtinOptions = GATHER_OPTIONS, schema.GatherOptionsT()
+    graph.operators.insert(0, op)
+
+
 def show_as_float(model: Any, name: str) -> None:
     """Add a dequantized copy of the quantized tensor ``name`` and give it that name; float tensors stay as they are."""
     graph, index = model.subgraphs[0], activations(model).get(name)
@@ -186,7 +215,7 @@ def start_at(model: Any, name: str, where: str) -> None:
         graph.tensors[index].name = f"{name}_quantized".encode()
         add_op(model, 0, QUANTIZE, QUANTIZE_VERSION, entry, index)
     needed = _keep_needed(graph)
-    signature.inputs = [_tensor_map(name, entry), *(port for port in signature.inputs if port.tensorIndex in needed)]
+    signature.inputs = [tensor_map(name, entry), *(port for port in signature.inputs if port.tensorIndex in needed)]
     graph.inputs = [port.tensorIndex for port in signature.inputs]
 
 
@@ -209,7 +238,8 @@ def _op_code(model: Any, builtin: int, version: int) -> int:
     return len(model.operatorCodes) - 1
 
 
-def _tensor_map(name: str, tensor: int) -> Any:
+def tensor_map(name: str, tensor: int) -> Any:
+    """An entry of a signature: the tensor under a name."""
     entry = load_schema().TensorMapT()
     entry.name, entry.tensorIndex = name, tensor
     return entry

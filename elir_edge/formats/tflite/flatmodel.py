@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.artifacts.split import PARTS
 from elir_edge.errors import DataError, missing_package
 from elir_edge.formats.walk import upstream_by_stage
 
 FILE_IDENTIFIER = b"TFL3"
 COPY_AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
-FLOAT32, FLOAT16, UINT8 = 0, 1, 3
+FLOAT32, FLOAT16, INT32, UINT8 = 0, 1, 2, 3
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
 
@@ -58,6 +60,19 @@ def _are_below(indices: Iterable[int], count: int) -> bool:
 def read_file(path: Path) -> Any:
     """``read_model`` of the file at ``path``."""
     return read_model(path.read_bytes(), str(path))
+
+
+def is_split_file(path: Path) -> bool:
+    """Whether the file at ``path`` is a .tflite with the signatures of a split artifact. Damaged files are not."""
+    if path.suffix != ".tflite" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            model = load_schema().Model.GetRootAs(data)
+            keys = [model.SignatureDefs(i).SignatureKey() for i in range(model.SignatureDefsLength())]
+    except Exception:  # the generated reader raises whatever the damage leads to; whoever opens the file says so
+        return False
+    return keys == [name.encode() for name in PARTS]
 
 
 def pack_model(model: Any) -> bytes:

@@ -54,18 +54,22 @@ static void check_models(const char *path, const char *damaged)
 {
     elir_restorer *restorer = NULL;
     elir_model other = *MODEL;
-    elir_tensor *const tensors[] = {&other.input, &other.output};
+    elir_tensor *const tensors[] = {&other.input, &other.output, &other.latent};
+    const size_t count = MODEL->latent.name != NULL ? 3 : 2;
     if (damaged != NULL) {
         EXPECT(ELIR_ERROR_MODEL, elir_open(MODEL, damaged, 0, &restorer));
     }
     other.crc32 ^= 1u;
     EXPECT(ELIR_ERROR_MODEL, elir_open(&other, path, 0, &restorer));
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < count; i++) {
         other = *MODEL;
         tensors[i]->shape[1] += 32;
         EXPECT(ELIR_ERROR_MODEL, elir_open(&other, path, 0, &restorer));
         other = *MODEL;
-        tensors[i]->type = MODEL->input.type == ELIR_UINT8 ? ELIR_FLOAT32 : ELIR_UINT8;
+        tensors[i]->type = tensors[i]->type == ELIR_UINT8 ? ELIR_FLOAT32 : ELIR_UINT8;
+        EXPECT(ELIR_ERROR_MODEL, elir_open(&other, path, 0, &restorer));
+        other = *MODEL;
+        tensors[i]->shape[3] = 0;
         EXPECT(ELIR_ERROR_MODEL, elir_open(&other, path, 0, &restorer));
         other = *MODEL;
         tensors[i]->name = "something else";
@@ -119,9 +123,28 @@ static void check_tiles(elir_restorer *restorer, const ppm_picture *image, const
     free(tiled);
 }
 
+/* As many steps as the model has give `restored` again, after fewer of them gave something else. */
+static void check_steps(elir_restorer *restorer, const ppm_picture *image, const uint8_t *restored)
+{
+    const int32_t most = MODEL->steps, fewest = MODEL->latent.name != NULL ? 1 : most;
+    const size_t row = (size_t)image->width * 3, bytes = row * (size_t)image->height;
+    uint8_t *frame = malloc(bytes);
+    TRUE(frame != NULL);
+    EXPECT(ELIR_ERROR_ARGUMENT, elir_set_steps(NULL, most));
+    for (int32_t steps = fewest; steps <= most; steps++) {
+        EXPECT(ELIR_OK, elir_set_steps(restorer, steps));
+        EXPECT(ELIR_ERROR_STEPS, elir_set_steps(restorer, fewest - 1));
+        EXPECT(ELIR_ERROR_STEPS, elir_set_steps(restorer, most + 1));
+        EXPECT(ELIR_ERROR_STEPS, elir_set_steps(restorer, -most));
+        EXPECT(ELIR_OK, elir_restore(restorer, image->width, image->height, image->pixels, row, frame, row));
+        EXPECT(steps == most, memcmp(frame, restored, bytes) == 0);
+    }
+    free(frame);
+}
+
 static void check_messages(void)
 {
-    for (int status = ELIR_OK; status <= ELIR_ERROR_VALUES; status++) {
+    for (int status = ELIR_OK; status <= ELIR_ERROR_STEPS; status++) {
         TRUE(strlen(elir_message((elir_status)status)) > 0);
         TRUE(strcmp(elir_message((elir_status)status), elir_message((elir_status)99)) != 0);
     }
@@ -144,6 +167,7 @@ int main(int count, char **words)
     elir_close(second);
     check_strides(restorer, &image, restored);
     check_tiles(restorer, &image, restored);
+    check_steps(restorer, &image, restored);
     elir_close(restorer);
     TRUE(ppm_write(words[3], image.width, image.height, restored));
     check_arguments(path, image.pixels, restored);

@@ -28,8 +28,8 @@ struct LiteRtOpaqueOptionsT {
 };
 
 static int calls, fail_at, fail_with, give_nan;
-static struct LiteRtTensorT *const input_tensor = (struct LiteRtTensorT *)1;
-static struct LiteRtTensorT *const output_tensor = (struct LiteRtTensorT *)2;
+static const elir_tensor place = {.name = "place", .type = ELIR_INT32, .shape = {1}};
+static const elir_tensor *const tensors[] = {&place, &MODEL->input, &MODEL->output, &MODEL->latent};
 
 static LiteRtStatus step(void)
 {
@@ -122,24 +122,25 @@ LiteRtStatus LiteRtGetModelSignature(LiteRtModel model, size_t index, LiteRtSign
 LiteRtStatus LiteRtGetSignatureInputTensor(LiteRtSignature signature, const char *name, LiteRtTensor *tensor)
 {
     (void)signature;
-    (void)name;
-    *tensor = input_tensor;
+    for (uintptr_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+        if (tensors[i]->name != NULL && strcmp(tensors[i]->name, name) == 0) {
+            *tensor = (LiteRtTensor)i; /* its place in the list stands for it */
+        }
+    }
     return step();
 }
 
 LiteRtStatus LiteRtGetSignatureOutputTensor(LiteRtSignature signature, const char *name, LiteRtTensor *tensor)
 {
-    (void)signature;
-    (void)name;
-    *tensor = output_tensor;
-    return step();
+    return LiteRtGetSignatureInputTensor(signature, name, tensor);
 }
 
 LiteRtStatus LiteRtGetRankedTensorType(LiteRtTensor tensor, LiteRtRankedTensorType *type)
 {
-    const elir_tensor *stated = tensor == input_tensor ? &MODEL->input : &MODEL->output;
+    const elir_tensor *stated = tensors[(uintptr_t)tensor];
     type->element_type = (int32_t)stated->type;
-    type->rank = 4;
+    for (type->rank = 0; type->rank < 4 && stated->shape[type->rank] != 0; type->rank++) {
+    }
     memcpy(type->dimensions, stated->shape, sizeof stated->shape);
     return step();
 }
@@ -191,9 +192,8 @@ LiteRtStatus LiteRtRunCompiledModel(LiteRtCompiledModel compiled, size_t signatu
 {
     (void)compiled;
     (void)signature;
-    (void)input_count;
     (void)output_count;
-    memcpy(outputs[0]->values, inputs[0]->values, sizeof inputs[0]->values);
+    memcpy(outputs[0]->values, inputs[input_count - 1]->values, sizeof outputs[0]->values);
     if (give_nan) {
         outputs[0]->values[VALUES / 2] = NAN;
     }

@@ -19,7 +19,7 @@ enum exit_code { DONE = 0, WRONG_USAGE = 2, BAD_FRAME = 65, FAILED = 70, CANNOT_
 
 /* A stream of frames: bytes of one frame, and what is needed to restore it. Nothing is allocated from frame to frame. */
 typedef struct stream {
-    int32_t width, height;
+    int32_t width, height, steps;
     size_t frame_bytes, workspace_bytes;
     uint8_t *frame, *rgb;
     void *workspace;
@@ -100,23 +100,26 @@ static int restore_stream(elir_restorer *restorer, const stream *frames)
 static int open_and_restore(const char *model, stream *frames)
 {
     elir_restorer *restorer = NULL;
-    const elir_status status = elir_open(&@{variable}, model, 0, &restorer);
+    elir_status status = elir_open(&@{variable}, model, 0, &restorer);
+    if (status == ELIR_OK) {
+        status = elir_set_steps(restorer, frames->steps);
+    }
     if (status != ELIR_OK) {
         (void)fprintf(stderr, "camera: %s\n", elir_message(status));
-        return FAILED;
     }
-    const int code = restore_stream(restorer, frames);
+    const int code = status == ELIR_OK ? restore_stream(restorer, frames) : FAILED;
     elir_close(restorer);
     return code;
 }
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: camera WIDTH HEIGHT STRIDE i420|nv12 full|video < FRAMES > RESTORED\n");
+    (void)fprintf(stderr, "usage: camera WIDTH HEIGHT STRIDE i420|nv12 full|video [STEPS] < FRAMES > RESTORED\n");
     return WRONG_USAGE;
 }
 
-static int32_t side(const char *text)
+/* A whole number from 1, as a side in pixels is; else 0. */
+static int32_t whole_number(const char *text)
 {
     const long number = strtol(text, NULL, 10);
     return number < 1 || number > ELIR_TILED_MAX_SIDE ? 0 : (int32_t)number;
@@ -124,13 +127,14 @@ static int32_t side(const char *text)
 
 int main(int count, char **words)
 {
-    stream frames = {0};
-    if (count != WORDS) {
+    stream frames = {.steps = @{symbol}_STEPS};
+    if (count != WORDS && count != WORDS + 1) {
         return usage();
     }
-    frames.width = side(words[1]);
-    frames.height = side(words[2]);
-    const size_t stride = (size_t)side(words[3]);
+    frames.width = whole_number(words[1]);
+    frames.height = whole_number(words[2]);
+    frames.steps = count > WORDS ? whole_number(words[WORDS]) : frames.steps;
+    const size_t stride = (size_t)whole_number(words[3]);
     const int packed = strcmp(words[4], "nv12") == 0, video = strcmp(words[5], "video") == 0;
     const size_t row = (size_t)frames.width + (size_t)(packed ? frames.width % 2 : 0);
     if (frames.width == 0 || frames.height == 0 || stride < row || (!packed && strcmp(words[4], "i420") != 0) ||

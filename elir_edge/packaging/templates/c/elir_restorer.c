@@ -14,17 +14,31 @@
 #define READ_BYTES 4096
 #define THREADS_TEXT_BYTES 32
 
-typedef LiteRtStatus (*find_tensor)(LiteRtSignature, const char *, LiteRtTensor *);
-typedef LiteRtStatus (*find_requirements)(LiteRtCompiledModel, size_t, size_t, LiteRtTensorBufferRequirements *);
+/* The graphs of a model: one, or those of a split model, of which the step's runs as often as there are steps. */
+enum graph { WHOLE = 0, ENCODER = 0, STEP = 1, DECODER = 2 };
+
+/* The inputs, or the outputs, of a graph. */
+typedef struct side {
+    LiteRtStatus (*find)(LiteRtSignature, const char *, LiteRtTensor *);
+    LiteRtStatus (*require)(LiteRtCompiledModel, size_t, size_t, LiteRtTensorBufferRequirements *);
+} side;
 
 struct elir_restorer {
     const elir_model *model;
+    int32_t steps;
     LiteRtEnvironment environment;
     LiteRtModel graph;
     LiteRtCompiledModel compiled;
     LiteRtTensorBuffer input;
     LiteRtTensorBuffer output;
+    LiteRtTensorBuffer place;     /* of a step among those of all numbers of steps: it has the step's time and length */
+    LiteRtTensorBuffer latents[2]; /* each step reads one and writes the other */
 };
+
+static bool is_split(const elir_model *model)
+{
+    return model->latent.name != NULL;
+}
 
 static elir_status of_litert(LiteRtStatus status)
 {
@@ -144,27 +158,28 @@ static elir_status compile(elir_restorer *restorer, int threads)
 
 static bool is_of_type(const LiteRtRankedTensorType *type, const elir_tensor *tensor)
 {
-    bool same = type->element_type == (int32_t)tensor->type && type->rank == 4;
-    for (int i = 0; same && i < 4; i++) {
-        same = type->dimensions[i] == tensor->shape[i];
+    bool same = type->element_type == (int32_t)tensor->type;
+    uint32_t rank = 0;
+    for (; rank < 4 && tensor->shape[rank] != 0; rank++) {
+        same = same && type->dimensions[rank] == tensor->shape[rank];
     }
-    return same;
+    return same && type->rank == rank;
 }
 
-/* The buffer of a tensor that the signature calls by its stated name, and that has its stated type. */
-static elir_status create_buffer(const elir_restorer *restorer, const elir_tensor *stated, find_tensor find,
-                                 find_requirements require, LiteRtTensorBuffer *buffer)
+/* The buffer of a tensor, by its index, that a graph's signature calls by its stated name and that has its type. */
+static elir_status create_buffer(const elir_restorer *restorer, const side *ports, enum graph graph, size_t index,
+                                 const elir_tensor *stated, LiteRtTensorBuffer *buffer)
 {
     LiteRtSignature signature = NULL;
     LiteRtTensor tensor = NULL;
     LiteRtRankedTensorType type = {0};
     LiteRtTensorBufferRequirements requirements = NULL;
-    if (LiteRtGetModelSignature(restorer->graph, 0, &signature) != ELIR_LITERT_OK ||
-        find(signature, stated->name, &tensor) != ELIR_LITERT_OK ||
+    if (LiteRtGetModelSignature(restorer->graph, (size_t)graph, &signature) != ELIR_LITERT_OK ||
+        ports->find(signature, stated->name, &tensor) != ELIR_LITERT_OK ||
         LiteRtGetRankedTensorType(tensor, &type) != ELIR_LITERT_OK || !is_of_type(&type, stated)) {
         return ELIR_ERROR_MODEL;
     }
-    const elir_status status = of_litert(require(restorer->compiled, 0, 0, &requirements));
+    const elir_status status = of_litert(ports->require(restorer->compiled, (size_t)graph, index, &requirements));
     if (status != ELIR_OK) {
         return status;
     }
@@ -174,14 +189,25 @@ static elir_status create_buffer(const elir_restorer *restorer, const elir_tenso
 
 static elir_status create_buffers(elir_restorer *restorer)
 {
+    static const elir_tensor place = {.name = "place", .type = ELIR_INT32, .shape = {1}};
+    static const side inputs = {LiteRtGetSignatureInputTensor, LiteRtGetCompiledModelInputBufferRequirements};
+    static const side outputs = {LiteRtGetSignatureOutputTensor, LiteRtGetCompiledModelOutputBufferRequirements};
     const elir_model *model = restorer->model;
-    const elir_status status = create_buffer(restorer, &model->input, LiteRtGetSignatureInputTensor,
-                                             LiteRtGetCompiledModelInputBufferRequirements, &restorer->input);
-    if (status != ELIR_OK) {
-        return status;
+    const enum graph last = is_split(model) ? DECODER : WHOLE;
+    elir_status status = create_buffer(restorer, &inputs, WHOLE, 0, &model->input, &restorer->input);
+    if (status == ELIR_OK) {
+        status = create_buffer(restorer, &outputs, last, 0, &model->output, &restorer->output);
     }
-    return create_buffer(restorer, &model->output, LiteRtGetSignatureOutputTensor,
-                         LiteRtGetCompiledModelOutputBufferRequirements, &restorer->output);
+    if (status == ELIR_OK && is_split(model)) {
+        status = create_buffer(restorer, &inputs, STEP, 0, &place, &restorer->place);
+    }
+    if (status == ELIR_OK && is_split(model)) {
+        status = create_buffer(restorer, &inputs, STEP, 1, &model->latent, &restorer->latents[0]);
+    }
+    if (status == ELIR_OK && is_split(model)) {
+        status = create_buffer(restorer, &outputs, STEP, 0, &model->latent, &restorer->latents[1]);
+    }
+    return status;
 }
 
 elir_status elir_open(const elir_model *model, const char *path, int threads, elir_restorer **restorer)
@@ -202,6 +228,7 @@ elir_status elir_open(const elir_model *model, const char *path, int threads, el
         return ELIR_ERROR_MEMORY;
     }
     opened->model = model;
+    opened->steps = model->steps;
     status = create_environment(opened);
     if (status == ELIR_OK) {
         status = load(opened, path);
@@ -225,11 +252,12 @@ void elir_close(elir_restorer *restorer)
     if (restorer == NULL) {
         return;
     }
-    if (restorer->output != NULL) {
-        LiteRtDestroyTensorBuffer(restorer->output);
-    }
-    if (restorer->input != NULL) {
-        LiteRtDestroyTensorBuffer(restorer->input);
+    LiteRtTensorBuffer buffers[] = {restorer->latents[1], restorer->latents[0], restorer->place, restorer->output,
+                                    restorer->input};
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+        if (buffers[i] != NULL) {
+            LiteRtDestroyTensorBuffer(buffers[i]);
+        }
     }
     if (restorer->compiled != NULL) {
         LiteRtDestroyCompiledModel(restorer->compiled);
@@ -334,6 +362,41 @@ static elir_status read_output(elir_restorer *restorer, uint8_t *restored, size_
     return unlocked != ELIR_OK || finite ? unlocked : ELIR_ERROR_VALUES;
 }
 
+static elir_status run_graph(const elir_restorer *restorer, enum graph graph, size_t input_count,
+                             LiteRtTensorBuffer *inputs, LiteRtTensorBuffer *output)
+{
+    return of_litert(LiteRtRunCompiledModel(restorer->compiled, (size_t)graph, input_count, inputs, 1, output));
+}
+
+/* Its times are in the model, in the order of the steps: all of one, then of two, of three and so on. */
+static elir_status write_place(elir_restorer *restorer, int32_t step)
+{
+    void *memory = NULL;
+    const int32_t place = restorer->steps * (restorer->steps - 1) / 2 + step;
+    const elir_status status =
+        of_litert(LiteRtLockTensorBuffer(restorer->place, &memory, ELIR_LITERT_LOCK_WRITE));
+    if (status != ELIR_OK) {
+        return status;
+    }
+    memcpy(memory, &place, sizeof place);
+    return of_litert(LiteRtUnlockTensorBuffer(restorer->place));
+}
+
+static elir_status run_parts(elir_restorer *restorer)
+{
+    LiteRtTensorBuffer *latents = restorer->latents;
+    elir_status status = run_graph(restorer, ENCODER, 1, &restorer->input, &latents[0]);
+    for (int32_t i = 0; i < restorer->steps && status == ELIR_OK; i++) {
+        LiteRtTensorBuffer inputs[] = {restorer->place, latents[i % 2]};
+        status = write_place(restorer, i);
+        if (status == ELIR_OK) {
+            status = run_graph(restorer, STEP, 2, inputs, &latents[(i + 1) % 2]);
+        }
+    }
+    return status != ELIR_OK ? status
+                             : run_graph(restorer, DECODER, 1, &latents[restorer->steps % 2], &restorer->output);
+}
+
 static elir_status run(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image, size_t stride)
 {
     if (restorer == NULL || image == NULL) {
@@ -349,7 +412,21 @@ static elir_status run(elir_restorer *restorer, int32_t width, int32_t height, c
     if (status != ELIR_OK) {
         return status;
     }
-    return of_litert(LiteRtRunCompiledModel(restorer->compiled, 0, 1, &restorer->input, 1, &restorer->output));
+    return is_split(restorer->model) ? run_parts(restorer)
+                                     : run_graph(restorer, WHOLE, 1, &restorer->input, &restorer->output);
+}
+
+elir_status elir_set_steps(elir_restorer *restorer, int32_t steps)
+{
+    if (restorer == NULL) {
+        return ELIR_ERROR_ARGUMENT;
+    }
+    const int32_t most = restorer->model->steps, fewest = is_split(restorer->model) ? 1 : most;
+    if (steps < fewest || steps > most) {
+        return ELIR_ERROR_STEPS;
+    }
+    restorer->steps = steps;
+    return ELIR_OK;
 }
 
 elir_status elir_restore(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image,
@@ -396,6 +473,8 @@ const char *elir_message(elir_status status)
         return "LiteRT failed; its log on stderr says why";
     case ELIR_ERROR_VALUES:
         return "the model gave values that are not finite";
+    case ELIR_ERROR_STEPS:
+        return "the model takes 1 to model->steps steps, or only model->steps where they are unrolled";
     }
     return "no status of this library";
 }

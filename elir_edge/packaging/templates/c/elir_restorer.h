@@ -25,29 +25,35 @@ typedef enum elir_status {
     ELIR_ERROR_MODEL = 4,    /* the model is not the one this program was built for, or it is damaged */
     ELIR_ERROR_MEMORY = 5,   /* not enough memory */
     ELIR_ERROR_RUNTIME = 6,  /* LiteRT failed; it logs the reason to stderr */
-    ELIR_ERROR_VALUES = 7    /* the model gave values that are not finite */
+    ELIR_ERROR_VALUES = 7,   /* the model gave values that are not finite */
+    ELIR_ERROR_STEPS = 8     /* a number of steps that the model does not take */
 } elir_status;
 
 /* How a tensor's values are stored. */
-typedef enum elir_type { ELIR_FLOAT32 = 1, ELIR_UINT8 = 3 } elir_type;
+typedef enum elir_type { ELIR_FLOAT32 = 1, ELIR_INT32 = 2, ELIR_UINT8 = 3 } elir_type;
 
 /* An input or output. What a stored value means, on the scale of 0..1: scale * (stored - zero_point). */
 typedef struct elir_tensor {
     const char *name;
     elir_type type;
-    int32_t shape[4]; /* 1, height, width, 3 */
+    int32_t shape[4]; /* 1, height, width, 3; behind fewer sides stand zeros */
     float scale;
     int32_t zero_point;
 } elir_tensor;
 
-/* A model: each package defines one as a constant. */
+/*
+ * A model: each package defines one as a constant. Its Euler steps are unrolled, or, in a split model, one step is a
+ * graph of its own, which runs as often as elir_set_steps says.
+ */
 typedef struct elir_model {
     const char *name;
     const unsigned char *data; /* the model itself where it is linked into the program, else NULL */
     size_t bytes;              /* size of the model file */
     uint32_t crc32;            /* of the model file, as zlib computes it */
     int32_t width, height;     /* of a frame, in pixels */
+    int32_t steps;             /* Euler steps; of a split model the most */
     elir_tensor input, output;
+    elir_tensor latent;        /* what the steps of a split model change; without a name where they are unrolled */
 } elir_model;
 
 typedef struct elir_restorer elir_restorer;
@@ -62,6 +68,15 @@ typedef struct elir_restorer elir_restorer;
  * Gives ELIR_ERROR_ARGUMENT, _FILE, _MODEL (other content than model->crc32 states), _MEMORY or _RUNTIME.
  */
 elir_status elir_open(const elir_model *model, const char *path, int threads, elir_restorer **restorer);
+
+/*
+ * Chooses how many Euler steps restorations from now on take: fewer are faster. After elir_open it is model->steps.
+ *
+ *   steps  1 to model->steps where the model is split, else only model->steps
+ *
+ * Gives ELIR_ERROR_STEPS for any other number, which changes nothing, or ELIR_ERROR_ARGUMENT.
+ */
+elir_status elir_set_steps(elir_restorer *restorer, int32_t steps);
 
 /*
  * Restores one frame of exactly the model's width and height.

@@ -23,12 +23,12 @@ enum exit_code { DONE = 0, TEST_FAILED = 1, WRONG_USAGE = 2, BAD_PICTURE = 65, F
 
 typedef struct arguments {
     const char *model, *self_test, *image, *restored;
-    int threads, repeat;
+    int threads, steps, repeat;
 } arguments;
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: restore [--model FILE] [--threads N] [--repeat N] IMAGE.ppm RESTORED.ppm\n"
+    (void)fprintf(stderr, "usage: restore [--model FILE] [--threads N] [--steps N] [--repeat N] IMAGE.ppm RESTORED.ppm\n"
                           "       restore [--model FILE] [--threads N] --self-test FOLDER\n");
     return WRONG_USAGE;
 }
@@ -150,10 +150,13 @@ static int restore_picture(elir_restorer *restorer, const arguments *given)
         return BAD_PICTURE;
     }
     int code;
+    const elir_status status = elir_set_steps(restorer, given->steps);
     const size_t workspace_bytes = elir_tiled_bytes(&@{variable}, picture.width, picture.height);
     uint8_t *restored = malloc((size_t)picture.width * (size_t)picture.height * CHANNELS);
     void *workspace = malloc(workspace_bytes);
-    if (restored == NULL || workspace == NULL) {
+    if (status != ELIR_OK) {
+        code = fail("--steps", status);
+    } else if (restored == NULL || workspace == NULL) {
         code = fail(given->image, ELIR_ERROR_MEMORY);
     } else {
         code = restore_repeatedly(restorer, given, &picture, restored, workspace, workspace_bytes);
@@ -182,6 +185,8 @@ static bool parse(int count, char **words, arguments *given)
             given->self_test = words[i + 1];
         } else if (strcmp(words[i], "--threads") == 0) {
             given->threads = whole_number(words[i + 1]);
+        } else if (strcmp(words[i], "--steps") == 0) {
+            given->steps = whole_number(words[i + 1]);
         } else if (strcmp(words[i], "--repeat") == 0) {
             given->repeat = whole_number(words[i + 1]);
         } else {
@@ -193,12 +198,12 @@ static bool parse(int count, char **words, arguments *given)
         given->restored = words[i + 1];
         i += 2;
     }
-    return i == count && given->threads >= 0 && given->repeat >= 1 && (given->self_test || given->image);
+    return i == count && given->threads >= 0 && given->steps >= 0 && given->repeat >= 1 && (given->self_test || given->image);
 }
 
 int main(int count, char **words)
 {
-    arguments given = {.model = @{default_model}, .repeat = 1};
+    arguments given = {.model = @{default_model}, .steps = @{symbol}_STEPS, .repeat = 1};
     elir_restorer *restorer = NULL;
     if (!parse(count, words, &given)) {
         return usage();

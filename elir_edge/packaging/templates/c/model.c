@@ -8,6 +8,7 @@ const elir_model @{variable} = {
     .crc32 = 0x@{crc32}u,
     .width = @{symbol}_WIDTH,
     .height = @{symbol}_HEIGHT,
+    .steps = @{symbol}_STEPS,
     .input =
         {
             .name = @{input_name},
@@ -24,4 +25,4 @@ const elir_model @{variable} = {
             .scale = @{output_scale},
             .zero_point = @{output_zero_point},
         },
-};
+@{latent}};

@@ -21,6 +21,9 @@ extern "C" {
 #define @{symbol}_WIDTH @{width}
 #define @{symbol}_HEIGHT @{height}
 
+/* @{steps_line} */
+#define @{symbol}_STEPS @{steps}
+
 /* Bytes of the model file, and of the largest set of intermediate values that exist at one time: the least that the
  * runtime needs besides its own code and, on most processors, a second copy of the weights in its own order. */
 #define @{symbol}_MODEL_BYTES @{model_bytes}

@@ -38,6 +38,10 @@ public:
     {
     }
 
+    /* Chooses how many Euler steps restorations from now on take: 1 to model.steps, where the model is split. Throws
+     * Error. */
+    void set_steps(std::int32_t steps) { check(elir_set_steps(restorer_.get(), steps)); }
+
     std::int32_t width() const noexcept { return model_->width; }
     std::int32_t height() const noexcept { return model_->height; }
 

@@ -19,13 +19,14 @@ constexpr int done = 0, test_failed = 1, wrong_usage = 2, failed = 70;
 struct Arguments {
     const char *model = @{default_model};
     int threads = 0;
+    int steps = @{symbol}_STEPS;
     std::string self_test;
     std::vector<std::string> pictures;
 };
 
 int usage()
 {
-    std::cerr << "usage: restore [--model FILE] [--threads N] IMAGE.ppm RESTORED.ppm\n"
+    std::cerr << "usage: restore [--model FILE] [--threads N] [--steps N] IMAGE.ppm RESTORED.ppm\n"
                  "       restore [--model FILE] [--threads N] --self-test FOLDER\n";
     return wrong_usage;
 }
@@ -76,6 +77,8 @@ bool parse(int count, char **words, Arguments &given)
             given.model = words[i + 1];
         } else if (option == "--threads") {
             given.threads = std::atoi(words[i + 1]);
+        } else if (option == "--steps") {
+            given.steps = std::atoi(words[i + 1]);
         } else if (option == "--self-test") {
             given.self_test = words[i + 1];
         } else {
@@ -92,6 +95,7 @@ int run(const Arguments &given)
     if (!given.self_test.empty()) {
         return self_test(restorer, given.self_test);
     }
+    restorer.set_steps(given.steps);
     auto picture = read_picture(given.pictures[0]);
     const auto stride = static_cast<std::size_t>(picture.width) * 3;
     auto *const pixels = picture.pixels.data();

@@ -25,7 +25,7 @@ object ModelFacts {
     const val OUTPUT_SCALE = @{output_scale}f
     const val OUTPUT_ZERO_POINT = @{output_zero_point}
 
-    /** Bytes of the largest set of intermediate values that exist at one time. */
+@{steps_fact}    /** Bytes of the largest set of intermediate values that exist at one time. */
     const val ACTIVATION_BYTES = @{activation_bytes}L
 
     /**

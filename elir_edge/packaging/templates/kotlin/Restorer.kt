@@ -20,11 +20,11 @@ import com.google.ai.edge.litert.TensorBuffer
 class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0) : AutoCloseable {
     private val model = CompiledModel.create(assets, ModelFacts.ASSET, options(threads))
     private val inputs: List<TensorBuffer> = model.createInputBuffers()
-    private val outputs: List<TensorBuffer> = model.createOutputBuffers()
+    private val outputs: List<TensorBuffer> = model.createOutputBuffers(@{last_graph})
     private val levels = FloatArray(if (ModelFacts.INPUT_IS_FLOAT) FRAME_BYTES else 0)
     private val colours = IntArray(ModelFacts.WIDTH * ModelFacts.HEIGHT)
     private val frame = ByteArray(FRAME_BYTES)
-
+@{steps_property}
     /**
      * Restores one picture; its transparency is ignored.
      *
@@ -65,13 +65,13 @@ class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0)
         } else {
             inputs[0].writeInt8(rgb)
         }
-        model.run(inputs, outputs)
+        @{run}
         return if (ModelFacts.OUTPUT_IS_FLOAT) toBytes(outputs[0].readFloat()) else outputs[0].readInt8()
     }
 
     override fun close() {
         (inputs + outputs).forEach(TensorBuffer::close)
-        model.close()
+@{close_flow}        model.close()
     }
 
     /** Rounds halves to even, as the tools that made the golden picture do. */
