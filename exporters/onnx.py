@@ -10,7 +10,7 @@ from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import ElirEdgeError, missing_package
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
-from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
+from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI, W8A16, grid_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -73,18 +73,32 @@ def _at_precision(model: ModelProto, graph: StaticRestorer, conversion: Conversi
 
         halve_weights(model)
     if conversion.precision in INTEGER_PRECISIONS:
-        from elir_edge.formats.onnx.graph import largest_sums, nodes_by_stage
-        from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
         from elir_edge.quantize.ort_static import quantize_onnx
 
-        stages = graph.output_names()
-        by_stage = nodes_by_stage(model, stages)
-        float_ops = conversion.float_names(by_stage, stages_that_move(graph))
-        sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
-        latents = frozenset(stages).union(*sums) - {RESTORED}
+        float_ops, sums = _float_parts(model, graph, conversion)
+        grid = grid_of(conversion.precision)
         with captured_output():
-            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, latents)
+            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, sums, grid)
     return model
+
+
+def _float_parts(
+    model: ModelProto, graph: StaticRestorer, conversion: Conversion
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the nodes that stay float, and of the tensors whose sums do.
+
+    None with 16-bit activations: rounding them costs nothing, and an NPU computes the rest faster than float.
+    """
+    if conversion.precision == W8A16:
+        return frozenset(), frozenset()
+    from elir_edge.formats.onnx.graph import largest_sums, nodes_by_stage
+    from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
+
+    stages = graph.output_names()
+    by_stage = nodes_by_stage(model, stages)
+    sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
+    float_ops = conversion.float_names(by_stage, stages_that_move(graph))
+    return float_ops, frozenset(stages).union(*sums) - {RESTORED}
 
 
 def _tidy(model: ModelProto, stages: list[str]) -> None:
@@ -122,7 +136,7 @@ TARGET = Target(
     name="onnx",
     description="ONNX, one file, opset 21",
     suffixes=(".onnx",),
-    precisions=("fp32", "fp16", "int8", "mixed"),
+    precisions=("fp32", "fp16", "int8", W8A16, "mixed"),
     layouts={"float": "NCHW", "uint8": "NHWC"},
     latent_layout="NCHW",
     norm="native",

@@ -20,7 +20,7 @@ ANOTHER = " by onnxruntime"
 OPSET, IR_VERSION = 17, 8
 REPEATS = 3
 WORTH = 0.7  # of fp32's speed: torch multiplies types that the processor lacks in a plain loop, 100 times slower
-ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "bf16": "bf16", "int8": "int8", "mixed": "int8"}
+ROOF_OF = {"fp32": "fp32", "fp16": "fp32", "w8a16": "fp32", "bf16": "bf16", "int8": "int8", "mixed": "int8"}
 
 
 class Peaks:
@@ -62,7 +62,7 @@ class Peaks:
 
 
 def roof_of(peaks: dict[str, float], arithmetic: str) -> float | None:
-    """The peak for a row of this arithmetic; for fp16 that of fp32, in which a CPU computes it."""
+    """The peak for a row of this arithmetic; for fp16 and w8a16 that of fp32, in which a CPU computes them."""
     return peaks.get(ROOF_OF.get(arithmetic, ""))
 
 

@@ -16,7 +16,7 @@ from elir_edge.errors import DataError, MissingInputError
 
 SCHEMA = 1
 OK, WRONG, UNCHECKED, FAILED, ABSENT = "ok", "wrong", "unchecked", "failed", "absent"
-LEAST_EXACT_FIRST = ("int8", "mixed", "bf16", "fp16", "fp32")
+LEAST_EXACT_FIRST = ("int8", "mixed", "bf16", "w8a16", "fp16", "fp32")
 
 
 @dataclass(frozen=True)

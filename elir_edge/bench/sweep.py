@@ -79,7 +79,8 @@ def sweep(
     Raises UsageError for a backend that opens none of the artifacts, UnavailableError if no runtime is installed.
     """
     progress = progress or Silent()
-    pairs = choose_backends([artifact.path for artifact in artifacts], plan.backends, progress.note)
+    precisions = {artifact.path: artifact.manifest.precision for artifact in artifacts}
+    pairs = choose_backends(precisions, plan.backends, progress.note)
     sections, galleries = [], []
     peaks: dict[str, float] = {}
     for group in _by_model([artifact for artifact in artifacts if artifact.path in dict(pairs)]):

@@ -42,10 +42,11 @@ def _show_known(as_json: bool) -> None:
             device.name,
             f"{device.shared.family} {device.entry.chip}".strip(),
             device.shared.compiler,
+            device.shared.recommended,
             limit(device.memory, "arena"),
             limit(device.memory, "weights"),
             device.shared.figures,
         )
         for device in found
     ]
-    echo_table(("device", "what it is", "compiler", "activations", "weights", "figures"), rows)
+    echo_table(("device", "what it is", "compiler", "precision", "activations", "weights", "figures"), rows)

@@ -22,7 +22,10 @@ WORDS = {"yes": "fits", "tight": "fits only if the compiler works in stripes", "
 @click.argument("model")
 @click.option("--for", "device", required=True, help="Device (elir-edge devices --known), or its YAML file.")
 @size_option
-@click.option("--precision", help="fp32, fp16 or int8. Default: int8 for a preset; an artifact has its own.")
+@click.option(
+    "--precision",
+    help="fp32, fp16, int8 or w8a16. Default: the one recommended for the device; an artifact has its own.",
+)
 @json_option
 def command(model: str, device: str, size: str | None, precision: str | None, as_json: bool) -> int:
     """Say whether MODEL fits a device: an artifact (.tflite, .onnx), a preset, or a model's YAML file.
@@ -62,7 +65,7 @@ def _preset(model: str, size: str | None, precision: str | None, device: KnownDe
     from elir_edge.npu.fit import PRECISIONS, fit_model
 
     spec = load_spec(model)
-    wanted = precision or "int8"
+    wanted = precision or device.shared.recommended
     if wanted not in PRECISIONS:
         raise UsageError(f"there is no precision '{wanted}'", hint=f"known: {', '.join(PRECISIONS)}")
     with shown.stage("lowering the model"):
@@ -83,6 +86,8 @@ def _show(result: Fit, device: KnownDevice) -> None:
     click.echo(f"  ops: {result.ops - sum(result.leaving.values())} of {result.ops} on the device")
     for told, count in result.leaving.items():
         click.echo(f"    {count} x {told}")
+    if result.precision != result.recommended:
+        click.echo(f"  recommended for it: --precision {result.recommended}")
     for problem in result.problems:
         click.echo(f"  because {problem}")
     for change in result.changes:

@@ -54,7 +54,7 @@ def command(
     inside = stages or opened.manifest.precision != EXACT
     results = [
         validate(opened.path, opened.manifest, restorer, pictures, name, inside, shown, originals)
-        for _, name in choose_backends([opened.path], backend, shown.note)
+        for _, name in choose_backends({opened.path: opened.manifest.precision}, backend, shown.note)
     ]
     if as_json:
         echo_json({"artifact": str(artifact), "results": [result.to_dict() for result in results]})

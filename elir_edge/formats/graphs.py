@@ -13,6 +13,7 @@ from elir_edge.errors import UsageError, missing_package
 from elir_edge.formats.tflite.flatmodel import op_names, read_file, tensor_types
 
 FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
+FLOAT_BYTES = 2  # NPUs compute in fp16
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _holds_data(buffer: Any) -> bool:
 
 
 def _onnx(path: Path) -> Graph:
-    """Tensors between QuantizeLinear and DequantizeLinear count 1 byte per value, others 2 (fp16)."""
+    """Tensors between QuantizeLinear and DequantizeLinear count as their integers do, others 2 bytes a value (fp16)."""
     try:
         import onnx
     except ImportError as error:
@@ -117,13 +118,17 @@ def _onnx(path: Path) -> Graph:
     model = onnx.load_model(path, load_external_data=False)
     shapes = shapes_of(model)
     constants = {item.name: item for item in model.graph.initializer}
-    quantized = {name for node in model.graph.node if node.op_type == "QuantizeLinear" for name in node.input[:1]}
+    quantized = {
+        node.input[0]: _bytes_of(constants.get((*node.input, "", "")[2]))
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear"
+    }
     alias: dict[str, str] = {}
     ops = []
     for node in model.graph.node:
         inputs = tuple(alias.get(name, name) for name in node.input if name and name not in constants)
         inputs = tuple(name for name in inputs if name not in constants)
-        if node.op_type in FREE_ONNX_OPS:
+        if node.op_type in FREE_ONNX_OPS or (node.op_type == "Cast" and not inputs):  # of a constant
             alias[node.output[0]] = inputs[0] if inputs else node.input[0]
             if not inputs:
                 constants[node.output[0]] = constants[node.input[0]]
@@ -131,7 +136,14 @@ def _onnx(path: Path) -> Graph:
         ops.append(Op(node.op_type, inputs, tuple(node.output), (), tuple(shapes.get(name, ()) for name in inputs)))
     graph_outputs = tuple(alias.get(item.name, item.name) for item in model.graph.output)
     names = {name for op in ops for name in (*op.inputs, *op.outputs)}
-    sizes = {name: int(np.prod(shapes.get(name, (0,)))) * (1 if name in quantized else 2) for name in names}
+    sizes = {name: int(np.prod(shapes.get(name, (0,)))) * quantized.get(name, FLOAT_BYTES) for name in names}
     weights = sum(item.ByteSize() for item in model.graph.initializer)
     inputs = tuple(item.name for item in model.graph.input if item.name in names)
     return Graph(tuple(ops), sizes, inputs, graph_outputs, weights)
+
+
+def _bytes_of(zero_point: Any) -> int:
+    """Bytes of an integer of the type of ``zero_point``; a quantizer without one gives uint8."""
+    from onnx import helper
+
+    return 1 if zero_point is None else helper.tensor_dtype_to_np_dtype(zero_point.data_type).itemsize

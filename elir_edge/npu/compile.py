@@ -79,7 +79,7 @@ class Compiler:
     """An NPU's compiler. ``takes``: suffix of its input; ``suffixes``: of its output files, the one to load first.
 
     ``compile`` runs it; ``package`` is the package that it needs and ``extra`` the extra that installs it; ``advice``
-    says how to make an input for it.
+    says which input it takes, ``target`` is the export's that makes one.
     """
 
     name: str
@@ -89,7 +89,12 @@ class Compiler:
     package: str
     extra: str
     advice: str
+    target: str
     compile: Callable[[Job], Compilation]
+
+    def advice_for(self, device: KnownDevice) -> str:
+        """``advice``, with the command that makes an input for ``device``."""
+        return f"{self.advice}: elir-edge export --target {self.target} --precision {device.shared.recommended}"
 
     def release(self) -> str:
         """Installed version of its package."""
@@ -124,7 +129,7 @@ def run_compiler(
     compiler = get_compiler(device.shared.compiler)
     if artifact.path.suffix != compiler.takes:
         raise UsageError(
-            f"{artifact.path}: {compiler.description} takes '{compiler.takes}' files", hint=compiler.advice
+            f"{artifact.path}: {compiler.description} takes '{compiler.takes}' files", hint=compiler.advice_for(device)
         )
     if artifact.manifest.compiled is not None:
         raise UsageError(
@@ -132,7 +137,8 @@ def run_compiler(
             hint="compile the artifact from which it was made",
         )
     result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
-    problems = [*result.problems, *_cpu_problems(result, compiler), *_memory_problems(result, device)]
+    advice = compiler.advice_for(device)
+    problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, device)]
     return dataclasses.replace(result, problems=tuple(problems))
 
 
@@ -199,11 +205,11 @@ def _hash_alone(path: Path) -> dict[str, str]:
     return {path.name: sha256_of(path)}
 
 
-def _cpu_problems(result: Compilation, compiler: Compiler) -> list[str]:
+def _cpu_problems(result: Compilation, advice: str) -> list[str]:
     if not result.cpu_ops:
         return []
     named = ", ".join(f"{count} {name}" for name, count in sorted(Counter(result.cpu_ops).items()))
-    return [f"{len(result.cpu_ops)} of {result.ops} ops are left to the CPU: {named} ({compiler.advice})"]
+    return [f"{len(result.cpu_ops)} of {result.ops} ops are left to the CPU: {named} ({advice})"]
 
 
 def _memory_problems(result: Compilation, device: KnownDevice) -> list[str]:

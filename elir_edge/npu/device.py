@@ -10,6 +10,7 @@ from typing import Any
 
 from elir_edge.core.data import MAX_YAML_BYTES, build_dataclass, parse_yaml
 from elir_edge.errors import ConfigError, MissingInputError, UsageError, did_you_mean
+from elir_edge.pipeline.target import INTEGER_PRECISIONS
 
 SUFFIXES = (".yaml", ".yml")
 MEMORIES = ("sram", "dram", "flash")
@@ -53,8 +54,8 @@ class DeviceFile:
     """A device file: a family of devices with one compiler and one set of ops.
 
     ``figures``: where the compiler's figures come from, ``estimated`` or ``simulated``; ``types``: supported types of
-    activations; ``mean_elements_int16``: most int16 values that MEAN takes, 0: no limit; ``resize_factors``: supported
-    by RESIZE_NEAREST_NEIGHBOR, empty: all.
+    activations; ``recommended``: the precision to export for the devices; ``mean_elements_int16``: most int16 values
+    that MEAN takes, 0: no limit; ``resize_factors``: supported by RESIZE_NEAREST_NEIGHBOR, empty: all.
     """
 
     family: str
@@ -64,12 +65,15 @@ class DeviceFile:
     types: tuple[str, ...]
     ops: tuple[str, ...]
     devices: tuple[DeviceEntry, ...]
+    recommended: str = "int8"
     mean_elements_int16: int = 0
     resize_factors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.figures not in FIGURES:
             raise ConfigError(f"figures is '{self.figures}'", hint=f"known: {', '.join(FIGURES)}")
+        if self.recommended not in INTEGER_PRECISIONS:
+            raise ConfigError(f"recommended is '{self.recommended}'", hint=f"known: {', '.join(INTEGER_PRECISIONS)}")
         if not self.devices:
             raise ConfigError("the file names no device", hint="write name: NAME")
 
@@ -95,6 +99,11 @@ class KnownDevice:
     def options(self) -> dict[str, str]:
         """Options of the compiler, by name."""
         return dict(option.split("=", 1) for option in self.entry.options)
+
+    def advice_for(self, precision: str) -> str:
+        """What to export in place of an artifact of ``precision``, for the end of a sentence; else empty."""
+        wanted = self.shared.recommended
+        return "" if precision == wanted else f"; --precision {wanted} is recommended for {self.name}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

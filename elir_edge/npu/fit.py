@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from elir_edge.artifacts.artifact import Artifact, require_whole
 from elir_edge.families.spec import ModelSpec
 from elir_edge.formats.graphs import Graph, Op, read_graph
-from elir_edge.npu.compile import KIB
+from elir_edge.npu.compile import KIB, get_compiler
 from elir_edge.npu.device import KnownDevice
+from elir_edge.quantize.levels import W8A16
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", W8A16)
 STRIPES, STRIPE_BUFFERS = 4 / 3, 64 * KIB
 STRIPING = "vela"
 
@@ -23,7 +24,7 @@ class Fit:
 
     ``arena_kib``: largest size of whole activations alive at once; ``striped_kib``: its estimate if the compiler works
     in stripes, None if it does not; ``leaving``: number of ops that leave the NPU, by op and reason; ``problems``:
-    reasons for ``no``; ``changes``: options that would help.
+    reasons for ``no``; ``changes``: options that would help; ``recommended``: the precision to export for the device.
     """
 
     verdict: str
@@ -38,6 +39,7 @@ class Fit:
     leaving: dict[str, int]
     problems: tuple[str, ...]
     changes: tuple[str, ...]
+    recommended: str
 
     @property
     def fits(self) -> bool:
@@ -73,7 +75,8 @@ def fit_model(spec: ModelSpec, size: tuple[int, int], precision: str, device: Kn
 
     Raises UnavailableError if torch is not installed.
     """
-    return judge(Model(name, _lowered_graph(spec, size, precision), spec, size, precision), device)
+    graph = _lowered_graph(spec, size, precision, get_compiler(device.shared.compiler).takes)
+    return judge(Model(name, graph, spec, size, precision), device)
 
 
 def judge(model: Model, device: KnownDevice) -> Fit:
@@ -96,6 +99,7 @@ def judge(model: Model, device: KnownDevice) -> Fit:
         leaving=dict(sorted(leaving.items())),
         problems=tuple(problems),
         changes=tuple(_changes(model, device, bool(leaving))) if problems or tight else (),
+        recommended=device.shared.recommended,
     )
 
 
@@ -139,7 +143,7 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
     said = []
     smaller = model
     if leaving and model.precision != "int8" and "float32" not in device.shared.types:
-        said.append("--precision int8: this NPU computes integers only")
+        said.append("--precision int8: this NPU computes 8-bit integers only")
         smaller = _scaled_model(model, 1 / _width(model), "int8")
     elif model.precision == "fp32":
         smaller = _scaled_model(model, 1 / _width(model), "int8")
@@ -192,7 +196,7 @@ def _kib(size: float) -> int:
     return math.ceil(size / KIB)
 
 
-def _lowered_graph(spec: ModelSpec, size: tuple[int, int], precision: str) -> Graph:
+def _lowered_graph(spec: ModelSpec, size: tuple[int, int], precision: str, suffix: str) -> Graph:
     from elir_edge.runtime.backend import TORCH, get_backend
 
     get_backend(TORCH).load()
@@ -201,6 +205,8 @@ def _lowered_graph(spec: ModelSpec, size: tuple[int, int], precision: str) -> Gr
     from elir_edge.npu.op_graph import graph_of
 
     restorer = load_restorer(spec, "random:0")
+    if suffix == ".onnx":
+        return graph_of(lower(restorer, size), precision, suffix)
     io = "uint8" if precision == "int8" else "float"
     graph = lower(restorer, size, io=io, layout="NHWC", latent_layout="NHWC", norm="pointwise")
-    return graph_of(graph, precision)
+    return graph_of(graph, precision, suffix)

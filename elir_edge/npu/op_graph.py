@@ -1,4 +1,4 @@
-"""The ops and tensors that a lowered model will have in TFLite, without converting it."""
+"""The ops and tensors that a lowered model will have in TFLite or ONNX, without converting it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from elir_edge.formats.graphs import Graph, Op
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.lowering.trace import trace
 
-BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
-TYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-OPS = {
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8a16": 1}
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8a16": 2}  # of activations
+TYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8", "w8a16": "uint16"}
+TFLITE_OPS = {
     "conv2d": "CONV_2D",
     "conv_transpose2d": "TRANSPOSE_CONV",
     "mul": "MUL",
@@ -24,17 +25,33 @@ OPS = {
     "rsqrt": "RSQRT",
     "cat": "CONCATENATION",
     "upsample_nearest2d": "RESIZE_NEAREST_NEIGHBOR",
+    "sigmoid": "LOGISTIC",
     "tanh": "TANH",
     "pad": "PAD",
 }
+ONNX_OPS = {
+    "conv2d": "Conv",
+    "conv_transpose2d": "ConvTranspose",
+    "mul": "Mul",
+    "add": "Add",
+    "sub": "Sub",
+    "cat": "Concat",
+    "upsample_nearest2d": "Resize",
+    "group_norm": "GroupNormalization",
+    "layer_norm": "LayerNormalization",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "pad": "Pad",
+}
+OPS = {".tflite": TFLITE_OPS, ".onnx": ONNX_OPS}
 FREE = ("permute", "to", "relu", "clamp", "round", "detach", "alias", "_assert_tensor_metadata", "contiguous")
 
 
-def graph_of(graph: StaticRestorer, precision: str) -> Graph:
+def graph_of(graph: StaticRestorer, precision: str, suffix: str = ".tflite") -> Graph:
     """The ops in order, the bytes of each activation at ``precision``, and the bytes of the weights.
 
-    Without ops that the converters fold into the one before (ReLU, the last clip) and changes of layout, which cost
-    nothing. Raises ElirEdgeError for an op whose TFLite form is not known.
+    ``suffix``: of the format whose names the ops get. Without ops that the converters fold into the one before (ReLU,
+    the last clip) and changes of layout, which cost nothing. Raises ElirEdgeError for an op whose form is not known.
     """
     program = trace(graph)
     names: dict[str, str] = {}
@@ -46,14 +63,16 @@ def graph_of(graph: StaticRestorer, precision: str) -> Graph:
             names[node.name] = node.name
             sizes[node.name] = _numbers(node) * (1 if graph.form.io == "uint8" else BYTES[precision])
         elif node.op == "call_function":
-            _add(node, names, sizes, ops, precision)
+            _add(node, names, sizes, ops, precision, OPS[suffix])
     (output,) = (node for node in program.graph.nodes if node.op == "output")
     restored = output.args[0][-1]
     inputs = tuple(str(name) for name in user_inputs)
-    return Graph(tuple(ops), sizes, inputs, (names[restored.name],), graph.parameter_count() * BYTES[precision])
+    return Graph(tuple(ops), sizes, inputs, (names[restored.name],), graph.parameter_count() * WEIGHT_BYTES[precision])
 
 
-def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op], precision: str) -> None:
+def _add(
+    node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op], precision: str, known: dict[str, str]
+) -> None:
     kind = str(node.target).split(".")[1]
     read = tuple(dict.fromkeys(names[item.name] for item in node.all_input_nodes if item.name in names))
     if not read:  # made from constants: folded
@@ -68,15 +87,15 @@ def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op]
     if kind == "silu":
         sigmoid = f"{node.name}.sigmoid"
         sizes[sigmoid] = sizes[node.name]
-        ops.append(Op("LOGISTIC", read, (sigmoid,), types, shapes))
-        ops.append(Op("MUL", (*read, sigmoid), (node.name,), types, shapes))
+        ops.append(Op(known["sigmoid"], read, (sigmoid,), types, shapes))
+        ops.append(Op(known["mul"], (*read, sigmoid), (node.name,), types, shapes))
         return
-    if kind not in OPS:
+    if kind not in known:
         raise ElirEdgeError(
-            f"the lowered graph has the op '{node.target}', whose TFLite form is not known",
-            hint="export to tflite and give that file to elir-edge fit",
+            f"the lowered graph has the op '{node.target}', of which the name in the device's format is not known",
+            hint="export it to that format, and give the file to elir-edge fit",
         )
-    ops.append(Op(OPS[kind], read, (node.name,), types, shapes))
+    ops.append(Op(known[kind], read, (node.name,), types, shapes))
 
 
 def _shape(node: Node) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ from elir_edge.pipeline.pareto import pareto_path
 from elir_edge.pipeline.request import MIXED, ExportRequest, key_of, request_of, version_of
 from elir_edge.pipeline.target import Conversion, Target
 from elir_edge.quantize.held_out import HeldOut, sentence_of
+from elir_edge.quantize.levels import grid_of
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import prepare, prepare_and_tune
 from elir_edge.runtime.session import open_session
@@ -148,12 +149,13 @@ def _prepare(
 ) -> tuple[StaticRestorer, dict[str, Any]]:
     """The graph to convert, and what calibration and tuning found, for the manifest.
 
-    For int8 and mixed it is a copy with int8 weights, and the channels of ``graph`` are equalized in place, which keeps
-    its function; for other precisions it is ``graph``.
+    For integer precisions it is a copy with int8 weights, and the channels of ``graph`` are equalized in place, which
+    keeps its function; for other precisions it is ``graph``.
     """
     if request.calibration is None or request.quantization is None:
         return graph, {}
-    budget, held_out, levels = request.quantization.tune, HeldOut(), request.target.kernel_levels
+    budget, held_out = request.quantization.tune, HeldOut(grid_of(request.precision).ranges)
+    levels = request.target.levels(request.precision)
     if budget is None:
         rounded = prepare(graph, request.calibration.feeds(request.form, restorer.spec), progress, held_out, levels)
         return rounded, _with_held_out(identity, held_out, progress)

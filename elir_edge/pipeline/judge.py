@@ -18,6 +18,7 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
+from elir_edge.quantize.levels import W8A16
 from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import get_backend
 from elir_edge.validation.reference import reconstruction_db
@@ -29,6 +30,7 @@ from elir_edge.validation.verify import record_golden
 PARITY_PICTURE = "astronaut"
 SHOWN_FAILURES = 3
 WAYS_OUT = "--tune MINUTES may reduce the error, --allow-degraded writes the artifact anyway"
+WAY_OUT_UNTUNED = "--allow-degraded writes the artifact anyway"
 
 
 def why_not_run(target: Target) -> str | None:
@@ -63,7 +65,7 @@ def judge_conversion(
         progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
         manifest = convert_finer()
         validation = validate_conversion(path, manifest, restorer, request, progress)
-    degraded = check_gate(validation, request.quantization, progress)
+    degraded = check_gate(validation, request.quantization, progress, ways_out_of(request.precision))
     return with_bound(complete_manifest(path, manifest, validation, degraded), restorer)
 
 
@@ -88,7 +90,14 @@ def validate_conversion(
     return validate(path, manifest, restorer, pictures, request.target.backends[0], False, progress, originals)
 
 
-def check_gate(validation: Validation, quantization: Quantization | None, progress: Progress) -> bool:
+def ways_out_of(precision: str) -> str:
+    """What to do where an artifact of an integer precision misses its gate, for a hint."""
+    return WAY_OUT_UNTUNED if precision == W8A16 else WAYS_OUT
+
+
+def check_gate(
+    validation: Validation, quantization: Quantization | None, progress: Progress, ways_out: str = WAYS_OUT
+) -> bool:
     """Whether the artifact misses its gate although that is allowed. Raises GateError where it is not allowed."""
     if validation.passed:
         return False
@@ -97,7 +106,7 @@ def check_gate(validation: Validation, quantization: Quantization | None, progre
     if quantization is not None and quantization.allow_degraded:
         progress.note(f"note: below the gate, and marked so in the manifest: {sentence}")
         return True
-    hint = "nothing was written" + (f"; {WAYS_OUT}" if quantization is not None else "")
+    hint = "nothing was written" + (f"; {ways_out}" if quantization is not None else "")
     raise GateError(f"the artifact differs too much from PyTorch: {sentence}", hint=hint)
 
 

@@ -97,7 +97,7 @@ class _Search:
                 judges.feeds(self.request.form, self.rounded.spec),
             )
         ]
-        levels = self.request.target.kernel_levels
+        levels = self.request.target.levels(self.request.precision)
         return losses_by_group(self.rounded, self.graph, samples[0], samples[1], self.conversion.progress, levels)
 
     def measure(self, floats: tuple[str, ...]) -> Rung:

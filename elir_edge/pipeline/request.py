@@ -16,8 +16,9 @@ from elir_edge.families.restorer import Restorer, WeightSource
 from elir_edge.families.weights import tensors_sha256
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.pipeline.split import split_target
-from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target, get_target
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target, get_target, targets
 from elir_edge.quantize.calibration import Calibration, gather_calibration
+from elir_edge.quantize.levels import W8A16
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Quantization
 from elir_edge.validation.trials import check_disjoint
 
@@ -80,7 +81,7 @@ def request_of(
     if precision not in chosen.precisions:
         raise UsageError(
             f"the target '{target}' has no precision '{precision}'{' for split artifacts' if split else ''}",
-            hint=f"it offers {', '.join(chosen.precisions)}",
+            hint=f"it offers {', '.join(chosen.precisions)}{_elsewhere(precision)}",
         )
     io = _io_of(chosen, precision, io)
     _require_installed(chosen, precision)
@@ -96,10 +97,20 @@ def request_of(
                 f"calibration and tuning are options of integer precisions, not of {precision}", hint="--precision int8"
             )
         return ExportRequest(chosen, precision, form, split=split)
+    if precision == W8A16 and quantization is not None and quantization.tune is not None:
+        raise UsageError(
+            "tuning makes up for 8-bit activations, which w8a16 does not have", hint="leave --tune and --tune-steps out"
+        )
     quantization = _with_limits(quantization or Quantization(), restorer, precision)
     calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
     check_disjoint(calibration.sources)
     return ExportRequest(chosen, precision, form, quantization, calibration)
+
+
+def _elsewhere(precision: str) -> str:
+    """The targets that offer ``precision``, for a hint; empty where none does."""
+    able = [target.name for target in targets().values() if precision in target.precisions]
+    return f"; {precision} is offered by --target {', '.join(able)}" if able else ""
 
 
 def _io_of(target: Target, precision: str, io: str | None) -> str:

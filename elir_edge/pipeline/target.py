@@ -14,21 +14,21 @@ import numpy as np
 from elir_edge.core.plugins import add_announced, add_named
 from elir_edge.core.progress import Progress
 from elir_edge.errors import ElirEdgeError, UsageError, did_you_mean
-from elir_edge.quantize.levels import LEVELS
+from elir_edge.quantize.levels import LEVELS, W8A16, grid_of
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
 
 ENTRY_POINTS = "elir_edge.targets"
-INTEGER_PRECISIONS = ("int8", "mixed")
+INTEGER_PRECISIONS = ("int8", W8A16, "mixed")
 
 
 @dataclass(frozen=True)
 class Conversion:
     """One conversion: files to write into ``folder``, their names beginning with ``stem``, at ``precision``.
 
-    For int8 and mixed: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout, batch
-    axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
+    For integer precisions: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout,
+    batch axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
     ``fine`` prefers accuracy over speed (16-bit sums).
     """
 
@@ -72,7 +72,7 @@ class Target:
         has_finer: ``has_finer(facts)``: whether a conversion that returned ``facts`` has a more accurate variant.
         join: ``join(folder, path, K)`` writes a split artifact, of K steps at most, into the one file ``path`` from the
             parts in ``folder``, and returns facts about the format; None: the folder is the artifact.
-        kernel_levels: steps per side of int8 weights, see ``quantize.levels``.
+        kernel_levels: steps per side of int8 weights at int8 and mixed, see ``quantize.levels``.
     """
 
     name: str
@@ -97,6 +97,10 @@ class Target:
     def ios(self, precision: str) -> tuple[str, ...]:
         """The values of ``io`` that the target offers at ``precision``, the default first."""
         return ("uint8",) if precision in self.bytes_only else tuple(self.layouts)
+
+    def levels(self, precision: str) -> int:
+        """Steps per side of int8 weights at ``precision``."""
+        return grid_of(precision).kernel_levels if precision == W8A16 else self.kernel_levels
 
 
 def targets() -> dict[str, Target]:

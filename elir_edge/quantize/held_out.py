@@ -10,9 +10,13 @@ VALUES = 2**13
 
 
 class HeldOut:
-    """Collects some values of every rounded tensor, apart for samples of even and of odd numbers."""
+    """Collects some values of every rounded tensor, apart for samples of even and of odd numbers.
 
-    def __init__(self) -> None:
+    ``method``: how ranges are estimated, see ``Ranges.estimate``.
+    """
+
+    def __init__(self, method: str = RANGE_METHOD) -> None:
+        self._method = method
         self._halves = Ranges(), Ranges()
 
     def watch(self, sample: int, index: int, values: np.ndarray) -> None:
@@ -27,7 +31,7 @@ class HeldOut:
         """
         shares, distances = [0.0], [0.0]
         for fitted, judged in (self._halves, self._halves[::-1]):
-            limits = fitted.estimate(RANGE_METHOD)
+            limits = fitted.estimate(self._method)
             for name, seen in judged.histograms().items():
                 if name in limits:
                     share, distance = _beyond(seen, *limits[name])

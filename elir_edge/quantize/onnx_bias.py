@@ -17,7 +17,7 @@ from elir_edge.formats.onnx.session import open_model
 from elir_edge.quantize.bias import shift_that_holds
 
 Tensors = dict[str, np.ndarray]
-ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
+ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 
 def correct_biases(
@@ -88,14 +88,18 @@ def _part(model: ModelProto, nodes: list[NodeProto], inputs: Tensors, outputs: l
     for name, array in inputs.items():
         kind = ELEMENT_TYPES[array.dtype.name]
         part.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
-    types = _types(nodes)
+    types = _types(nodes, initializers(part))
     part.graph.output.extend(helper.make_tensor_value_info(name, types[name], None) for name in outputs)
     return part
 
 
-def _types(nodes: list[NodeProto]) -> dict[str, int]:
-    integer = {name for node in nodes if node.op_type == "QuantizeLinear" for name in node.output}
-    return {name: TensorProto.UINT8 if name in integer else TensorProto.FLOAT for node in nodes for name in node.output}
+def _types(nodes: list[NodeProto], stored: Mapping[str, TensorProto]) -> dict[str, int]:
+    """Types of the outputs of ``nodes``: that of the zero point for QuantizeLinear, else float."""
+    return {
+        name: stored[node.input[2]].data_type if node.op_type == "QuantizeLinear" else TensorProto.FLOAT
+        for node in nodes
+        for name in node.output
+    }
 
 
 def _add_to_bias(

@@ -11,15 +11,16 @@ from elir_edge.formats.onnx.graph import convolutions, drop_unused, producers
 from elir_edge.quantize.onnx_observe import QUANTIZED
 
 
-def drop_clip(model: ModelProto, float_ops: frozenset[str]) -> None:
+def drop_clip(model: ModelProto, float_ops: frozenset[str], keeps_rounding: bool = False) -> None:
     """Remove the final clip and the rounding to bytes: the quantizer after the last convolution does both.
 
-    Nothing is removed where the last convolution stays float.
+    Nothing is removed where the last convolution stays float. ``keeps_rounding``: that quantizer has steps of less than
+    a byte, so the rounding stays.
     """
     *_, last = convolutions(model)
     if last.name in float_ops:
         return
-    for node in _clips_after(model, last):
+    for node in _clips_after(model, last, ("Clip",) if keeps_rounding else ("Clip", "Round")):
         source, target = node.input[0], node.output[0]
         model.graph.node.remove(node)
         if target == RESTORED:
@@ -51,11 +52,11 @@ def pass_floats_on(model: ModelProto, excluded: frozenset[str]) -> None:
             node.input[:] = [_unquantized_source(name, made, floats) for name in node.input]
 
 
-def _clips_after(model: ModelProto, last: NodeProto) -> list[NodeProto]:
-    """Clip and Round nodes between the last convolution and the output; those of stages inside are not among them."""
+def _clips_after(model: ModelProto, last: NodeProto, kinds: tuple[str, ...]) -> list[NodeProto]:
+    """Nodes of ``kinds`` between the last convolution and the output; those of stages inside are not among them."""
     made, found, name = producers(model), [], RESTORED
     while name in made and made[name] is not last:
-        if made[name].op_type in ("Clip", "Round"):
+        if made[name].op_type in kinds:
             found.append(made[name])
         name = made[name].input[0]
     return found[::-1]

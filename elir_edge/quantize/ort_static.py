@@ -1,4 +1,4 @@
-"""int8 ONNX graphs for ONNX Runtime: a DequantizeLinear before and a QuantizeLinear after every convolution."""
+"""Integer ONNX graphs: a DequantizeLinear before and a QuantizeLinear after every convolution."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from elir_edge.errors import missing_package
 from elir_edge.formats.onnx.graph import convolutions, merge_identical, shorten_names
 from elir_edge.quantize.bias import Feeds, bias_samples
 from elir_edge.quantize.half import halve_weights
-from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
+from elir_edge.quantize.levels import BYTES, Grid
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
 from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
-from elir_edge.quantize.ranges import RANGE_METHOD
 
 
 def quantize_onnx(
@@ -26,9 +25,9 @@ def quantize_onnx(
     progress: Progress,
     float_ops: frozenset[str] = frozenset(),
     latents: frozenset[str] = frozenset(),
-    method: str = RANGE_METHOD,
+    grid: Grid = BYTES,
 ) -> ModelProto:
-    """The int8 graph of ``model``, which is not changed.
+    """The graph of ``model``, which is not changed, with int8 weights and integer activations.
 
     Args:
         model: fp32, as the onnx target writes it.
@@ -37,22 +36,22 @@ def quantize_onnx(
         float_ops: names of nodes that stay fp32. Nodes keep their names.
         latents: tensors of the latent stream. Sums that write one stay unrounded: an error in the stream passes
             every step unchanged.
-        method: of the activation ranges, see ``Ranges.estimate``.
+        grid: steps of the weights, type of the activations, and how their ranges are found.
 
-    Weights are symmetric, -63 to 63, with one scale for each output channel, and stored once for all steps.
-    Activations are uint8, with a range for each tensor of each step. GroupNormalization, and SiLU right after it, stay
+    Weights are symmetric with one scale for each output channel, and stored once for all steps. Activations have a
+    range for each tensor of each step. GroupNormalization, and SiLU right after it, stay
     float. The last quantizer does the final clip. Raises DataError where a sample leads to NaN or infinity.
     """
     prepared, largest = prepare_model(model, feeds[0], float_ops)
-    drop_clip(prepared, float_ops)
+    drop_clip(prepared, float_ops, keeps_rounding=grid != BYTES)
     with progress.stage("measuring activations", len(feeds)) as advance:
         seen = observe(prepared, feeds, advance)
-    ranges = seen.ranges.estimate(method) | picture_range(prepared)
+    ranges = seen.ranges.estimate(grid.ranges) | picture_range(prepared)
     with progress.stage("quantizing"):
         adds = (node for node in prepared.graph.node if node.op_type == "Add")
         sums = frozenset(node.name for node in adds if latents & set(node.output))
         excluded = float_ops | sums | float_activations(prepared)
-        quantized = _quantize(prepared, ranges, excluded, largest)
+        quantized = _quantize(prepared, ranges, excluded, largest, grid)
         pass_floats_on(quantized, excluded)
     with progress.stage("correcting biases") as advance:
         correct_biases(quantized, *bias_samples(feeds, seen.means), advance)
@@ -67,6 +66,7 @@ def _quantize(
     ranges: Mapping[str, tuple[float, float]],
     float_ops: frozenset[str],
     largest: Mapping[str, np.ndarray],
+    grid: Grid,
 ) -> ModelProto:
     try:
         from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorData, TensorsData
@@ -81,14 +81,14 @@ def _quantize(
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        activation_qType=QuantType[f"Q{grid.activations}"],
         tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
         nodes_to_quantize=[],
         nodes_to_exclude=sorted(float_ops),
         op_types_to_quantize=list(QUANTIZED),
         extra_options={
-            "QDQDisableWeightAdjustForInt32Bias": True,
-            "TensorQuantOverrides": _kernel_scales(model, largest),
+            "QDQDisableWeightAdjustForInt32Bias": grid == BYTES,
+            "TensorQuantOverrides": _kernel_scales(model, largest, grid.kernel_levels),
         },
     )
     quantizer.quantize_model()
@@ -99,7 +99,9 @@ def _quantize(
     return quantized
 
 
-def _kernel_scales(model: ModelProto, largest: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+def _kernel_scales(
+    model: ModelProto, largest: Mapping[str, np.ndarray], levels: int
+) -> dict[str, list[dict[str, Any]]]:
     """Scales of kernels by output channel; ``largest`` has the magnitudes of those that are parts of another one."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     scales = {}
@@ -110,7 +112,7 @@ def _kernel_scales(model: ModelProto, largest: Mapping[str, np.ndarray]) -> dict
             kernel = np.abs(numpy_helper.to_array(tensors[name]))
             magnitudes = kernel.max(tuple(i for i in range(kernel.ndim) if i != axis))
         scales[name] = [
-            {"axis": axis, "scale": np.float32(magnitude / LEVELS_WITHOUT_VNNI or 1.0), "zero_point": np.int8(0)}
+            {"axis": axis, "scale": np.float32(magnitude / levels or 1.0), "zero_point": np.int8(0)}
             for magnitude in magnitudes.astype(np.float64)
         ]
     return scales

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Backend:
         platform: the only value of ``sys.platform`` that it exists on; None: all. elsewhere: message for the others.
         modes: whether its ``open_session`` takes ``mode=``; otherwise it runs on the CPU in one way.
         enters: whether its ``open_session`` takes ``entry=``.
+        lacks: precisions of artifacts that it cannot compute; its ``open_session`` refuses them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Backend:
     elsewhere: str = ""
     modes: bool = False
     enters: bool = False
+    lacks: tuple[str, ...] = ()
 
     def is_installed(self) -> bool:
         """Whether the package is installed; nothing is imported."""
@@ -96,7 +98,7 @@ def _own(name: str, suffixes: tuple[str, ...], package: str, install: str, **mor
 
 OWN = (
     _own("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True, enters=True),
-    _own("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True),
+    _own("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True, lacks=("w8a16",)),
     _own("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True, enters=True),
     _own("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True),
     _own("executorch", (".pte",), "executorch", "executorch"),
@@ -143,21 +145,22 @@ def usual_backend(path: Path) -> Backend:
 
 
 def choose_backends(
-    paths: Sequence[Path], wanted: Sequence[str] = (), note: Callable[[str], None] = lambda text: None
+    paths: Mapping[Path, str], wanted: Sequence[str] = (), note: Callable[[str], None] = lambda text: None
 ) -> list[tuple[Path, str]]:
     """(path, backend) for each of ``paths`` and each backend that opens it, limited to ``wanted`` if that is not empty.
 
-    Without ``wanted``, backends that cannot be loaded are left out, and ``note`` gets a line for each.
+    ``paths`` has the precision of each artifact. Without ``wanted``, backends that cannot be loaded, or lack the
+    precision, are left out, and ``note`` gets a line for each.
 
     Raises UsageError for a wanted backend that opens none of ``paths``, UnavailableError for a wanted backend that is
     not installed, or where no backend is left.
     """
-    fitting = {path: [backend.name for backend in backends_for(path)] for path in paths}
+    fitting = {path: _able(path, precision, wanted, note) for path, precision in paths.items()}
     for name in wanted:
         suffixes = get_backend(name).suffixes
         if not any(name in names for names in fitting.values()):
             raise UsageError(
-                f"{paths[0]}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}",
+                f"{next(iter(paths))}: the backend '{name}' opens {', '.join(suffixes) or 'lowered models'}",
                 hint="choose another --backend, or leave it out",
             )
     candidates = list(dict.fromkeys(wanted or (name for names in fitting.values() for name in names)))
@@ -169,6 +172,15 @@ def choose_backends(
             hint="pip install 'elir-edge[all]'",
         )
     return pairs
+
+
+def _able(path: Path, precision: str, wanted: Sequence[str], note: Callable[[str], None]) -> list[str]:
+    """Names of the backends that open ``path``, without those that lack its precision and are not ``wanted``."""
+    found = backends_for(path)
+    lacking = [backend.name for backend in found if precision in backend.lacks and backend.name not in wanted]
+    for name in lacking:
+        note(f"note: {name} left out: it cannot compute {precision}")
+    return [backend.name for backend in found if backend.name not in lacking]
 
 
 def _loads(name: str, required: bool, note: Callable[[str], None]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from elir_edge.imaging.comparison import Comparison
@@ -65,4 +66,5 @@ GATES = {
     "bf16": Gate(psnr_db=40.0, mean_shift=0.5 / 255),
     "int8": INTEGER,
     "mixed": INTEGER,
+    "w8a16": dataclasses.replace(INTEGER, psnr_db=50.0),
 }

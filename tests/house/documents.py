@@ -70,11 +70,11 @@ NOT_RUN = {
     "elir-edge export --target executorch -o nano.pte": "tests/exporters/test_contract.py exports to every target",
     "elir-edge export --target coreml --precision fp16 --io uint8 -o nano.mlpackage": "tests/exporters/test_coreml.py",
     "elir-edge export --target web -o nano.web": "tests/exporters/test_web.py, if npm brought the runtime",
-    "elir-edge export --target onnx --precision int8 -o nano-int8.onnx": "minutes; tests/quantize/test_onnx.py",
+    "elir-edge export --target onnx --precision w8a16 -o nano-w8a16.onnx": "minutes; tests/quantize/test_w8a16.py",
     "elir-edge export --target onnx --precision mixed --max-drop 0.03dB -o nano-mixed.onnx": (
         "many minutes; tests/pipeline/test_mixed.py"
     ),
-    "elir-edge compile nano-int8.onnx --for htp-v75 -o nano-v75.onnx": "a large compiler; tests/npu/test_compile.py",
+    "elir-edge compile nano-w8a16.onnx --for htp-v75 -o nano-v75.onnx": "a large compiler; tests/npu/test_compile.py",
     "elir-edge export --preset latent-pmrf --weights hf:sienna223/Sim-VAE --weights restorer.safetensors "
     "-o pmrf-512.onnx": "the hub; tests/families/latent_pmrf/test_weights.py loads folders as the hub has them",
     "elir-edge restore photos -o restored-ray --artifact nano.onnx --engine ray --jobs 2": (

@@ -109,9 +109,11 @@ def test_what_is_there_stays(int8_tflite, tmp_path):
     assert run(["compile", str(there), "--for", "ethos-u85-256", "-o", str(tmp_path / "y.tflite")]) == 2
 
 
-def test_another_format_is_refused_with_the_way_to_the_right_one(onnx_artifact, tmp_path, capsys):
+def test_another_format_is_refused_with_the_way_to_the_right_one(onnx_artifact, int8_tflite, tmp_path, capsys):
     assert run(["compile", str(onnx_artifact.path), "--for", "ethos-u55-256", "-o", str(tmp_path)]) == 2
     assert "--target tflite --precision int8" in capsys.readouterr().err
+    assert run(["compile", str(int8_tflite.path), "--for", "htp-v75", "-o", str(tmp_path)]) == 2
+    assert "--target onnx --precision w8a16" in capsys.readouterr().err
     assert run(["compile", str(onnx_artifact.path), "--for", "ethos-u55", "-o", str(tmp_path)]) == 2
 
 
@@ -169,9 +171,13 @@ def test_resolver_methods_have_tflite_micros_names():
 
 
 @needs_qnn
-def test_the_htp_takes_the_whole_graph_in_one_context_and_its_simulator_agrees(onnx_artifact, tmp_path, capsys):
+@pytest.mark.parametrize("precision", ["int8", "w8a16"])
+def test_the_htp_takes_the_whole_graph_in_one_context_and_its_simulator_agrees(
+    precision, onnx_artifact, light_artifact, tmp_path, capsys
+):
     out = tmp_path / "phone.onnx"
-    assert run(["compile", str(onnx_artifact.path), "--for", "htp-v75", "-o", str(out), "--json"]) == 0
+    artifact = onnx_artifact if precision == "int8" else light_artifact("onnx", precision)
+    assert run(["compile", str(artifact.path), "--for", "htp-v75", "-o", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     figures = told["figures"]
     assert (told["npu_share"], figures["contexts"]) == (1, 1)

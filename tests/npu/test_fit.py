@@ -17,7 +17,7 @@ from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
 from elir_edge.npu.op_graph import graph_of
 from tests.helpers import refusal
-from tests.tiny import SPEC
+from tests.tiny import LIGHT, SPEC
 
 KIB = 1024
 # x is read at once by a and again, much later, by c; b is read by the next op only.
@@ -125,12 +125,32 @@ def test_a_model_is_judged_as_its_artifact_is(target, tiny_artifact):
 
 
 @pytest.mark.slow
+def test_w8a16_is_judged_before_and_after_the_export(light_artifact):
+    device, other = known_devices()["htp-v75"], known_devices()["ethos-u85-256"]
+    from_file = fit_artifact(light_artifact("onnx", "w8a16"), device)
+    before = fit_model(LIGHT, (64, 64), "w8a16", device, "light")
+    for result in (from_file, before):
+        assert (result.verdict, result.leaving, result.recommended) == ("yes", {}, "w8a16")
+    assert before.arena_kib == pytest.approx(from_file.arena_kib, rel=0.1)
+    integers = fit_model(LIGHT, (64, 64), "int8", device, "light")
+    assert before.arena_kib == pytest.approx(2 * integers.arena_kib, rel=0.1)
+    assert before.weights_kib == integers.weights_kib
+    refused = fit_model(LIGHT, (64, 64), "w8a16", other, "light")
+    assert (refused.verdict, refused.recommended) == ("no", "int8")
+    assert all("uint16" in told for told in refused.leaving)
+
+
+@pytest.mark.slow
 def test_the_command_line_tells_verdict_and_way_out(tiny_artifact, tmp_path, capsys):
     spec = tmp_path / "tiny.yaml"
     spec.write_text(SPEC.to_yaml())
     assert run(["fit", str(spec), "--for", "ethos-u85-256", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["verdict"], told["leaving"], told["precision"]) == ("yes", {}, "int8")
+    assert run(["fit", str(spec), "--for", "htp-v75"]) == 0
+    assert "w8a16" in capsys.readouterr().out
+    assert run(["fit", str(spec), "--for", "htp-v75", "--precision", "int8"]) == 0
+    assert "recommended for it: --precision w8a16" in capsys.readouterr().out
     assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
     assert "--precision int8" in capsys.readouterr().out
     assert run(["fit", str(tiny_artifact("onnx").path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
@@ -146,6 +166,8 @@ def test_known_devices_are_whole(capsys):
     assert run(["devices", "--known"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in found)
+    rows = {line.split()[0]: line for line in listed.splitlines() if line.strip()}
+    assert "w8a16" in rows["htp-v75"] and "int8" in rows["ethos-u85-256"]
 
 
 def test_a_device_that_is_none(tmp_path):
@@ -156,6 +178,7 @@ def test_a_device_that_is_none(tmp_path):
         (BOARD % 100 + "ram: 3\n", "unknown key 'ram'"),
         ((BOARD % 0), "memory.arena is 'sram'"),
         ((BOARD % 100).replace("estimated", "guessed"), "guessed"),
+        ((BOARD % 100) + "recommended: int7\n", "recommended is 'int7'"),
         ((BOARD % 100).replace("accelerator-config=", "accelerator-config "), "key=value"),
     ):
         path = tmp_path / "bad.yaml"

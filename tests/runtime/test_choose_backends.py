@@ -11,6 +11,7 @@ from elir_edge.runtime.backend import OWN, Backend, choose_backends
 from tests.helpers import refusal
 
 ONNX, TFLITE = Path("a.onnx"), Path("b.tflite")
+BOTH = {ONNX: "fp32", TFLITE: "fp32"}
 
 
 class Loads(Backend):
@@ -30,22 +31,29 @@ def fake_backends(monkeypatch):
 
 
 def test_every_fitting_backend_unless_some_are_named(fake_backends):
-    assert choose_backends([ONNX, TFLITE]) == [
+    assert choose_backends(BOTH) == [
         (ONNX, "onnxruntime"), (ONNX, "openvino"), (TFLITE, "litert"), (TFLITE, "tensorflow"),
     ]  # fmt: skip
-    assert choose_backends([ONNX, TFLITE], ["litert", "onnxruntime"]) == [(ONNX, "onnxruntime"), (TFLITE, "litert")]
+    assert choose_backends(BOTH, ["litert", "onnxruntime"]) == [(ONNX, "onnxruntime"), (TFLITE, "litert")]
+
+
+def test_one_that_lacks_the_precision_is_told_and_left_out_unless_it_is_named(fake_backends):
+    told = []
+    assert choose_backends({ONNX: "w8a16"}, note=told.append) == [(ONNX, "onnxruntime")]
+    assert "openvino left out: it cannot compute w8a16" in told[0]
+    assert choose_backends({ONNX: "w8a16"}, ["openvino"]) == [(ONNX, "openvino")]  # its session says why not
 
 
 def test_one_that_cannot_be_loaded_is_told_and_left_out(fake_backends):
     fake_backends.setattr(Loads, "missing", ("tensorflow",))
     told = []
-    assert choose_backends([TFLITE], note=told.append) == [(TFLITE, "litert")]
+    assert choose_backends({TFLITE: "fp32"}, note=told.append) == [(TFLITE, "litert")]
     assert "tensorflow left out" in told[0]
 
 
 def test_what_cannot_be_done_is_refused(fake_backends):
-    refusal(UsageError, lambda: choose_backends([ONNX], ["litert"]), "a.onnx", ".tflite")
-    refusal(UsageError, lambda: choose_backends([ONNX], ["onnxruntim"]), "onnxruntime")
+    refusal(UsageError, lambda: choose_backends({ONNX: "fp32"}, ["litert"]), "a.onnx", ".tflite")
+    refusal(UsageError, lambda: choose_backends({ONNX: "fp32"}, ["onnxruntim"]), "onnxruntime")
     fake_backends.setattr(Loads, "missing", ("litert", "tensorflow"))
-    refusal(UnavailableError, lambda: choose_backends([TFLITE], ["litert"]), "litert")
-    refusal(UnavailableError, lambda: choose_backends([TFLITE]), "b.tflite", "pip install")
+    refusal(UnavailableError, lambda: choose_backends({TFLITE: "fp32"}, ["litert"]), "litert")
+    refusal(UnavailableError, lambda: choose_backends({TFLITE: "fp32"}), "b.tflite", "pip install")

@@ -153,6 +153,7 @@ COMPILER = Compiler(
     suffixes=(".tflite", "_ops.h"),
     package="tflite-micro",
     extra="micro",
-    advice="give it a .tflite of precision int8: elir-edge export --target tflite --precision int8",
+    advice="give it a quantized .tflite",
+    target="tflite",
     compile=compile_job,
 )

@@ -33,9 +33,12 @@ def compile_job(job: Job) -> Compilation:
             raise missing_package(package, "qnn")
     import onnx
 
+    from elir_edge.formats.onnx.for_htp import keep_sums_before_tanh, own_transposed_kernels
     from elir_edge.formats.onnx.group_norm import as_instance_norm
 
     model = as_instance_norm(onnx.load_model(job.artifact.path, load_external_data=False))
+    own_transposed_kernels(model)
+    keep_sums_before_tanh(model)
     prepared, context = job.folder / "prepared.onnx", job.folder / f"{job.stem}.onnx"
     prepared.write_bytes(model.SerializeToString(deterministic=True))
     ops = [node.op_type for node in model.graph.node if node.op_type not in BOUNDARY]
@@ -72,9 +75,9 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
     limit = own_rounding_db(job.artifact.manifest)
     figures |= {"psnr_to_cpu_db": round(item.psnr_db, 2), "allowed_db": limit, "simulator_seconds": told["seconds"]}
     if item.problem or item.psnr_db < limit:
-        return [
-            f"the simulator's picture is {item.problem or f'{item.psnr_db:.1f} dB'} from the CPU's, {limit} dB is asked"
-        ]
+        far = item.problem or f"{item.psnr_db:.1f} dB"
+        advice = job.device.advice_for(job.artifact.manifest.precision)
+        return [f"the simulator's picture is {far} from the CPU's, {limit} dB is asked{advice}"]
     return []
 
 
@@ -136,6 +139,7 @@ COMPILER = Compiler(
     suffixes=(".onnx",),
     package="onnxruntime-qnn",
     extra="qnn",
-    advice="the HTP wants a quantized graph: elir-edge export --target onnx --precision int8",
+    advice="the HTP wants a quantized graph",
+    target="onnx",
     compile=compile_job,
 )

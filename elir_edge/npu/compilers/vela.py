@@ -140,6 +140,7 @@ COMPILER = Compiler(
     suffixes=(".tflite",),
     package="ethos-u-vela",
     extra="vela",
-    advice="Ethos-U computes integers only: elir-edge export --target tflite --precision int8",
+    advice="Ethos-U computes integers only",
+    target="tflite",
     compile=compile_job,
 )
