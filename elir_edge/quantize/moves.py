@@ -1,6 +1,6 @@
 """What formats that compute parts in float keep unrounded: parts that move values, and sums that cost the picture.
 
-Measured for nano with noise of 15 (python -m benchmarks.quantization_tensors --size 96): of the error of int8, 0.83
+Measured for nano with noise of 15 (each tensor rounded alone, 96 x 96): of the error of int8, 0.83
 squared levels, the sums of the estimator at the size of the latent make 0.31, rounding the picture twice 0.12.
 """
 

@@ -81,10 +81,14 @@ class Simulation:
             output = args[0] * gate
         else:
             output = func(*args, **kwargs)
+        return self.round_output(index, output)
+
+    def round_output(self, index: int, values: Tensor) -> Tensor:
+        """``values``, the output of operator ``index``, as the int8 form stores them; unchanged before a ReLU."""
         if index in self.rectified:
-            return output
+            return values
         low, high = self.ranges[index]
-        return through(output, max((high - low) / ACTIVATION_LEVELS, SMALLEST), low, high)
+        return through(values, max((high - low) / ACTIVATION_LEVELS, SMALLEST), low, high)
 
 
 def through(values: Tensor, step: float, low: float, high: float) -> Tensor:
