@@ -9,7 +9,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import ElirEdgeError, missing_package
-from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target, is_not_finer
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI, W8A16, grid_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     except ImportError as error:
         raise missing_package(error.name or "onnx", "onnx") from error
 
+    graph = conversion.with_float_ends(graph)
     with conversion.progress.stage("converting to ONNX"), captured_output():
         model = _export(graph)
     with conversion.progress.stage("simplifying and checking the ONNX graph"), captured_output():
@@ -43,7 +44,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     model = _at_precision(model, graph, conversion)
     path = conversion.folder / f"{conversion.stem}.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
-    return {"opset": model.opset_import[0].version, "ir_version": model.ir_version}
+    return {"opset": model.opset_import[0].version, "ir_version": model.ir_version} | conversion.form_facts()
 
 
 def embed(path: Path, text: str) -> None:
@@ -78,7 +79,9 @@ def _at_precision(model: ModelProto, graph: StaticRestorer, conversion: Conversi
         float_ops, sums = _float_parts(model, graph, conversion)
         grid = grid_of(conversion.precision)
         with captured_output():
-            return quantize_onnx(model, conversion.calibration, conversion.progress, float_ops, sums, grid)
+            return quantize_onnx(
+                model, conversion.calibration, conversion.progress, float_ops, sums, grid, conversion.fine
+            )
     return model
 
 
@@ -91,13 +94,15 @@ def _float_parts(
     """
     if conversion.precision == W8A16:
         return frozenset(), frozenset()
-    from elir_edge.formats.onnx.graph import largest_sums, nodes_by_stage
-    from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
+    from elir_edge.formats.onnx.graph import largest_sums, nodes_by_stage, nodes_with_kernels
+    from elir_edge.quantize.moves import ends_of_autoencoder, stages_of_residual_sums, stages_that_move
 
     stages = graph.output_names()
     by_stage = nodes_by_stage(model, stages)
     sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
     float_ops = conversion.float_names(by_stage, stages_that_move(graph))
+    if conversion.fine:
+        float_ops |= nodes_with_kernels(model, ends_of_autoencoder(graph))
     return float_ops, frozenset(stages).union(*sums) - {RESTORED}
 
 
@@ -147,4 +152,5 @@ TARGET = Target(
     embed=embed,
     quantizers=("onnxruntime",),
     kernel_levels=LEVELS_WITHOUT_VNNI,
+    has_finer=is_not_finer,
 )

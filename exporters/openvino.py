@@ -10,7 +10,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target, is_not_finer
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
         raise missing_package("openvino", "openvino") from error
     from elir_edge.lowering.trace import trace
 
+    graph = conversion.with_float_ends(graph)
     inputs = graph.inputs()
     with conversion.progress.stage("converting to OpenVINO IR"), captured_output():
         model = _from_program(trace(graph))
@@ -40,7 +41,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     _rename_nodes(model)
     path = conversion.folder / f"{conversion.stem}.xml"
     _save(_at_precision(model, graph, conversion), path, half=conversion.precision == "fp16")
-    return {"ir": int(ElementTree.parse(path).getroot().attrib["version"])}
+    return {"ir": int(ElementTree.parse(path).getroot().attrib["version"])} | conversion.form_facts()
 
 
 def embed(path: Path, text: str) -> None:
@@ -81,8 +82,8 @@ def _name_stage(model: Any, result: Any, name: str, *, keep: bool) -> None:
 def _at_precision(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
     if conversion.precision not in INTEGER_PRECISIONS:
         return model
-    from elir_edge.formats.openvino import largest_sums, nodes_by_stage
-    from elir_edge.quantize.moves import stages_of_residual_sums, stages_that_move
+    from elir_edge.formats.openvino import largest_sums, nodes_by_stage, nodes_with_kernels
+    from elir_edge.quantize.moves import ends_of_autoencoder, stages_of_residual_sums, stages_that_move
     from elir_edge.quantize.nncf_ir import quantize_ir
 
     stages = graph.output_names()
@@ -90,6 +91,9 @@ def _at_precision(model: Any, graph: StaticRestorer, conversion: Conversion) -> 
     float_ops = conversion.float_names(by_stage, stages_that_move(graph))
     sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
     latents = frozenset(stages) - {RESTORED}
+    if conversion.fine:
+        kernels = [graph.get_submodule(name).weight.numpy() for name in sorted(ends_of_autoencoder(graph))]
+        float_ops |= nodes_with_kernels(model, kernels)
     return quantize_ir(model, conversion.calibration, conversion.progress, float_ops.union(*sums), latents)
 
 
@@ -147,4 +151,5 @@ TARGET = Target(
     embed=embed,
     quantizers=("nncf",),
     kernel_levels=LEVELS_WITHOUT_VNNI,
+    has_finer=is_not_finer,
 )

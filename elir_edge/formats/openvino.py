@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import numpy as np
+
 from elir_edge.formats.walk import upstream_by_stage
 
 IMAGE_AXES = 4
@@ -34,6 +36,17 @@ def nodes_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
     made = {name: port.get_node() for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
     ends = {stage: made[stage].get_friendly_name() for stage in stages}
     return upstream_by_stage(ends, node_sources(made.values()))
+
+
+def nodes_with_kernels(model: Any, kernels: Collection[np.ndarray]) -> frozenset[str]:
+    """Friendly names of the convolutions whose kernels are equal to one of ``kernels``, in PyTorch's layout."""
+    convolutions = [node for node in model.get_ops() if node.get_type_name() in CONVOLUTIONS]
+    constants = {node.get_friendly_name(): node.input_value(1).get_node() for node in convolutions}
+    return frozenset(
+        name
+        for name, constant in constants.items()
+        if constant.get_type_name() == "Constant" and any(np.array_equal(constant.data, other) for other in kernels)
+    )
 
 
 def largest_sums(model: Any, nodes: Collection[str]) -> set[str]:

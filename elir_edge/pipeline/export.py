@@ -128,7 +128,8 @@ def _build(
         manifest = search_mixture(prepared, graph, restorer, request, facts, conversion)
     else:
         manifest = convert_and_embed(prepared, request, facts, conversion)
-        finer = partial(convert_and_embed, prepared, request, facts, dataclasses.replace(conversion, fine=True))
+        fine = dataclasses.replace(conversion, fine=True, float_graph=graph)
+        finer = partial(convert_and_embed, prepared, request, facts, fine)
         manifest = judge_conversion(path, manifest, restorer, request, progress, finer)
     target.embed(path, _reproducible(manifest).to_json())
     if why_not_run(target) is None:

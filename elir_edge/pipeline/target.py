@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "elir_edge.targets"
 INTEGER_PRECISIONS = ("int8", W8A16, "mixed")
+FINER = "finer"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Conversion:
 
     For integer precisions: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout,
     batch axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
-    ``fine`` prefers accuracy over speed (16-bit sums).
+    ``fine`` prefers accuracy over speed; ``float_graph`` is the network with unrounded weights then.
     """
 
     folder: Path
@@ -39,12 +40,30 @@ class Conversion:
     calibration: tuple[Mapping[str, np.ndarray], ...] = ()
     float_stages: frozenset[str] = frozenset()
     fine: bool = False
+    float_graph: StaticRestorer | None = None
 
     def float_names(
         self, by_stage: Mapping[str, Collection[str]], more: Collection[str] = frozenset()
     ) -> frozenset[str]:
         """What computes the float stages and the stages ``more``, out of the names ``by_stage`` has for each stage."""
         return frozenset().union(*(by_stage.get(stage, ()) for stage in self.float_stages.union(more)))
+
+    def with_float_ends(self, graph: StaticRestorer) -> StaticRestorer:
+        """For the finer form, ``graph`` with the ends of its autoencoder unrounded; for others ``graph``."""
+        if not self.fine or self.float_graph is None:
+            return graph
+        from elir_edge.quantize.moves import with_float_ends
+
+        return with_float_ends(graph, self.float_graph)
+
+    def form_facts(self) -> dict[str, Any]:
+        """For the manifest, what ``is_not_finer`` reads: whether an int8 graph has the finer form."""
+        return {FINER: self.fine} if self.precision == "int8" else {}
+
+
+def is_not_finer(facts: Mapping[str, Any]) -> bool:
+    """Whether ``facts`` are those of a graph that has a finer form and is in the plain one."""
+    return facts.get(FINER) is False
 
 
 def _no_finer(facts: Mapping[str, Any]) -> bool:

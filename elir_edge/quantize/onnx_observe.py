@@ -12,7 +12,7 @@ from elir_edge.core.progress import Advance
 from elir_edge.formats.onnx.graph import consumers, convolutions, copy_of, own_tensors, producers, with_outputs
 from elir_edge.formats.onnx.session import open_model
 from elir_edge.formats.onnx.transposed import split_transposed
-from elir_edge.quantize.ranges import Ranges
+from elir_edge.quantize.ranges import Ranges, TailedRanges
 
 QUANTIZED = (
     *("Conv", "ConvTranspose", "Add", "Mul", "Sigmoid", "Relu", "Concat", "Resize", "AveragePool"),
@@ -25,7 +25,7 @@ OUTPUTS_AT_ONCE = 256
 class Observation:
     """``ranges`` of tensors by name; ``means`` of each output channel, samples x channels, by convolution."""
 
-    ranges: Ranges
+    ranges: Ranges | TailedRanges
     means: dict[str, np.ndarray]
 
 
@@ -42,12 +42,17 @@ def prepare_model(
     return prepared, largest
 
 
-def observe(model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]], advance: Advance) -> Observation:
-    """Run ``model`` on ``feeds``. Raises DataError where a sample leads to NaN or infinity."""
+def observe(
+    model: ModelProto, feeds: Sequence[Mapping[str, np.ndarray]], advance: Advance, ranges: Ranges | TailedRanges
+) -> Observation:
+    """Run ``model`` on ``feeds``; ``ranges`` gets the values of activations.
+
+    Raises DataError where a sample leads to NaN or infinity.
+    """
     outputs = {node.output[0]: node.name for node in convolutions(model)}
     wanted = _quantizable(model)
     batches = [wanted[i : i + OUTPUTS_AT_ONCE] for i in range(0, len(wanted), OUTPUTS_AT_ONCE)]
-    seen = Observation(Ranges(), {})
+    seen = Observation(ranges, {})
     means: dict[str, list[np.ndarray]] = {name: [] for name in outputs.values()}
     sessions = [open_model(with_outputs(model, batch)) for batch in batches]
     for sample in feeds:

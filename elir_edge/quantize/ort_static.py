@@ -17,6 +17,7 @@ from elir_edge.quantize.levels import BYTES, Grid
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
 from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
+from elir_edge.quantize.ranges import Ranges, TailedRanges
 
 
 def quantize_onnx(
@@ -26,6 +27,7 @@ def quantize_onnx(
     float_ops: frozenset[str] = frozenset(),
     latents: frozenset[str] = frozenset(),
     grid: Grid = BYTES,
+    tails: bool = False,
 ) -> ModelProto:
     """The graph of ``model``, which is not changed, with int8 weights and integer activations.
 
@@ -37,6 +39,7 @@ def quantize_onnx(
         latents: tensors of the latent stream. Sums that write one stay unrounded: an error in the stream passes
             every step unchanged.
         grid: steps of the weights, type of the activations, and how their ranges are found.
+        tails: whether ranges hold for pictures unlike most, see ``TailedRanges``.
 
     Weights are symmetric with one scale for each output channel, and stored once for all steps. Activations have a
     range for each tensor of each step. GroupNormalization, and SiLU right after it, stay
@@ -45,7 +48,7 @@ def quantize_onnx(
     prepared, largest = prepare_model(model, feeds[0], float_ops)
     drop_clip(prepared, float_ops, keeps_rounding=grid != BYTES)
     with progress.stage("measuring activations", len(feeds)) as advance:
-        seen = observe(prepared, feeds, advance)
+        seen = observe(prepared, feeds, advance, TailedRanges() if tails else Ranges())
     ranges = seen.ranges.estimate(grid.ranges) | picture_range(prepared)
     with progress.stage("quantizing"):
         adds = (node for node in prepared.graph.node if node.op_type == "Add")

@@ -1,8 +1,11 @@
 """int8 and fp16 ONNX graphs: integer convolutions, one copy of the weights, pictures near the float ones."""
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 
 from elir_edge import load_restorer
@@ -11,6 +14,7 @@ from elir_edge.formats.onnx.graph import convolutions, nodes_by_stage, with_outp
 from elir_edge.formats.onnx.session import open_model
 from elir_edge.quantize.equalize import equalize
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
+from elir_edge.quantize.moves import ends_of_autoencoder
 from elir_edge.quantize.ort_static import quantize_onnx
 from tests.quantized import convert, float_convolutions, lower_for, noisy_feeds, psnr_db
 
@@ -156,3 +160,21 @@ def test_the_trained_model_keeps_its_picture(folder):
     for actual, picture in zip(results(onnx.load(path), feeds), expected, strict=True):
         assert psnr_db(actual, picture) > 42
         assert np.abs((actual - picture).mean((0, 2, 3))).max() < 1 / 255
+
+
+def test_the_finer_form_has_the_ends_of_the_autoencoder_in_float(tiny_restorer, folder):
+    ends = {"enc.layers.0", "enc.layers.6", "dec.layers.0", "dec.layers.9"}
+    graph = lower_for(tiny_restorer, "onnx")
+    assert ends_of_autoencoder(graph) == ends
+    rounded = copy.deepcopy(graph)
+    with torch.no_grad():
+        for name in ends:
+            rounded.get_submodule(name).weight.zero_()
+    options = {"calibration": noisy_feeds(64), "fine": True, "float_graph": graph}
+    finer = onnx.load(convert(rounded, "onnx", folder / "finer", "int8", **options))
+    assert len(float_convolutions(finer)) == len(ends)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in finer.graph.initializer}
+    for name in ends:
+        wanted = graph.get_submodule(name).weight.numpy()
+        (kernel,) = (array for array in stored.values() if array.shape == wanted.shape and array.dtype != np.int8)
+        assert np.allclose(kernel, wanted, rtol=1e-3, atol=1e-4), name

@@ -132,6 +132,12 @@ def nodes_by_stage(model: ModelProto, stages: Iterable[str]) -> dict[str, set[st
     return upstream_by_stage({stage: made[stage].name for stage in stages}, sources)
 
 
+def nodes_with_kernels(model: ModelProto, modules: Collection[str]) -> frozenset[str]:
+    """Names of the convolutions whose kernels are those of ``modules``, names in the lowered network."""
+    kernels = {f"{name}.weight" for name in modules}
+    return frozenset(node.name for node in convolutions(model) if node.input[1] in kernels)
+
+
 def largest_sums(model: ModelProto, nodes: Collection[str]) -> set[str]:
     """The tensors that an Add among ``nodes``, names, computes from two activations, of the largest height.
 
