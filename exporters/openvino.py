@@ -92,7 +92,7 @@ def _at_precision(model: Any, graph: StaticRestorer, conversion: Conversion) -> 
     sums = (largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph))
     latents = frozenset(stages) - {RESTORED}
     if conversion.fine:
-        kernels = [graph.get_submodule(name).weight.numpy() for name in sorted(ends_of_autoencoder(graph))]
+        kernels = [graph.get_parameter(f"{name}.weight").numpy() for name in sorted(ends_of_autoencoder(graph))]
         float_ops |= nodes_with_kernels(model, kernels)
     return quantize_ir(model, conversion.calibration, conversion.progress, float_ops.union(*sums), latents)
 

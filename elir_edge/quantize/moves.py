@@ -38,11 +38,12 @@ def source_of_picture(graph: StaticRestorer) -> str | None:
 
 
 def stages_of_residual_sums(graph: StaticRestorer) -> frozenset[str]:
-    """Names of the stages that a residual estimator computes: an error in its sums reaches the picture unchanged."""
+    """Names of the stages that residual estimators compute: an error in their sums reaches the picture unchanged."""
     return frozenset(
         stage.name
         for stage in output_stages(graph.stage_list())
-        if stage.module is not None and isinstance(graph.get_submodule(stage.module), ResidualEstimator)
+        if stage.module is not None
+        and any(isinstance(module, ResidualEstimator) for module in graph.get_submodule(stage.module).modules())
     )
 
 

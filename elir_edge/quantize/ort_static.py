@@ -36,14 +36,13 @@ def quantize_onnx(
         feeds: the graph's inputs by name, one mapping for each calibration sample, at least one.
         progress: gets the stages of the work.
         float_ops: names of nodes that stay fp32. Nodes keep their names.
-        latents: tensors of the latent stream. Sums that write one stay unrounded: an error in the stream passes
-            every step unchanged.
+        latents: tensors of the latent stream, in which an error passes every step: sums that write one stay unrounded.
         grid: steps of the weights, type of the activations, and how their ranges are found.
         tails: whether ranges hold for pictures unlike most, see ``TailedRanges``.
 
     Weights are symmetric with one scale for each output channel, and stored once for all steps. Activations have a
-    range for each tensor of each step. GroupNormalization, and SiLU right after it, stay
-    float. The last quantizer does the final clip. Raises DataError where a sample leads to NaN or infinity.
+    range for each tensor of each step. GroupNormalization, and SiLU right after it, stay float. The last quantizer does
+    the final clip. Raises DataError where a sample leads to NaN or infinity.
     """
     prepared, largest = prepare_model(model, feeds[0], float_ops)
     drop_clip(prepared, float_ops, keeps_rounding=grid != BYTES)
@@ -51,9 +50,7 @@ def quantize_onnx(
         seen = observe(prepared, feeds, advance, TailedRanges() if tails else Ranges())
     ranges = seen.ranges.estimate(grid.ranges) | picture_range(prepared)
     with progress.stage("quantizing"):
-        adds = (node for node in prepared.graph.node if node.op_type == "Add")
-        sums = frozenset(node.name for node in adds if latents & set(node.output))
-        excluded = float_ops | sums | float_activations(prepared)
+        excluded = float_ops | _sums_of(prepared, latents) | float_activations(prepared)
         quantized = _quantize(prepared, ranges, excluded, largest, grid)
         pass_floats_on(quantized, excluded)
     with progress.stage("correcting biases") as advance:
@@ -62,6 +59,12 @@ def quantize_onnx(
     halve_weights(quantized)
     shorten_names(quantized)
     return quantized
+
+
+def _sums_of(model: ModelProto, latents: frozenset[str]) -> frozenset[str]:
+    """Names of the nodes that write one of ``latents`` as a sum."""
+    adds = (node for node in model.graph.node if node.op_type == "Add")
+    return frozenset(node.name for node in adds if latents & set(node.output))
 
 
 def _quantize(

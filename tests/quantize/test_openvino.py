@@ -1,12 +1,15 @@
 """int8 and fp16 OpenVINO models: one copy of the weights, pictures near the float ones, no output."""
 
+import copy
 from collections import Counter
 
 import numpy as np
 import openvino
 import pytest
+import torch
 
 from elir_edge.formats.openvino import nodes_by_stage
+from elir_edge.quantize.moves import ends_of_autoencoder
 from elir_edge.quantize.openvino_bias import convolution_means, correct_biases
 from tests.quantized import convert, lower_for, noisy_feeds, psnr_db
 
@@ -140,3 +143,20 @@ def test_half_weights(plain, tiny_restorer, folder):
     for actual, expected in zip(results(model, feeds), results(plain, feeds), strict=True):
         assert actual.dtype == np.float32
         assert psnr_db(actual, expected) > 60
+
+
+def test_the_finer_form_has_the_ends_of_the_autoencoder_in_float(tiny_restorer, folder):
+    """Those of the float network, where the ends of the rounded one are zero."""
+    graph = lower_for(tiny_restorer, "openvino")
+    rounded, ends = copy.deepcopy(graph), ends_of_autoencoder(graph)
+    with torch.no_grad():
+        for name in ends:
+            rounded.get_parameter(f"{name}.weight").zero_()
+    options = {"calibration": noisy_feeds(64), "fine": True, "float_graph": graph}
+    finer = openvino.Core().read_model(convert(rounded, "openvino", folder / "finer", "int8", **options))
+    kernels = [node.input_value(1).get_node() for node in convolutions(finer)]
+    floats = [kernel.input_value(0).get_node().data for kernel in kernels if kernel.get_type_name() == "Convert"]
+    assert len(floats) == len(ends) == 4
+    for name in ends:
+        wanted = graph.get_parameter(f"{name}.weight").numpy().astype(np.float16)
+        assert any(np.array_equal(kernel, wanted) for kernel in floats), name
