@@ -48,7 +48,7 @@ def stages_of_residual_sums(graph: StaticRestorer) -> frozenset[str]:
 
 
 def ends_of_autoencoder(graph: StaticRestorer) -> frozenset[str]:
-    """Names of the first and the last convolution of encoder and decoder that compute, and of those that only move.
+    """Names of the first and the last convolution of encoder and decoder that compute, and of all that only move.
 
     All of the picture passes through them, so that an error of their weights is one of the picture: in latent-pmrf-nano
     these four make nine tenths of the error of all weights. Those that move are between them and the picture: ONNX
@@ -56,11 +56,11 @@ def ends_of_autoencoder(graph: StaticRestorer) -> frozenset[str]:
     """
     names = []
     for stage in output_stages(graph.stage_list()):
-        if stage.group in AUTOENCODER and stage.module is not None:
-            part = graph.get_submodule(stage.module)
-            modules = {name: module for name, module in part.named_modules() if isinstance(module, CONVOLUTIONS)}
-            moving = [name for name, module in modules.items() if _moves(module)]
-            computing = [name for name in modules if name not in moving]
+        if stage.module is not None:
+            modules = graph.get_submodule(stage.module).named_modules()
+            found = {name: module for name, module in modules if isinstance(module, CONVOLUTIONS)}
+            moving = [name for name, module in found.items() if _moves(module)]
+            computing = [name for name in found if name not in moving and stage.group in AUTOENCODER]
             names += [f"{stage.module}.{name}" for name in (*moving, *computing[:1], *computing[-1:])]
     return frozenset(names)
 

@@ -19,6 +19,8 @@ from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_flo
 from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
 from elir_edge.quantize.ranges import Ranges, TailedRanges
 
+FOR_EVERY_SAMPLE = 1.0
+
 
 def quantize_onnx(
     model: ModelProto,
@@ -38,7 +40,7 @@ def quantize_onnx(
         float_ops: names of nodes that stay fp32. Nodes keep their names.
         latents: tensors of the latent stream, in which an error passes every step: sums that write one stay unrounded.
         grid: steps of the weights, type of the activations, and how their ranges are found.
-        tails: whether ranges hold for pictures unlike most, see ``TailedRanges``.
+        tails: whether ranges hold for every sample, see ``TailedRanges``.
 
     Weights are symmetric with one scale for each output channel, and stored once for all steps. Activations have a
     range for each tensor of each step. GroupNormalization, and SiLU right after it, stay float. The last quantizer does
@@ -47,7 +49,7 @@ def quantize_onnx(
     prepared, largest = prepare_model(model, feeds[0], float_ops)
     drop_clip(prepared, float_ops, keeps_rounding=grid != BYTES)
     with progress.stage("measuring activations", len(feeds)) as advance:
-        seen = observe(prepared, feeds, advance, TailedRanges() if tails else Ranges())
+        seen = observe(prepared, feeds, advance, TailedRanges(FOR_EVERY_SAMPLE) if tails else Ranges())
     ranges = seen.ranges.estimate(grid.ranges) | picture_range(prepared)
     with progress.stage("quantizing"):
         excluded = float_ops | _sums_of(prepared, latents) | float_activations(prepared)
