@@ -36,7 +36,8 @@ def embedded_manifest(path: Path) -> str | None:
 def check_agreement(path: Path, beside: Manifest) -> None:
     """Raise DataError where the manifest inside the artifact states anything else than the one beside it.
 
-    Hashes and measured latencies are in the one beside only. The output of an NPU compiler holds none of its own.
+    Hashes and measured latencies are in the one beside only. The golden file may be left out beside, as packages do.
+    The output of an NPU compiler holds none of its own.
     """
     if path.suffix not in READABLE or beside.compiled is not None:
         return
@@ -46,7 +47,9 @@ def check_agreement(path: Path, beside: Manifest) -> None:
             f"{path}: holds no manifest, although one lies beside it", hint="export it again with elir-edge export"
         )
     inside = _comparable(Manifest.from_json(text, f"{path} (manifest inside)"))
-    others = [f"{key} ({value!s:.60})" for key, value in _comparable(beside).items() if value != inside[key]]
+    left_out = {"golden"} if beside.golden is None else set()
+    stated = {key: value for key, value in _comparable(beside).items() if key not in left_out}
+    others = [f"{key} ({value!s:.60})" for key, value in stated.items() if value != inside[key]]
     if others:
         raise DataError(
             f"{path}: the manifest beside it is not the one inside; it states another {', '.join(others[:SHOWN])}",
