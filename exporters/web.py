@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elir_edge.core.cache import cache_folder
 from elir_edge.errors import UnavailableError
-from elir_edge.pipeline.target import Conversion, Target, get_target
+from elir_edge.pipeline.target import Conversion, Target, get_target, is_not_finer
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     """Write the folder ``stem.web``: the page, the runtime, and the graph from the onnx target."""
     package = find_runtime()
     folder = conversion.folder / f"{conversion.stem}.web"
+    if folder.exists():  # the plain form, in whose place the finer one is written
+        shutil.rmtree(folder)
     folder.mkdir()
     facts = get_target("onnx").convert(graph, dataclasses.replace(conversion, folder=folder, stem=Path(MODEL).stem))
     for file in files("elir_edge").joinpath("web").iterdir():
@@ -86,4 +88,5 @@ TARGET = Target(
     embed=embed,
     try_it="python3 -m http.server -d {path}, then http://localhost:8000",
     kernel_levels=LEVELS_WITHOUT_VNNI,
+    has_finer=is_not_finer,
 )

@@ -16,6 +16,7 @@ from elir_edge.imaging.tiling import tile_count
 from elir_edge.pipeline.target import get_target
 from exporters.web import RUNTIME, find_runtime
 from tests.helpers import refusal
+from tests.quantized import convert, lower_for, noisy_feeds
 from tests.tiny import why_no_export
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -37,6 +38,17 @@ def artifact(request, tiny_artifact, tmp_path_factory):
     if request.param == "nano":
         return export(load_restorer("nano"), "web", out=tmp_path_factory.mktemp("nano"))
     return tiny_artifact("web", io="uint8")
+
+
+@pytest.mark.slow
+def test_the_finer_form_is_written_in_the_place_of_the_plain_one(light_restorer, tmp_path):
+    reason = why_no_export(get_target("web"))
+    if reason:
+        pytest.skip(reason)
+    graph, options = lower_for(light_restorer, "web"), {"calibration": noisy_feeds(64)}
+    plain = (convert(graph, "web", tmp_path, "int8", **options) / "model.onnx").read_bytes()
+    finer = convert(graph, "web", tmp_path, "int8", **options, fine=True, float_graph=graph) / "model.onnx"
+    assert len(finer.read_bytes()) > len(plain)
 
 
 @pytest.fixture
