@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,7 @@ from elir_edge.families.base import output_stages
 from elir_edge.imaging.comparison import psnr_of
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.operators import Operators
-from elir_edge.quantize.simulation import Simulation
-
-Inputs = Sequence[tuple[Tensor, ...]]
+from elir_edge.quantize.simulation import Inputs, Simulation
 
 
 @dataclass(frozen=True)

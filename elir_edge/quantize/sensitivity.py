@@ -10,7 +10,7 @@ sum (r^T J_i)^2 d_i^2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,12 +26,10 @@ from elir_edge.quantize.calibration import CalibrationRequest, gather_calibratio
 from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
 from elir_edge.quantize.preparation import as_tensors, prepare
-from elir_edge.quantize.simulation import Simulation
+from elir_edge.quantize.simulation import Inputs, Simulation
 
 SIZE = 128
 WEIGHTS, ACTIVATIONS = "weights", "activations"
-
-Inputs = Sequence[tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)

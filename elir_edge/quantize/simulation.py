@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ SMALLEST = 1e-12
 RECTIFIERS = (functional.relu, torch.relu)
 
 Call = Callable[..., Any]
+Inputs = Sequence[tuple[Tensor, ...]]  # of a static graph, one tuple for each picture
 
 
 class Simulation:

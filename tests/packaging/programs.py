@@ -75,3 +75,21 @@ def kotlin_compiler():
     spec = importlib.util.find_spec("run_kotlin_kernel")
     folder = Path(spec.origin).parent / "jars" if spec and spec.origin else Path(os.environ.get("KOTLIN_JARS", "none"))
     return sorted(folder.glob("*.jar"))
+
+
+def compile_kotlin(folder, check, place):
+    """Compile the package at ``folder`` and the program ``check``, a template of tests/data, into ``place``.
+
+    Returns the beginning of the command that runs it; the class of the program follows.
+    """
+    text = (DATA / "kotlin" / f"{check}.kt.in").read_text().replace("@NAMESPACE@", "elir.edge.tiny_restorer")
+    (place / f"{check}.kt").write_text(text)
+    (library,) = (jar for jar in kotlin_compiler() if jar.name.startswith("kotlin-stdlib"))
+    sources = [*(DATA / "kotlin").glob("*.kt"), *folder.rglob("*.kt"), place / f"{check}.kt"]
+    compiled = run(
+        place, "java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp", os.pathsep.join(map(str, kotlin_compiler())),
+        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-Werror", "-no-stdlib", "-no-reflect", "-cp", str(library),
+        "-d", "classes", *map(str, sources),
+    )  # fmt: skip
+    assert compiled.returncode == 0, compiled.stderr
+    return ["java", f"-Dmodule={folder}", "-cp", f"classes{os.pathsep}{library}"]

@@ -30,11 +30,11 @@ from elir_edge.packaging.facts import identifier_of
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
 from tests.helpers import child_environment, refusal, run_process, snapshot
 from tests.packaging.programs import (
-    DATA,
     SANITIZE,
     STRICT,
     add_program,
     build,
+    compile_kotlin,
     kotlin_compiler,
     litert_library,
     needs,
@@ -342,17 +342,7 @@ def test_kotlin_states_what_the_manifest_says(artifact, tmp_path):
 @pytest.mark.skipif(not kotlin_compiler(), reason="no Kotlin compiler: pip install --no-deps kotlin-jupyter-kernel")
 def test_kotlin_compiles_and_restores_on_a_jvm(artifact, tmp_path):
     folder = package(artifact, "kotlin", tmp_path / "android")
-    check = (DATA / "kotlin" / "Check.kt.in").read_text().replace("@NAMESPACE@", "elir.edge.tiny_restorer")
-    (tmp_path / "Check.kt").write_text(check)
-    (library,) = (jar for jar in kotlin_compiler() if jar.name.startswith("kotlin-stdlib"))
-    sources = [*(DATA / "kotlin").glob("*.kt"), *folder.rglob("*.kt"), tmp_path / "Check.kt"]
-    compiled = run(
-        tmp_path, "java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp", os.pathsep.join(map(str, kotlin_compiler())),
-        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-Werror", "-no-stdlib", "-no-reflect", "-cp", str(library),
-        "-d", "classes", *map(str, sources),
-    )  # fmt: skip
-    assert compiled.returncode == 0, compiled.stderr
-    java = ["java", f"-Dmodule={folder}", "-cp", f"classes{os.pathsep}{library}"]
+    java = compile_kotlin(folder, "Check", tmp_path)
     done = run(tmp_path, *java, "CheckKt", "bytes", "bitmap", "sizes", "threads")
     assert done.returncode == 0, done.stderr
     assert run(tmp_path, *java, "CheckKt", "self-test").returncode == 1  # this model gives its input back

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from pathlib import Path
 
@@ -21,11 +20,11 @@ from elir_edge.npu.fit import fit_artifact
 from elir_edge.runtime.mode import Mode
 from tests.helpers import refusal
 from tests.packaging.programs import (
-    DATA,
     SANITIZE,
     STRICT,
     add_program,
     build,
+    compile_kotlin,
     kotlin_compiler,
     litert_library,
     needs,
@@ -196,17 +195,8 @@ def test_a_file_whose_parts_do_not_fit_is_refused(split, tmp_path):
 @pytest.mark.skipif(not kotlin_compiler(), reason="no Kotlin compiler: pip install --no-deps kotlin-jupyter-kernel")
 def test_kotlin_compiles_and_takes_the_steps_on_a_jvm(split, tmp_path):
     folder = package(split, "kotlin", tmp_path / "android")
-    check = (DATA / "kotlin" / "CheckSteps.kt.in").read_text().replace("@NAMESPACE@", "elir.edge.tiny_restorer")
-    (tmp_path / "CheckSteps.kt").write_text(check)
-    (library,) = (jar for jar in kotlin_compiler() if jar.name.startswith("kotlin-stdlib"))
-    sources = [*(DATA / "kotlin").glob("*.kt"), *folder.rglob("*.kt"), tmp_path / "CheckSteps.kt"]
-    compiled = run(
-        tmp_path, "java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp", os.pathsep.join(map(str, kotlin_compiler())),
-        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-Werror", "-no-stdlib", "-no-reflect", "-cp", str(library),
-        "-d", "classes", *map(str, sources),
-    )  # fmt: skip
-    assert compiled.returncode == 0, compiled.stderr
-    done = run(tmp_path, "java", f"-Dmodule={folder}", "-cp", f"classes{os.pathsep}{library}", "CheckStepsKt")
+    java = compile_kotlin(folder, "CheckSteps", tmp_path)
+    done = run(tmp_path, *java, "CheckStepsKt")
     assert done.returncode == 0, done.stderr
 
 
