@@ -96,9 +96,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line on ``arguments`` and return the exit status: 0, or that of the error, told on stderr."""
     signals = {"SIGINT": KeyboardInterrupt(), "SIGTERM": _Ended(TERMINATED), "SIGHUP": _Ended(HUNG_UP)}
-    with once(signals) as seen:
+    with once(signals) as heard:
         try:
-            result = group.main(arguments, prog_name="elir-edge", standalone_mode=False)
+            result = group.main(arguments, prog_name="elir-edge", standalone_mode=False, obj=heard)
             return result if isinstance(result, int) else 0
         except click.exceptions.Exit as exit_:
             return exit_.exit_code
@@ -117,13 +117,13 @@ def run(arguments: list[str]) -> int:
                 return 0
             return exit_.code if isinstance(exit_.code, int) else 0
         except Exception as error:
-            return _report_failure(error, seen, "--debug" in arguments)
+            return _report_failure(error, heard.number, "--debug" in arguments)
 
 
-def _report_failure(error: Exception, signals_seen: list[int], debug: bool) -> int:
+def _report_failure(error: Exception, signal_heard: int | None, debug: bool) -> int:
     """The exit status. A native module that a signal interrupts while it is imported fails with an error of its own."""
-    if signals_seen:
-        return report_end(128 + signals_seen[0])
+    if signal_heard is not None:
+        return report_end(128 + signal_heard)
     if debug:
         traceback.print_exc()
     return report(error)

@@ -15,6 +15,7 @@ import click
 from elir_edge.core.plain import finite
 from elir_edge.core.progress import Advance
 from elir_edge.core.streams import Remarks
+from elir_edge.core.watch import Heard
 from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Shown:
 
         stream = Remarks(os.dup(2), getattr(sys.stderr, "encoding", None) or "ascii")
         self._console = Console(file=cast(IO[str], stream), highlight=False)
+        context = click.get_current_context(silent=True)
+        self._heard = context and context.find_object(Heard)
 
     @contextmanager
     def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:
@@ -87,7 +90,9 @@ class Shown:
         columns = [SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), *bar, TimeElapsedColumn()]
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task(text, total=total or 1)
+            self._end_if_asked()
             yield lambda amount: progress.advance(task, amount)
+            self._end_if_asked()
             progress.update(task, completed=total or 1)
 
     @contextmanager
@@ -118,6 +123,10 @@ class Shown:
     def note(self, text: str) -> None:
         """One line."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def _end_if_asked(self) -> None:
+        if self._heard is not None:
+            self._heard.raise_again()
 
 
 def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer:

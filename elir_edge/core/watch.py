@@ -83,29 +83,45 @@ def work(function: str, tell: int, alive: int, arguments: list[str]) -> None:
     sys.exit(status)
 
 
-@contextmanager
-def once(raised: dict[str, BaseException]) -> Iterator[list[int]]:
-    """The first of these signals that comes raises its error in this block; a second one is ignored.
+class Heard:
+    """The signal that asked this process to end: its number, None while there is none."""
 
-    Yields the numbers that came: native modules that are being imported may swallow the error and raise another one.
+    def __init__(self, raised: Mapping[str, BaseException]) -> None:
+        self.number: int | None = None
+        self._raised = raised
+
+    def handle(self, number: int, frame: Any) -> None:
+        """Raise the error of the first signal that comes; ignore a second one."""
+        if self.number is None:
+            self.number = number
+            self.raise_again()
+
+    def raise_again(self) -> None:
+        """Raise the error of the signal that came; nothing without one.
+
+        Work calls it between its stages: libraries with a bare ``except`` swallow the error where it was raised first,
+        and native modules that are being imported raise another one.
+        """
+        if self.number is not None:
+            raise self._raised[signal.Signals(self.number).name]
+
+
+@contextmanager
+def once(raised: Mapping[str, BaseException]) -> Iterator[Heard]:
+    """The first of these signals that comes raises its error in this block; a second one is ignored.
 
     ``raised`` is by the signal's name; those that the system lacks, or that are ignored already, as ``nohup`` does it,
     are left out. Signals reach the main thread only: elsewhere nothing changes.
     """
-    seen: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        if not seen:
-            seen.append(number)
-            raise raised[signal.Signals(number).name]
+    heard = Heard(raised)
 
     previous = {}
     if threading.current_thread() is threading.main_thread():
         numbers = [getattr(signal, name) for name in raised if hasattr(signal, name)]
         heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-        previous = {number: signal.signal(number, handle) for number in heeded}
+        previous = {number: signal.signal(number, heard.handle) for number in heeded}
     try:
-        yield seen
+        yield heard
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from elir_edge import cli
 from elir_edge.cli import run
+from elir_edge.cli.shared import Shown
 from elir_edge.core import watch as watch_module
 
 
@@ -25,6 +27,24 @@ def test_a_signal_that_a_native_module_made_another_error_of_is_still_a_signal(n
 
     monkeypatch.setattr(cli, "group", command)
     assert run([]) == status
+    assert "nothing was left half done" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_that_a_library_swallowed_ends_the_work_with_its_stage(number, status, monkeypatch, capsys):
+    reached = []
+
+    @click.command
+    def command() -> None:
+        with Shown().stage("lowering"):
+            with contextlib.suppress(BaseException):  # as a converter with a bare except does it
+                os.kill(os.getpid(), number)
+            reached.append("the end of the stage")
+        reached.append("the next stage")
+
+    monkeypatch.setattr(cli, "group", command)
+    assert run([]) == status
+    assert reached == ["the end of the stage"]
     assert "nothing was left half done" in capsys.readouterr().err
 
 
