@@ -17,6 +17,7 @@ from elir_edge.artifacts.signature import GraphForm
 from elir_edge.cli.shared import Shown
 from elir_edge.core.native import captured_output
 from elir_edge.families.restorer import Restorer
+from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.imaging.comparison import compare, picture_psnr
 from elir_edge.imaging.degradations import find_degradation
 from elir_edge.imaging.noise import NoiseContract
@@ -162,8 +163,9 @@ class Study:
         gflop = measure_graph("int8", graph).gflop if left_out else math.inf
         kept = _keep if MEANS in left_out else litert_static.correct_stages
         with patch.object(litert_static, "correct_stages", kept):
-            data = core.read_bytes()
-            return litert_static.quantize_tflite(data, feeds, stages, self.shown, method=method, gflop=gflop)
+            model = read_file(core)
+            model = litert_static.quantize_tflite(model, feeds, stages, self.shown, method=method, gflop=gflop)
+        return pack_model(model)
 
     def _prepare(self, graph: StaticRestorer, feeds: Feeds, equalized: bool, rounded: bool) -> Path:
         """Path of the float graph for the quantizer; ``graph`` is prepared in place. Made once for each preparation."""
@@ -224,8 +226,8 @@ class Study:
         return Trial(degraded, original, references, picture_psnr(references["float32"], original))
 
 
-def _keep(data: bytes, *_: object) -> bytes:
-    return data
+def _keep(*_: object) -> None:
+    """In the place of a correction: the biases stay."""
 
 
 def _form(side: int, target: str, io: str) -> GraphForm:

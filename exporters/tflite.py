@@ -13,7 +13,8 @@ from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
 from elir_edge.families.base import RESTORED, Space, output_stages
 from elir_edge.formats.tflite.edit import rename_tensors, set_metadata, set_outputs
-from elir_edge.formats.tflite.flatmodel import pack_model, read_file, read_model, tensor_types, tensors_by_stage
+from elir_edge.formats.tflite.file import pack_model, read_file
+from elir_edge.formats.tflite.flatmodel import tensor_types, tensors_by_stage
 from elir_edge.formats.tflite.one_file import join_split
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
@@ -33,11 +34,12 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     model = read_file(path)
     rename_tensors(model)
     set_outputs(model, graph.output_names()[-1:], str(path))
-    path.write_bytes(_at_precision(pack_model(model), graph, conversion))
     facts = {"schema": model.version, "signature": SIGNATURE}
+    sums = len(latent_sums(model, graph.output_names()))
+    model = _at_precision(model, graph, conversion)
     if conversion.precision == "int8":
-        facts["latent_sum_bits"] = 16 if "int16" in tensor_types(read_file(path)) else 8
-        facts["latent_sums"] = len(latent_sums(model, graph.output_names()))
+        facts |= {"latent_sum_bits": 16 if "int16" in tensor_types(model) else 8, "latent_sums": sums}
+    path.write_bytes(pack_model(model))
     return facts
 
 
@@ -62,28 +64,28 @@ def embed(path: Path, text: str) -> None:
     path.write_bytes(pack_model(model))
 
 
-def _at_precision(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
+def _at_precision(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
+    """The object tree at the precision of ``conversion``; ``model`` is changed on the way."""
     from elir_edge.quantize.litert_half import halve_weights
 
-    if conversion.precision == "fp16":
-        return halve_weights(data)
     if conversion.precision in INTEGER_PRECISIONS:
-        integer = _integer(data, graph, conversion)
-        return halve_weights(integer) if conversion.float_stages else integer
-    return data
+        model = _integer(model, graph, conversion)
+    if conversion.precision == "fp16" or conversion.float_stages:
+        halve_weights(model)
+    return model
 
 
-def _integer(data: bytes, graph: StaticRestorer, conversion: Conversion) -> bytes:
+def _integer(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
     from elir_edge.lowering.lower import measure
     from elir_edge.quantize.litert_static import quantize_tflite
 
     stages = graph.output_names()
     return quantize_tflite(
-        data,
+        model,
         conversion.calibration,
         stages,
         conversion.progress,
-        conversion.float_names(tensors_by_stage(read_model(data, conversion.stem), stages)),
+        conversion.float_names(tensors_by_stage(model, stages)),
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
         tails=conversion.fine,
         bounds=_clip_bounds(graph),

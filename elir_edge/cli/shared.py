@@ -79,7 +79,7 @@ class Shown:
         stream = Remarks(os.dup(2), getattr(sys.stderr, "encoding", None) or "ascii")
         self._console = Console(file=cast(IO[str], stream), highlight=False)
         context = click.get_current_context(silent=True)
-        self._heard = context and context.find_object(Heard)
+        self._heard = context.find_object(Heard) if context is not None else None
 
     @contextmanager
     def stage(self, text: str, total: float | None = None) -> Iterator[Advance]:

@@ -11,7 +11,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
 from elir_edge.artifacts.split import MANIFEST_FILE, SUFFIX
 from elir_edge.errors import DataError
 from elir_edge.formats.onnx.wire import read_metadata
-from elir_edge.formats.tflite.flatmodel import get_metadata, read_file
+from elir_edge.formats.tflite.file import read_metadata as read_tflite_metadata
 
 WEB_MODEL = "model.onnx"
 READABLE = (".onnx", ".web", ".tflite", ".xml", SUFFIX)
@@ -24,7 +24,7 @@ def embedded_manifest(path: Path) -> str | None:
     For the suffixes in ``READABLE``; of the others only their own libraries can read it. Raises DataError.
     """
     if path.suffix == ".tflite":
-        return get_metadata(read_file(path), MANIFEST_KEY)
+        return read_tflite_metadata(path, MANIFEST_KEY)
     if path.suffix == ".xml":
         return _in_rt_info(path)
     if path.suffix == SUFFIX:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from elir_edge.errors import UsageError, missing_package
-from elir_edge.formats.tflite.flatmodel import op_names, read_file, tensor_types
+from elir_edge.formats.tflite.file import read_file
+from elir_edge.formats.tflite.flatmodel import op_names, tensor_types
 
 FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
 FLOAT_BYTES = 2  # NPUs compute in fp16

@@ -17,7 +17,7 @@ from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.artifacts.split import LATENT
 from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, UsageError
-from elir_edge.formats.tflite.flatmodel import read_model
+from elir_edge.formats.tflite.file import read_model
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.runtime.restore import restore_picture

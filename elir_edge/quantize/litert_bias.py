@@ -9,15 +9,14 @@ import numpy as np
 
 from elir_edge.core.progress import Progress
 from elir_edge.formats.tflite.edit import add_constant, set_outputs
+from elir_edge.formats.tflite.file import pack_model
 from elir_edge.formats.tflite.flatmodel import (
     FLOAT32,
     activations,
     constant,
     float_constant,
-    pack_model,
     producer_of,
     quantization_of,
-    read_model,
 )
 from elir_edge.quantize.bias import Feeds, shift_that_holds
 
@@ -28,23 +27,21 @@ WHERE = "the int8 TFLite graph"
 Means = Mapping[str, np.ndarray]
 
 
-def correct_stages(data: bytes, feeds: Feeds, means: Means, progress: Progress) -> bytes:
-    """The file with the biases shifted so that each stage has the channel means of the float graph, where that holds.
+def correct_stages(model: Any, feeds: Feeds, means: Means, progress: Progress) -> None:
+    """Shift the biases, in place, so that each stage has the channel means of the float graph, where that holds.
 
     Args:
-        data: the quantized file.
+        model: the object tree of the quantized file.
         feeds: its inputs, one mapping for each calibration sample.
         means: mean of each channel in the float graph, samples x channels, by stage in the order of execution.
         progress: advanced once for each stage.
     """
-    model = read_model(data, WHERE)
     with progress.stage("correcting biases", len(means)) as advance:
         for stage, expected in means.items():
             op = _writing_convolution(model, stage)
             if op is not None:
                 _add_to_bias(model, op, shift_that_holds(expected - _means(model, stage, feeds)))
             advance(1)
-    return pack_model(model)
 
 
 def channel_means(samples: Sequence[np.ndarray]) -> np.ndarray:
@@ -55,12 +52,20 @@ def channel_means(samples: Sequence[np.ndarray]) -> np.ndarray:
 def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    shown = read_model(pack_model(model), WHERE)
-    set_outputs(shown, [stage], WHERE)
-    interpreter = Interpreter(model_content=pack_model(shown))
+    interpreter = Interpreter(model_content=_with_output(model, stage))
     runner = interpreter.get_signature_runner()
-    scale, zero = quantization_of(shown, stage)
+    scale, zero = quantization_of(model, stage)
     return channel_means([(runner(**feed)[stage].astype(np.float64) - zero) * scale for feed in feeds])
+
+
+def _with_output(model: Any, stage: str) -> bytes:
+    """The file with ``stage`` as its only output; the tree has its own outputs afterwards."""
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    own = graph.outputs, signature.outputs
+    set_outputs(model, [stage], WHERE)
+    data = pack_model(model)
+    graph.outputs, signature.outputs = own
+    return data
 
 
 def _writing_convolution(model: Any, stage: str) -> Any | None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from elir_edge.formats.tflite.edit import DEQUANTIZE, DEQUANTIZE_VERSION, add_half_constant, add_op, drop_unused
-from elir_edge.formats.tflite.flatmodel import FLOAT32, pack_model, read_model
+from elir_edge.formats.tflite.flatmodel import FLOAT32
 
 LARGEST = float(np.finfo(np.float16).max)
-WHERE = "the TFLite graph"
 
 
-def halve_weights(data: bytes) -> bytes:
-    """The file with its kernels and other constants of two or more axes as float16, each with a DEQUANTIZE behind it.
+def halve_weights(model: Any) -> None:
+    """Store kernels and other constants of two or more axes as float16, each with a DEQUANTIZE behind it, in place.
 
     Runtimes compute the DEQUANTIZE once, when they load the model. Activations, vectors (biases, norms) and tensors
     with values beyond the range of float16 stay float32.
     """
-    model = read_model(data, WHERE)
     graph = model.subgraphs[0]
     for index, tensor in enumerate(list(graph.tensors)):
         stored = model.buffers[tensor.buffer].data
@@ -29,4 +29,3 @@ def halve_weights(data: bytes) -> bytes:
             tensor.buffer = 0
             add_op(model, 0, DEQUANTIZE, DEQUANTIZE_VERSION, half, index)
     drop_unused(model)
-    return pack_model(model)

@@ -22,16 +22,8 @@ from elir_edge.formats.tflite.edit import (
     drop_clip,
     drop_unused,
 )
-from elir_edge.formats.tflite.flatmodel import (
-    FLOAT32,
-    UINT8,
-    activations,
-    op_names,
-    pack_model,
-    producer_of,
-    read_model,
-    tensor_name,
-)
+from elir_edge.formats.tflite.file import pack_model, read_model
+from elir_edge.formats.tflite.flatmodel import FLOAT32, UINT8, activations, op_names, producer_of, tensor_name
 from elir_edge.quantize.bias import Feeds, bias_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges, TailedRanges
@@ -46,7 +38,7 @@ WHERE = "the TFLite graph"
 
 
 def quantize_tflite(
-    data: bytes,
+    model: Any,
     feeds: Feeds,
     stages: Sequence[str],
     progress: Progress,
@@ -55,11 +47,11 @@ def quantize_tflite(
     gflop: float = 0.0,
     tails: bool = False,
     bounds: Mapping[str, tuple[float, float]] | None = None,
-) -> bytes:
-    """The integer form of a .tflite file with uint8 input and output.
+) -> Any:
+    """The object tree of the integer form, with uint8 input and output; ``model`` is changed on the way.
 
     Args:
-        data: the fp32 file, as the tflite target writes it for io ``uint8``.
+        model: the object tree of the fp32 file, as the tflite target writes it for io ``uint8``.
         feeds: the graph's inputs (an image, no noise), one mapping for each calibration sample, at least one.
         stages: names of the tensors whose means are corrected, in the order of execution.
         progress: gets the stages of the work.
@@ -72,19 +64,18 @@ def quantize_tflite(
     Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
     saturation of the output's type replaces the final clip.
     """
-    model = read_model(data, WHERE)
     _strip_edges(model)
     seen = TailedRanges() if tails else Ranges()
-    means = _observe(pack_model(model), feeds, stages, progress, seen)
+    means = _observe(model, feeds, stages, progress, seen)
     saturated = _drop_clips(model, bounds or {}, float_tensors)
     ranges = seen.estimate(method) | {IMAGE: BYTES, RESTORED: BYTES, **saturated}
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
         quantized = read_model(bytes(_quantize(pack_model(model), ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
-    quantized = read_model(correct_stages(pack_model(quantized), *bias_samples(feeds, means), progress), WHERE)
+    correct_stages(quantized, *bias_samples(feeds, means), progress)
     drop_unused(quantized)
-    return pack_model(quantized)
+    return quantized
 
 
 def _strip_edges(model: Any) -> None:
@@ -118,12 +109,12 @@ def _drop_clips(
 
 
 def _observe(
-    core: bytes, feeds: Feeds, stages: Sequence[str], progress: Progress, ranges: Ranges | TailedRanges
+    model: Any, feeds: Feeds, stages: Sequence[str], progress: Progress, ranges: Ranges | TailedRanges
 ) -> dict[str, np.ndarray]:
     """Channel means of ``stages`` of the float graph; ``ranges`` gets the values of all activations."""
-    interpreter = _open(core)
+    interpreter = _open(pack_model(model))
     image = interpreter.get_input_details()[0]["index"]
-    outputs = activations(read_model(core, WHERE))
+    outputs = activations(model)
     seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
         for feed in feeds:

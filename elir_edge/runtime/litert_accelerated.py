@@ -15,7 +15,7 @@ from ai_edge_litert.options import GpuOptions, Options
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
 from elir_edge.errors import UnavailableError
-from elir_edge.formats.tflite.flatmodel import get_metadata, read_file
+from elir_edge.formats.tflite.file import read_metadata
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, Mode
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
@@ -45,7 +45,7 @@ class AcceleratedSession(Session):
             self._model.create_input_buffers(0),
             self._model.create_output_buffers(0),
         )
-        super().__init__(*tensor_specs(path, get_metadata(read_file(path), MANIFEST_KEY), inputs, outputs))
+        super().__init__(*tensor_specs(path, read_metadata(path, MANIFEST_KEY), inputs, outputs))
 
     def placement(self) -> dict[str, int]:
         """Number of ops by device, as LiteRT reports at compile time."""

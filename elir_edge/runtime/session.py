@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elir_edge.artifacts.artifact import is_there
 from elir_edge.artifacts.split import SUFFIX, runtime_suffix
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError
-from elir_edge.formats.tflite.flatmodel import is_split_file
+from elir_edge.formats.tflite.file import is_split_file
 from elir_edge.runtime.backend import TORCH, Backend, backends, get_backend, usual_backend
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode

@@ -13,7 +13,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.split import PARTS
 from elir_edge.core.native import captured_output
 from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
-from elir_edge.formats.tflite.flatmodel import get_metadata, pack_model, read_file
+from elir_edge.formats.tflite.file import pack_model, read_file, read_metadata
 from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
@@ -75,9 +75,10 @@ def _load(
     entry: str | None,
 ) -> tuple[Any, str | None]:
     """The interpreter, ready to run, and the text of the manifest inside the file."""
-    model = read_file(path)
+    text = read_manifest(path)
     source: dict[str, Any] = {"model_path": str(path)}
     if stages or entry is not None:
+        model = read_file(path)
         for stage in stages:
             show_as_float(model, stage)
         set_outputs(model, [*stages, *_output_names(model, stages)], str(path))
@@ -90,12 +91,12 @@ def _load(
             loaded.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise unusable(path, f"{backend} cannot load it", error) from error
-    return loaded, get_metadata(model, MANIFEST_KEY)
+    return loaded, text
 
 
 def read_manifest(path: Path) -> str | None:
     """Text of the manifest in the metadata of a .tflite file; None where there is none."""
-    return get_metadata(read_file(path), MANIFEST_KEY)
+    return read_metadata(path, MANIFEST_KEY)
 
 
 def _output_names(model: Any, without: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from elir_edge import export, load_restorer, load_spec
-from elir_edge.formats.tflite.flatmodel import op_names, read_file
+from elir_edge.formats.tflite.file import read_file
+from elir_edge.formats.tflite.flatmodel import op_names
 from elir_edge.runtime.backend import backends_for
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate

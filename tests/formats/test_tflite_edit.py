@@ -1,7 +1,8 @@
 """Edits of TFLite graphs, on a file of one ADD."""
 
 from elir_edge.formats.tflite.edit import add_op, add_tensor, drop_clip
-from elir_edge.formats.tflite.flatmodel import FLOAT32, op_names, pack_model, read_file, read_model
+from elir_edge.formats.tflite.file import pack_model, read_file, read_model
+from elir_edge.formats.tflite.flatmodel import FLOAT32, op_names
 from tests.robustness.faults import write_tflite
 
 RELU = 19

@@ -24,7 +24,7 @@ from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.core.files import sha256_of
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
-from elir_edge.formats.tflite.flatmodel import pack_model, read_file
+from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.packaging.facts import identifier_of
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render

@@ -13,7 +13,7 @@ from elir_edge import load_artifact, load_restorer, open_session, package, resto
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.artifacts.split import place_of, time_rows, times_of
 from elir_edge.errors import DataError, UnavailableError, UsageError
-from elir_edge.formats.tflite.flatmodel import pack_model, read_file
+from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.npu.compile import compile_artifact
 from elir_edge.npu.device import get_device
 from elir_edge.npu.fit import fit_artifact

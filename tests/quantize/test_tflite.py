@@ -5,7 +5,8 @@ import pytest
 from elir_edge import export, load_restorer, open_session
 from elir_edge.core.progress import Silent
 from elir_edge.errors import GateError, UsageError
-from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, op_names, quantization_of, read_file
+from elir_edge.formats.tflite.file import read_file
+from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, op_names, quantization_of
 from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization

@@ -133,7 +133,7 @@ def write_beside(path: Path, whole: Manifest, *others: Path) -> None:
 def write_tflite(path: Path) -> Path:
     """The same as .tflite, bytes of a flatbuffer with one ADD, without a manifest beside it."""
     from elir_edge.formats.tflite.edit import set_metadata
-    from elir_edge.formats.tflite.flatmodel import load_schema, pack_model
+    from elir_edge.formats.tflite.file import load_schema, pack_model
 
     schema = load_schema()
 

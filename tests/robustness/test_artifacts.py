@@ -126,7 +126,7 @@ def test_another_backends_files_are_a_matter_of_usage(place, run):
 
 def lie_about_a_shape(path: Path) -> None:
     """A constant of a .tflite file that claims to be larger than its buffer."""
-    from elir_edge.formats.tflite.flatmodel import pack_model, read_file
+    from elir_edge.formats.tflite.file import pack_model, read_file
 
     model = read_file(path)
     graph = model.subgraphs[0]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from elir_edge.errors import DataError
+from elir_edge.formats.tflite.file import load_schema
 from elir_edge.formats.tflite.flatmodel import (
     FLOAT16,
     FLOAT32,
     INT32,
     activations,
-    load_schema,
     op_name,
     producer_of,
     tensor_name,

@@ -1,95 +1,17 @@
-"""Reading and writing .tflite files: the schema's object tree, and questions to it."""
+"""Questions to the object tree of a .tflite file."""
 
 from __future__ import annotations
 
-import importlib
-import mmap
 from collections.abc import Callable, Iterable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elir_edge.artifacts.split import PARTS
-from elir_edge.errors import DataError, missing_package
+from elir_edge.formats.tflite.file import load_schema
 from elir_edge.formats.walk import upstream_by_stage
 
-FILE_IDENTIFIER = b"TFL3"
-COPY_AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
 FLOAT32, FLOAT16, INT32, UINT8 = 0, 1, 2, 3
-SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
-
-
-def read_model(data: bytes, where: str) -> Any:
-    """The object tree (``ModelT`` of the schema) of a .tflite file's bytes.
-
-    Raises DataError, with ``where`` in its text, for any other bytes.
-    """
-    if data[4:8] != FILE_IDENTIFIER:
-        raise DataError(f"{where}: not a .tflite file", hint=COPY_AGAIN)
-    try:
-        model = load_schema().ModelT.InitFromPackedBuf(data, 0)
-    except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise DataError(
-            f"{where}: damaged .tflite file ({type(error).__name__}: {error})",
-            hint=COPY_AGAIN,
-        ) from error
-    if not _is_consistent(model):
-        raise DataError(f"{where}: damaged .tflite file (it refers to parts that it does not have)", hint=COPY_AGAIN)
-    for buffer in model.buffers:
-        _bring_in(buffer, data, where)
-    return model
-
-
-def _is_consistent(model: Any) -> bool:
-    """Whether the file has its tables, and each index into buffers and operator codes is one of theirs."""
-    if not model.buffers or not model.subgraphs or model.operatorCodes is None:
-        return False
-    graphs = model.subgraphs
-    buffers = [entry.buffer for entry in model.metadata or []]
-    buffers += [tensor.buffer for graph in graphs for tensor in graph.tensors or []]
-    codes = [op.opcodeIndex for graph in graphs for op in graph.operators or []]
-    return _are_below(buffers, len(model.buffers)) and _are_below(codes, len(model.operatorCodes))
-
-
-def _are_below(indices: Iterable[int], count: int) -> bool:
-    return all(0 <= index < count for index in indices)
-
-
-def read_file(path: Path) -> Any:
-    """``read_model`` of the file at ``path``."""
-    return read_model(path.read_bytes(), str(path))
-
-
-def is_split_file(path: Path) -> bool:
-    """Whether the file at ``path`` is a .tflite with the signatures of a split artifact. Damaged files are not."""
-    if path.suffix != ".tflite" or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            model = load_schema().Model.GetRootAs(data)
-            keys = [model.SignatureDefs(i).SignatureKey() for i in range(model.SignatureDefsLength())]
-    except Exception:  # the generated reader raises whatever the damage leads to; whoever opens the file says so
-        return False
-    return keys == [name.encode() for name in PARTS]
-
-
-def pack_model(model: Any) -> bytes:
-    """The bytes of a .tflite file: constants aligned to 16 bytes, as the schema asks, and equal vectors stored once."""
-    builder = _sharing_builder()
-    model.buffers = [_align_buffer(buffer) for buffer in model.buffers]
-    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output())
-
-
-def get_metadata(model: Any, key: str) -> str | None:
-    """The text of the metadata buffer ``key``; None where there is none."""
-    for entry in model.metadata or []:
-        if entry.name == key.encode():
-            data = model.buffers[entry.buffer].data
-            return None if data is None else bytes(data).decode(errors="replace")
-    return None
 
 
 def op_names(model: Any) -> list[str]:
@@ -173,70 +95,6 @@ def float_constant(model: Any, index: int) -> np.ndarray:
     return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).reshape(tensor.shape)
 
 
-def load_schema() -> Any:
-    """The generated module of the schema. Raises UnavailableError where no installed package has it."""
-    for name in SCHEMAS:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise missing_package("ai-edge-litert", "run-litert")
-
-
 @cache
 def _builtin_names() -> dict[int, str]:
     return {value: name for name, value in vars(load_schema().BuiltinOperator).items() if isinstance(value, int)}
-
-
-def _bring_in(buffer: Any, data: bytes, where: str) -> None:
-    """Copy a buffer that lies behind the flatbuffer in the same file into the object tree."""
-    if buffer.offset <= 1:
-        return
-    if buffer.offset + buffer.size > len(data):
-        raise DataError(
-            f"{where}: cut short, a buffer ends beyond the file",
-            hint=COPY_AGAIN,
-        )
-    buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
-    buffer.offset = buffer.size = 0
-
-
-def _sharing_builder() -> Any:
-    """A flatbuffer builder that writes equal vectors once."""
-    import flatbuffers
-
-    class SharingBuilder(flatbuffers.Builder):
-        def __init__(self) -> None:
-            super().__init__(1 << 20)
-            self._written: dict[tuple[str, bytes], Any] = {}
-
-        def CreateNumpyVector(self, x: np.ndarray) -> Any:
-            key = (x.dtype.str, x.tobytes())
-            if key not in self._written:
-                self._written[key] = super().CreateNumpyVector(x)
-            return self._written[key]
-
-    return SharingBuilder()
-
-
-def _align_buffer(buffer: Any) -> Any:
-    class AlignedBuffer(type(buffer)):  # type: ignore[misc]
-        def Pack(self, builder: Any) -> Any:
-            schema = load_schema()
-            data = None if self.data is None else np.asarray(self.data, np.uint8)
-            vector = _write_aligned(builder, data) if data is not None and data.size else None
-            schema.BufferStart(builder)
-            if vector is not None:
-                schema.BufferAddData(builder, vector)
-            return schema.BufferEnd(builder)
-
-    aligned = AlignedBuffer()
-    aligned.data = buffer.data
-    return aligned
-
-
-def _write_aligned(builder: Any, data: np.ndarray) -> Any:
-    builder.StartVector(1, data.size, 16)
-    builder.head = builder.head - data.size
-    builder.Bytes[builder.head : builder.head + data.size] = data.tobytes()
-    return builder.EndVector()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.formats.tflite.flatmodel import load_schema
+from elir_edge.formats.tflite.file import load_schema
 
 
 def join(models: Mapping[str, Any]) -> Any:

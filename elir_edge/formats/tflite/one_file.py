@@ -11,7 +11,7 @@ from elir_edge.artifacts.artifact import AGAIN
 from elir_edge.artifacts.split import DT, LATENT, PARTS, PLACE, SHIFTS, STEP, load_shifts, time_rows
 from elir_edge.errors import DataError
 from elir_edge.formats.tflite.edit import add_plain, look_up, tensor_map
-from elir_edge.formats.tflite.flatmodel import read_file
+from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.join import join
 
 

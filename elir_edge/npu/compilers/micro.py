@@ -16,7 +16,8 @@ import numpy as np
 from elir_edge.artifacts.golden import Golden, has_golden, load_golden
 from elir_edge.core.child import ChildError, run_child
 from elir_edge.errors import missing_package
-from elir_edge.formats.tflite.flatmodel import op_names, read_file
+from elir_edge.formats.tflite.file import read_file
+from elir_edge.formats.tflite.flatmodel import op_names
 from elir_edge.imaging.comparison import compare
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
 from elir_edge.validation.verify import golden_feeds, own_rounding_db

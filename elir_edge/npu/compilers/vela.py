@@ -9,7 +9,8 @@ from typing import Any
 
 from elir_edge.core.child import run_child
 from elir_edge.errors import DataError, missing_package
-from elir_edge.formats.tflite.flatmodel import custom_codes, op_names, read_file
+from elir_edge.formats.tflite.file import read_file
+from elir_edge.formats.tflite.flatmodel import custom_codes, op_names
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
 from elir_edge.npu.device import KnownDevice
 

@@ -40,7 +40,8 @@ def exports(restorer, tmp_path_factory):
 
 
 def tflite_ops(path):
-    from elir_edge.formats.tflite.flatmodel import op_names, read_file
+    from elir_edge.formats.tflite.file import read_file
+    from elir_edge.formats.tflite.flatmodel import op_names
 
     return set(op_names(read_file(path)))
 
