@@ -8,6 +8,7 @@ from elir_edge.packaging.prose import common_values
 from elir_edge.packaging.render import float_digits, kotlin_string, render
 
 LITERT_VERSION = "2.2.0"
+SOURCES = ("ModelFacts", "Restorer", "Tiles", "Yuv", "CameraStream", "Pixels")
 WHOLE = {
     "last_graph": "",
     "steps_property": "",
@@ -52,8 +53,7 @@ def kotlin_files(facts: Facts, embed: bool) -> dict[str, bytes]:
         "settings.gradle.kts": "kotlin/settings.gradle.kts",
         "gradle.properties": "kotlin/gradle.properties",
         "src/main/AndroidManifest.xml": "kotlin/AndroidManifest.xml",
-        f"{sources}/ModelFacts.kt": "kotlin/ModelFacts.kt",
-        f"{sources}/Restorer.kt": "kotlin/Restorer.kt",
+        **{f"{sources}/{name}.kt": f"kotlin/{name}.kt" for name in SOURCES},
         f"{tests}/SelfTest.kt": "kotlin/SelfTest.kt",
     }
     if facts.latent is not None:

@@ -30,9 +30,9 @@ def read_model(data: bytes, where: str) -> Any:
         is_sound = _refers_to_own_parts(load_schema().Model.GetRootAs(data, 0))
         model = load_schema().ModelT.InitFromPackedBuf(data, 0) if is_sound else None
     except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise _damaged(where, f"{type(error).__name__}: {error}") from error
+        raise _damage_error(where, f"{type(error).__name__}: {error}") from error
     if model is None:
-        raise _damaged(where, FOREIGN_PARTS)
+        raise _damage_error(where, FOREIGN_PARTS)
     for buffer in model.buffers:
         _bring_in(buffer, data, where)
     return model
@@ -55,9 +55,9 @@ def read_metadata(path: Path, key: str) -> str | None:
         model = load_schema().Model.GetRootAs(data, 0)
         is_sound, text = _refers_to_own_parts(model), _metadata_in(model, key.encode())
     except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise _damaged(str(path), f"{type(error).__name__}: {error}") from error
+        raise _damage_error(str(path), f"{type(error).__name__}: {error}") from error
     if not is_sound:
-        raise _damaged(str(path), FOREIGN_PARTS)
+        raise _damage_error(str(path), FOREIGN_PARTS)
     return text
 
 
@@ -119,7 +119,7 @@ def _check_identifier(data: bytes, where: str) -> None:
         raise DataError(f"{where}: not a .tflite file", hint=COPY_AGAIN)
 
 
-def _damaged(where: str, reason: str) -> DataError:
+def _damage_error(where: str, reason: str) -> DataError:
     return DataError(f"{where}: damaged .tflite file ({reason})", hint=COPY_AGAIN)
 
 

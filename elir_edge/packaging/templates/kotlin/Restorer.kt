@@ -21,7 +21,8 @@ class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0)
     private val model = CompiledModel.create(assets, ModelFacts.ASSET, options(threads))
     private val inputs: List<TensorBuffer> = model.createInputBuffers()
     private val outputs: List<TensorBuffer> = model.createOutputBuffers(@{last_graph})
-    private val levels = FloatArray(if (ModelFacts.INPUT_IS_FLOAT) FRAME_BYTES else 0)
+    private val values = FloatArray(if (ModelFacts.INPUT_IS_FLOAT) FRAME_BYTES else 0)
+    private val restored = FloatArray(if (ModelFacts.OUTPUT_IS_FLOAT) FRAME_BYTES else 0)
     private val colours = IntArray(ModelFacts.WIDTH * ModelFacts.HEIGHT)
     private val frame = ByteArray(FRAME_BYTES)
 @{steps_property}
@@ -37,16 +38,8 @@ class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0)
                 "${ModelFacts.WIDTH} x ${ModelFacts.HEIGHT}"
         }
         picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
-        for (i in colours.indices) {
-            frame[3 * i] = (colours[i] shr 16).toByte()
-            frame[3 * i + 1] = (colours[i] shr 8).toByte()
-            frame[3 * i + 2] = colours[i].toByte()
-        }
-        val restored = restore(frame)
-        for (i in colours.indices) {
-            colours[i] = OPAQUE or (level(restored[3 * i]) shl 16) or (level(restored[3 * i + 1]) shl 8) or
-                level(restored[3 * i + 2])
-        }
+        putBytes(colours, frame)
+        putColours(restore(frame), colours)
         return Bitmap.createBitmap(colours, picture.width, picture.height, Bitmap.Config.ARGB_8888)
     }
 
@@ -58,15 +51,21 @@ class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0)
      * @throws IllegalStateException where the model gives values that are not finite.
      */
     fun restore(rgb: ByteArray): ByteArray {
-        require(rgb.size == FRAME_BYTES) { "the frame has ${rgb.size} bytes, the model takes $FRAME_BYTES" }
-        if (ModelFacts.INPUT_IS_FLOAT) {
-            for (i in rgb.indices) levels[i] = level(rgb[i]) / FULL_SCALE
-            inputs[0].writeFloat(levels)
+        run(rgb)
+        if (!ModelFacts.OUTPUT_IS_FLOAT) return outputs[0].readInt8()
+        takeLevels(restored)
+        return ByteArray(FRAME_BYTES) { toByte(restored[it]) }
+    }
+
+    /** As [restore], for parts of a larger picture: writes the values on the scale of 0..255, not rounded, into [levels]. */
+    internal fun restoreLevels(rgb: ByteArray, levels: FloatArray) {
+        run(rgb)
+        if (ModelFacts.OUTPUT_IS_FLOAT) {
+            takeLevels(levels)
         } else {
-            inputs[0].writeInt8(rgb)
+            val bytes = outputs[0].readInt8()
+            for (i in bytes.indices) levels[i] = level(bytes[i]).toFloat()
         }
-        @{run}
-        return if (ModelFacts.OUTPUT_IS_FLOAT) toBytes(outputs[0].readFloat()) else outputs[0].readInt8()
     }
 
     override fun close() {
@@ -74,21 +73,28 @@ class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0)
 @{close_flow}        model.close()
     }
 
-    /** Rounds halves to even, as the tools that made the golden picture do. */
-    private fun toBytes(values: FloatArray): ByteArray = ByteArray(values.size) { i ->
-        val level = values[i] * FULL_SCALE
-        check(level.isFinite()) { "the model gave values that are not finite" }
-        Math.rint(level.coerceIn(0f, FULL_SCALE).toDouble()).toInt().toByte()
+    private fun run(rgb: ByteArray) {
+        require(rgb.size == FRAME_BYTES) { "the frame has ${rgb.size} bytes, the model takes $FRAME_BYTES" }
+        if (ModelFacts.INPUT_IS_FLOAT) {
+            for (i in rgb.indices) values[i] = level(rgb[i]) / FULL_SCALE
+            inputs[0].writeFloat(values)
+        } else {
+            inputs[0].writeInt8(rgb)
+        }
+        @{run}
     }
 
-    private fun level(byte: Byte): Int = byte.toInt() and 0xff
+    private fun takeLevels(levels: FloatArray) {
+        val values = outputs[0].readFloat()
+        for (i in values.indices) {
+            check(values[i].isFinite()) { "the model gave values that are not finite" }
+            levels[i] = values[i] * FULL_SCALE
+        }
+    }
 
     companion object {
         /** Bytes of a frame. */
-        const val FRAME_BYTES = 3 * ModelFacts.WIDTH * ModelFacts.HEIGHT
-
-        private const val FULL_SCALE = 255f
-        private const val OPAQUE = 0xff shl 24
+        const val FRAME_BYTES = CHANNELS * ModelFacts.WIDTH * ModelFacts.HEIGHT
 
         private fun options(threads: Int): CompiledModel.Options {
             require(threads >= 0) { "$threads threads" }
