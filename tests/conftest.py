@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from elir_edge.families.restorer import Restorer
 
 
+# Threads of torch that wait for each other spin, each on the core that the other needs, where several processes share
+# the cores: an int8 export took four times the processor time. It is read when torch is loaded, so it stands here.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Chance finds new cases while one works on the code; what decides about a change is the same each time.
 settings.register_profile("work", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
