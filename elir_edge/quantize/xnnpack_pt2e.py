@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from elir_edge.errors import UsageError
 from elir_edge.lowering.norm import PointwiseGroupNorm
 from elir_edge.quantize.preparation import Feeds, as_tensors
+from elir_edge.quantize.xnnpack_bias import correct_biases
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -39,6 +40,8 @@ def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress)
             module(*as_tensors(feed))
             advance(1)
         module = _unshare_dequantization(convert_pt2e(module))
+    correct_biases(module, program.module(), feeds, progress)
+    with torch.no_grad():
         return torch.export.export(module, as_tensors(feeds[0]))
 
 
