@@ -16,11 +16,12 @@ from typing import Any
 import click
 
 from elir_edge.artifacts.artifact import Artifact
-from elir_edge.bench.machine import describe_machine, usable_cores
+from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.measure import Contestant, measure
 from elir_edge.bench.results import Results, Row, Section, load_results
 from elir_edge.bench.sweep import Plan, artifact_contestant, make_results, model_of, torch_contestant
 from elir_edge.cli.shared import Shown
+from elir_edge.core.cores import usable_cores
 from elir_edge.families.spec import ModelSpec, load_spec
 from elir_edge.families.weights import load_restorer
 from elir_edge.pipeline.export import export

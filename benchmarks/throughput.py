@@ -22,11 +22,12 @@ import numpy as np
 from PIL import Image
 
 from elir_edge.artifacts.artifact import Artifact, load_artifact
-from elir_edge.bench.machine import describe_machine, usable_cores
+from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.measure import Worker
 from elir_edge.bench.noise import ProcessorClock
 from elir_edge.bench.statistics import ratio_of
 from elir_edge.bench.sweep import artifact_contestant
+from elir_edge.core.cores import usable_cores
 from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.imaging.tiling import tile_count
 from elir_edge.runtime.backend import usual_backend

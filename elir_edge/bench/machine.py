@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
+from elir_edge.core.cores import usable_cores
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import missing_package
 
@@ -52,11 +52,6 @@ def system_library() -> Any:
     except ImportError as error:
         raise missing_package("psutil", "bench") from error
     return psutil
-
-
-def usable_cores() -> int:
-    """Number of cores that this process may use; psutil knows it on fewer systems."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.core.cores import usable_cores
 from elir_edge.core.progress import Progress
 from elir_edge.formats.tflite.edit import add_constant, set_outputs
 from elir_edge.formats.tflite.file import pack_model
@@ -17,7 +18,9 @@ from elir_edge.formats.tflite.flatmodel import (
     float_constant,
     producer_of,
     quantization_of,
+    tensor_sources,
 )
+from elir_edge.formats.walk import upstream
 from elir_edge.quantize.bias import Feeds, shift_that_holds
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
@@ -52,19 +55,21 @@ def channel_means(samples: Sequence[np.ndarray]) -> np.ndarray:
 def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=_with_output(model, stage))
+    interpreter = Interpreter(model_content=_up_to(model, stage), num_threads=usable_cores())
     runner = interpreter.get_signature_runner()
     scale, zero = quantization_of(model, stage)
     return channel_means([(runner(**feed)[stage].astype(np.float64) - zero) * scale for feed in feeds])
 
 
-def _with_output(model: Any, stage: str) -> bytes:
-    """The file with ``stage`` as its only output; the tree has its own outputs afterwards."""
+def _up_to(model: Any, stage: str) -> bytes:
+    """The file with ``stage`` as its only output, and only the ops that it depends on; the tree is as before."""
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
-    own = graph.outputs, signature.outputs
+    own = graph.outputs, signature.outputs, graph.operators
+    needed = upstream([activations(model)[stage]], tensor_sources(graph))
+    graph.operators = [op for op in graph.operators if needed.intersection(map(int, op.outputs))]
     set_outputs(model, [stage], WHERE)
     data = pack_model(model)
-    graph.outputs, signature.outputs = own
+    graph.outputs, signature.outputs, graph.operators = own
     return data
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.split import PARTS
+from elir_edge.core.cores import usable_cores
 from elir_edge.core.native import captured_output
 from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
 from elir_edge.formats.tflite.file import pack_model, read_file, read_metadata
@@ -87,7 +87,7 @@ def _load(
         source = {"model_content": pack_model(model)}
     try:
         with captured_output():
-            loaded = interpreter(**source, num_threads=threads or _cores())
+            loaded = interpreter(**source, num_threads=threads or usable_cores())
             loaded.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise unusable(path, f"{backend} cannot load it", error) from error
@@ -103,10 +103,6 @@ def _output_names(model: Any, without: tuple[str, ...]) -> list[str]:
     """Names of the outputs of the signature, except those in ``without``: a part of a split artifact has its own."""
     names = (entry.name.decode() for entry in model.signatureDefs[0].outputs)
     return [name for name in names if name not in without]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tensors(details: dict[str, Any]) -> list[RuntimeTensor]:
