@@ -128,7 +128,7 @@ def _build(
         manifest = search_mixture(prepared, graph, restorer, request, facts, conversion)
     else:
         manifest = convert_and_embed(prepared, request, facts, conversion)
-        fine = dataclasses.replace(conversion, fine=True, float_graph=graph)
+        fine = dataclasses.replace(conversion, unrounded=graph)
         finer = partial(convert_and_embed, prepared, request, facts, fine)
         manifest = judge_conversion(path, manifest, restorer, request, progress, finer)
     target.embed(path, _reproducible(manifest).to_json())

@@ -30,7 +30,7 @@ class Conversion:
 
     For integer precisions: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout,
     batch axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
-    ``fine`` prefers accuracy over speed; ``float_graph`` is the network with unrounded weights then.
+    ``unrounded`` is the network with unrounded weights where the finer form is wanted, accuracy before speed.
     """
 
     folder: Path
@@ -39,8 +39,12 @@ class Conversion:
     progress: Progress
     calibration: tuple[Mapping[str, np.ndarray], ...] = ()
     float_stages: frozenset[str] = frozenset()
-    fine: bool = False
-    float_graph: StaticRestorer | None = None
+    unrounded: StaticRestorer | None = None
+
+    @property
+    def fine(self) -> bool:
+        """Whether the finer form is wanted."""
+        return self.unrounded is not None
 
     def float_names(
         self, by_stage: Mapping[str, Collection[str]], more: Collection[str] = frozenset()
@@ -50,11 +54,11 @@ class Conversion:
 
     def with_float_ends(self, graph: StaticRestorer) -> StaticRestorer:
         """For the finer form, ``graph`` with the ends of its autoencoder unrounded; for others ``graph``."""
-        if not self.fine or self.float_graph is None:
+        if self.unrounded is None:
             return graph
         from elir_edge.quantize.moves import with_float_ends
 
-        return with_float_ends(graph, self.float_graph)
+        return with_float_ends(graph, self.unrounded)
 
     def form_facts(self) -> dict[str, Any]:
         """For the manifest, what ``is_not_finer`` reads: whether an int8 graph has the finer form."""

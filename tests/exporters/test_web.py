@@ -47,7 +47,7 @@ def test_the_finer_form_is_written_in_the_place_of_the_plain_one(light_restorer,
         pytest.skip(reason)
     graph, options = lower_for(light_restorer, "web"), {"calibration": noisy_feeds(64)}
     plain = (convert(graph, "web", tmp_path, "int8", **options) / "model.onnx").read_bytes()
-    finer = convert(graph, "web", tmp_path, "int8", **options, fine=True, float_graph=graph) / "model.onnx"
+    finer = convert(graph, "web", tmp_path, "int8", **options, unrounded=graph) / "model.onnx"
     assert len(finer.read_bytes()) > len(plain)
 
 

@@ -170,7 +170,7 @@ def test_the_finer_form_has_the_ends_of_the_autoencoder_in_float(tiny_restorer, 
     with torch.no_grad():
         for name in ends:
             rounded.get_submodule(name).weight.zero_()
-    options = {"calibration": noisy_feeds(64), "fine": True, "float_graph": graph}
+    options = {"calibration": noisy_feeds(64), "unrounded": graph}
     finer = onnx.load(convert(rounded, "onnx", folder / "finer", "int8", **options))
     assert len(float_convolutions(finer)) == len(ends)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in finer.graph.initializer}

@@ -152,7 +152,7 @@ def test_the_finer_form_has_the_ends_of_the_autoencoder_in_float(tiny_restorer, 
     with torch.no_grad():
         for name in ends:
             rounded.get_parameter(f"{name}.weight").zero_()
-    options = {"calibration": noisy_feeds(64), "fine": True, "float_graph": graph}
+    options = {"calibration": noisy_feeds(64), "unrounded": graph}
     finer = openvino.Core().read_model(convert(rounded, "openvino", folder / "finer", "int8", **options))
     kernels = [node.input_value(1).get_node() for node in convolutions(finer)]
     floats = [kernel.input_value(0).get_node().data for kernel in kernels if kernel.get_type_name() == "Convert"]
