@@ -96,46 +96,52 @@ def test_what_makes_no_sense_is_refused(tiny_restorer, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+OUT_OF_REACH = {"int8": type(gate_for("int8"))(psnr_db=90.0)}
+GATES = "elir_edge.validation.gates.GATES"
+
+
 @pytest.fixture(scope="module")
 def nano():
     return load_restorer("nano")
 
 
 @pytest.fixture(scope="module")
-def nano_int8(nano, tmp_path_factory):
-    """At a size where the finer form is needed: the first loses 0.80 dB on one picture, and the gate allows 0.5 dB."""
-    folder = tmp_path_factory.mktemp("nano")
-    return export(nano, "tflite", "int8", 192, out=folder)
-
-
-def test_trained_weights_keep_the_picture(nano_int8, nano):
-    """On photographs and noise of another seed than the export's own gate had."""
-    trials = gather_trials("restoration", 192, 192, seed=7)
-    manifest = nano_int8.manifest
-    found = validate(nano_int8.path, manifest, nano, trials.degraded, "litert", originals=trials.originals)
-    assert found.passed, found.failures
-    assert found.gate == gate_for("int8") and manifest.quantization["degraded"] is False
-
-
-def test_sums_have_16_bits_only_where_the_gate_needs_them(nano_int8, artifacts):
-    assert nano_int8.manifest.format["latent_sum_bits"] == 16
-    assert artifacts["int8"].manifest.format["latent_sum_bits"] == 8
-
-
-def test_what_misses_the_gate_is_tried_in_a_finer_form(nano, tmp_path, monkeypatch):
-    monkeypatch.setattr("elir_edge.validation.gates.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
+def finer(nano, tmp_path_factory):
+    """The default model with 64 pixels, in both forms: the gate asks for more than the first one has; and the notes."""
     notes = Notes()
-    wish = Quantization(CalibrationRequest(count=4))
-    with pytest.raises(GateError):
-        export(nano, "tflite", precision="int8", size=64, out=tmp_path, quantization=wish, progress=notes)
+    wish = Quantization(CalibrationRequest(count=8), allow_degraded=True)
+    out = tmp_path_factory.mktemp("nano")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GATES, OUT_OF_REACH)
+        artifact = export(nano, "tflite", "int8", 64, out=out, quantization=wish, progress=notes)
+    return artifact, notes
+
+
+def test_what_misses_the_gate_is_tried_in_a_finer_form(finer):
+    artifact, notes = finer
     assert any("more accurate" in text for text in notes.texts)
+    assert artifact.manifest.quantization["degraded"] is True
 
 
-def test_below_the_gate_nothing_is_published_unless_asked_for(nano, tmp_path, monkeypatch):
-    monkeypatch.setattr("elir_edge.validation.gates.GATES", {"int8": type(gate_for("int8"))(psnr_db=90.0)})
+def test_sums_have_16_bits_only_where_the_gate_needs_them(finer, light_int8):
+    assert finer[0].manifest.format["latent_sum_bits"] == 16
+    assert light_int8.manifest.format["latent_sum_bits"] == 8
+
+
+def test_trained_weights_keep_the_picture(finer, nano):
+    """On photographs and noise of another seed than the export's own gate had."""
+    artifact, _ = finer
+    trials = gather_trials("restoration", 64, 64, seed=7)
+    found = validate(artifact.path, artifact.manifest, nano, trials.degraded, "litert", originals=trials.originals)
+    assert found.passed, found.failures
+    assert found.gate == gate_for("int8")
+
+
+def test_below_the_gate_nothing_is_published_unless_asked_for(light_restorer, tmp_path, monkeypatch):
+    monkeypatch.setattr(GATES, OUT_OF_REACH)
     wish = Quantization(CalibrationRequest(count=4))
-    small = {"precision": "int8", "size": 64, "out": tmp_path}
-    refusal(GateError, lambda: export(nano, "onnx", quantization=wish, **small), "90", "--allow-degraded")
+    wanted = {"target": "onnx", "precision": "int8", "out": tmp_path}
+    refusal(GateError, lambda: export(light_restorer, quantization=wish, **wanted), "90", "--allow-degraded")
     assert list(tmp_path.iterdir()) == []
-    marked = export(nano, "onnx", quantization=Quantization(CalibrationRequest(count=4), allow_degraded=True), **small)
+    marked = export(light_restorer, quantization=QUICK, **wanted)
     assert marked.manifest.quantization["degraded"] is True
