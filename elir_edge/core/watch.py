@@ -105,6 +105,10 @@ class Heard:
         if self.number is not None:
             raise self._raised[signal.Signals(self.number).name]
 
+    def tells(self, error: BaseException | None) -> bool:
+        """Whether ``error`` is that of the signal that came."""
+        return self.number is not None and error is self._raised[signal.Signals(self.number).name]
+
 
 @contextmanager
 def once(raised: Mapping[str, BaseException]) -> Iterator[Heard]:
@@ -112,9 +116,12 @@ def once(raised: Mapping[str, BaseException]) -> Iterator[Heard]:
 
     ``raised`` is by the signal's name; those that the system lacks, or that are ignored already, as ``nohup`` does it,
     are left out. Signals reach the main thread only: elsewhere nothing changes.
+
+    Where Python itself swallows the error, as in the callback of a weak reference, it is not reported on stderr.
     """
     heard = Heard(raised)
-
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: None if heard.tells(unraisable.exc_value) else report(unraisable)
     previous = {}
     if threading.current_thread() is threading.main_thread():
         numbers = [getattr(signal, name) for name in raised if hasattr(signal, name)]
@@ -123,6 +130,7 @@ def once(raised: Mapping[str, BaseException]) -> Iterator[Heard]:
     try:
         yield heard
     finally:
+        sys.unraisablehook = report
         for number, handler in previous.items():
             signal.signal(number, handler)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import weakref
 
 import click
 import pytest
@@ -46,6 +47,24 @@ def test_a_signal_that_a_library_swallowed_ends_the_work_with_its_stage(number, 
     assert run([]) == status
     assert reached == ["the end of the stage"]
     assert "nothing was left half done" in capsys.readouterr().err
+
+
+def test_a_signal_that_python_swallowed_is_not_reported_as_an_error(monkeypatch, capfd):
+    class Thing:
+        """Weak references to it can be made."""
+
+    @click.command
+    def command() -> None:
+        with Shown().stage("lowering"):
+            thing = Thing()
+            reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+            del thing
+            assert reference() is None
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)  # in the place of pytest's
+    monkeypatch.setattr(cli, "group", command)
+    assert run([]) == 143
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command, given, policy", [
