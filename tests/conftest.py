@@ -21,7 +21,7 @@ from elir_edge.errors import UnavailableError
 from elir_edge.families.elir.spec import ElirSpec
 from exporters.web import PLACE, find_runtime
 from tests.helpers import Outcome
-from tests.tiny import LIGHT, QUICK, SPEC
+from tests.tiny import BARE, LIGHT, QUICK, SPEC
 
 if TYPE_CHECKING:
     from elir_edge.families.restorer import Restorer
@@ -108,6 +108,20 @@ def tiny_artifact(tiny_restorer, shared_folder) -> Callable[..., Artifact]:
 def light_artifact(light_restorer, shared_folder) -> Callable[..., Artifact]:
     """As ``tiny_artifact``, of the light model."""
     return exporter(light_restorer, shared_folder / "light")
+
+
+@pytest.fixture(scope="session")
+def bare_restorer():
+    """The model of ``BARE`` with its stand-in weights."""
+    from elir_edge.families.weights import load_restorer
+
+    return load_restorer(BARE)
+
+
+@pytest.fixture(scope="session")
+def bare_artifact(bare_restorer, shared_folder) -> Callable[..., Artifact]:
+    """As ``tiny_artifact``, of the autoencoder alone."""
+    return exporter(bare_restorer, shared_folder / "bare")
 
 
 def exporter(restorer: Restorer, folder: Path) -> Callable[..., Artifact]:

@@ -25,6 +25,9 @@ SPEC = ElirSpec(
 # Exported in a third of the time: for what does not depend on the field's normalization and levels.
 LIGHT = dataclasses.replace(SPEC, field=ResidualSpec(widths=(16,), blocks=(1,), time_features=16))
 
+# The autoencoder alone: for what does not depend on the graph.
+BARE = dataclasses.replace(LIGHT, steps=0, estimator=None, field=None)
+
 # Stand-in weights have no quality to lose: few pictures, and no gate.
 QUICK = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from torch import nn
 
-from elir_edge import export, load_artifact, load_restorer
+from elir_edge import export, load_artifact
 from elir_edge.artifacts.artifact import sidecar
 from elir_edge.cli import run
 from elir_edge.core.files import files_of, sha256_of
@@ -18,30 +18,29 @@ from elir_edge.errors import DataError, GateError, OutputError, UnavailableError
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from elir_edge.pipeline import request
 from elir_edge.runtime.backend import get_backend
-from tests.tiny import LIGHT
+from tests.tiny import BARE, LIGHT
 
 pytestmark = pytest.mark.slow
 
-# The autoencoder alone: quick to convert, for what does not depend on the graph.
-BARE = dataclasses.replace(LIGHT, steps=0, estimator=None, field=None)
+BYTES = {"io": "uint8", "noise": "input"}
 
 
 @pytest.fixture(scope="module")
-def artifact(target, light_artifact):
-    return light_artifact(target.name)
+def artifact(target, bare_artifact):
+    return bare_artifact(target.name)
 
 
-def test_the_same_export_again_is_recognised(artifact, target, light_restorer):
+def test_the_same_export_again_is_recognised(artifact, target, bare_restorer):
     before = artifact.path.stat().st_mtime_ns
-    again = export(light_restorer, target.name, out=artifact.path, noise="baked:3")
+    again = export(bare_restorer, target.name, out=artifact.path, noise="baked:3")
     assert not again.fresh
     assert artifact.path.stat().st_mtime_ns == before
 
 
-def test_another_export_does_not_replace_it_unasked(artifact, target, light_restorer):
+def test_another_export_does_not_replace_it_unasked(artifact, target, bare_restorer):
     before = sha256_of(artifact.path)
     with pytest.raises(OutputError, match="is there already"):
-        export(light_restorer, target.name, out=artifact.path, noise="baked:4")
+        export(bare_restorer, target.name, size=128, out=artifact.path)
     assert sha256_of(artifact.path) == before
     load_artifact(artifact.path)
 
@@ -61,7 +60,7 @@ def test_a_changed_file_is_not_trusted(artifact, tmp_path):
     load_artifact(copy)
 
 
-def test_a_wrong_conversion_is_never_published(target, runs_here, tmp_path, monkeypatch):
+def test_a_wrong_conversion_is_never_published(target, runs_here, bare_restorer, tmp_path, monkeypatch):
     def wrong(graph, conversion):
         last = graph.dec.layers[-1]
         last.bias = nn.Parameter(last.bias + 0.01, requires_grad=False)
@@ -69,7 +68,7 @@ def test_a_wrong_conversion_is_never_published(target, runs_here, tmp_path, monk
 
     monkeypatch.setattr(request, "get_target", lambda name: dataclasses.replace(target, convert=wrong))
     with pytest.raises(GateError, match="differs from PyTorch"):
-        export(load_restorer(BARE), target.name, out=tmp_path)
+        export(bare_restorer, target.name, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,11 +76,12 @@ EXPORT_AGAIN = """
 import sys
 from elir_edge import ModelSpec, export, load_restorer
 target, out, spec = sys.argv[1:]
-export(load_restorer(ModelSpec.from_yaml(spec)), target, out=out, noise="baked:3")
+export(load_restorer(ModelSpec.from_yaml(spec)), target, out=out, io="uint8", noise="input")
 """
 
 
-def test_the_same_request_gives_the_same_bytes_in_another_process(artifact, target, tmp_path):
+def test_the_same_request_gives_the_same_bytes_in_another_process(target, light_artifact, tmp_path):
+    artifact = light_artifact(target.name, **BYTES)
     environment = os.environ | {"PYTHONHASHSEED": "12345"}
     subprocess.run(
         [sys.executable, "-c", EXPORT_AGAIN, target.name, str(tmp_path), LIGHT.to_yaml()], check=True, env=environment

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def artifact(light_artifact):
-    return light_artifact("executorch")
+def artifact(tiny_artifact):
+    return tiny_artifact("executorch")
 
 
 def test_xnnpack_runs_the_whole_graph(artifact):
@@ -33,8 +33,7 @@ def test_xnnpack_runs_the_whole_graph(artifact):
     assert (facts["delegated_parts"], facts["other_ops"]) == (1, {})
 
 
-def test_weights_are_there_once_for_steps_and_methods(tiny_artifact):
-    artifact = tiny_artifact("executorch")
+def test_weights_are_there_once_for_steps_and_methods(artifact):
     assert artifact.size_bytes < 1.15 * 4 * artifact.manifest.graph["parameters"]
 
 

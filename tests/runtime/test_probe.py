@@ -120,7 +120,7 @@ def test_weights_outside_the_file_are_refused(kind, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def artifact_paths(light_artifact):
-    return {kind: light_artifact(kind).path for kind in ("onnx", "tflite")}
+    return {kind: light_artifact(kind, noise="input").path for kind in ("onnx", "tflite")}
 
 
 def with_flipped_bit(whole: bytes, number: int) -> bytes:
