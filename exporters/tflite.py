@@ -12,7 +12,8 @@ from elir_edge.artifacts.split import PARTS
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
 from elir_edge.families.base import RESTORED, Space, output_stages
-from elir_edge.formats.tflite.edit import rename_tensors, set_metadata, set_outputs
+from elir_edge.formats.tflite.edit import rename_tensors, set_metadata
+from elir_edge.formats.tflite.ends import set_outputs
 from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.formats.tflite.flatmodel import tensor_types, tensors_by_stage
 from elir_edge.formats.tflite.one_file import join_split

@@ -9,7 +9,8 @@ import numpy as np
 
 from elir_edge.core.cores import usable_cores
 from elir_edge.core.progress import Progress
-from elir_edge.formats.tflite.edit import add_constant, set_outputs
+from elir_edge.formats.tflite.edit import add_constant
+from elir_edge.formats.tflite.ends import keep_needed, outputs_of
 from elir_edge.formats.tflite.file import pack_model
 from elir_edge.formats.tflite.flatmodel import (
     FLOAT32,
@@ -18,9 +19,7 @@ from elir_edge.formats.tflite.flatmodel import (
     float_constant,
     producer_of,
     quantization_of,
-    tensor_sources,
 )
-from elir_edge.formats.walk import upstream
 from elir_edge.quantize.bias import Feeds, shift_that_holds
 
 CONVOLUTIONS = ("CONV_2D", "TRANSPOSE_CONV")
@@ -63,14 +62,9 @@ def _means(model: Any, stage: str, feeds: Feeds) -> np.ndarray:
 
 def _up_to(model: Any, stage: str) -> bytes:
     """The file with ``stage`` as its only output, and only the ops that it depends on; the tree is as before."""
-    graph, signature = model.subgraphs[0], model.signatureDefs[0]
-    own = graph.outputs, signature.outputs, graph.operators
-    needed = upstream([activations(model)[stage]], tensor_sources(graph))
-    graph.operators = [op for op in graph.operators if needed.intersection(map(int, op.outputs))]
-    set_outputs(model, [stage], WHERE)
-    data = pack_model(model)
-    graph.outputs, signature.outputs, graph.operators = own
-    return data
+    with outputs_of(model, [stage], WHERE):
+        keep_needed(model.subgraphs[0])
+        return pack_model(model)
 
 
 def _writing_convolution(model: Any, stage: str) -> Any | None:

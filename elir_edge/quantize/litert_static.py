@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.signature import IMAGE, RESTORED
+from elir_edge.core.cores import usable_cores
 from elir_edge.core.native import captured_output
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
@@ -22,6 +23,7 @@ from elir_edge.formats.tflite.edit import (
     drop_clip,
     drop_unused,
 )
+from elir_edge.formats.tflite.ends import outputs_of
 from elir_edge.formats.tflite.file import pack_model, read_model
 from elir_edge.formats.tflite.flatmodel import FLOAT32, UINT8, activations, op_names, producer_of, tensor_name
 from elir_edge.quantize.bias import Feeds, bias_samples
@@ -112,9 +114,10 @@ def _observe(
     model: Any, feeds: Feeds, stages: Sequence[str], progress: Progress, ranges: Ranges | TailedRanges
 ) -> dict[str, np.ndarray]:
     """Channel means of ``stages`` of the float graph; ``ranges`` gets the values of all activations."""
-    interpreter = _open(pack_model(model))
-    image = interpreter.get_input_details()[0]["index"]
     outputs = activations(model)
+    with outputs_of(model, list(outputs), WHERE):
+        interpreter = _open(pack_model(model))
+    image = interpreter.get_input_details()[0]["index"]
     seen: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with progress.stage("ranges of activations", len(feeds)) as advance:
         for feed in feeds:
@@ -131,15 +134,11 @@ def _observe(
 
 def _open(core: bytes) -> Any:
     try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise missing_package("ai-edge-litert", "run-litert") from error
     with captured_output():
-        interpreter = Interpreter(
-            model_content=core,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
+        interpreter = Interpreter(model_content=core, num_threads=usable_cores())
         interpreter.allocate_tensors()
     return interpreter
 

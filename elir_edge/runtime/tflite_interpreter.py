@@ -12,7 +12,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.split import PARTS
 from elir_edge.core.cores import usable_cores
 from elir_edge.core.native import captured_output
-from elir_edge.formats.tflite.edit import set_outputs, show_as_float, start_at
+from elir_edge.formats.tflite.ends import set_outputs, show_as_float, start_at
 from elir_edge.formats.tflite.file import pack_model, read_file, read_metadata
 from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs

@@ -14,7 +14,7 @@ from elir_edge import export, load_artifact, load_restorer
 from elir_edge.cli.export import Quantity
 from elir_edge.core.progress import Silent
 from elir_edge.errors import GateError, UsageError
-from elir_edge.formats.tflite.file import read_file
+from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, tensors_by_stage
 from elir_edge.lowering.lower import lower
 from elir_edge.pipeline import mixed
@@ -168,10 +168,9 @@ def test_tflite_with_a_float_group_still_speaks_bytes(plain_tflite, tmp_path, fl
     by_stage = tensors_by_stage(read_file(plain_tflite), STAGES)
     kept = frozenset().union(*(by_stage[stage] for stage in floats))
     path = tmp_path / "mixed.tflite"
-    path.write_bytes(
-        quantize_tflite(read_file(plain_tflite), noisy_feeds(64, "uint8"), STAGES, Silent(), kept, gflop=1e9)
-    )
-    model = read_file(path)
+    feeds = noisy_feeds(64, "uint8")
+    model = quantize_tflite(read_file(plain_tflite), feeds, STAGES, Silent(), kept, gflop=1e9)
+    path.write_bytes(pack_model(model))
     kinds = {name: model.subgraphs[0].tensors[index].type for name, index in activations(model).items()}
     for stage, names in by_stage.items():
         convolutions = [name for name in names & kinds.keys() if name.startswith("conv_2d")]

@@ -10,7 +10,8 @@ import numpy as np
 from elir_edge.artifacts.artifact import AGAIN
 from elir_edge.artifacts.split import DT, LATENT, PARTS, PLACE, SHIFTS, STEP, load_shifts, time_rows
 from elir_edge.errors import DataError
-from elir_edge.formats.tflite.edit import add_plain, look_up, tensor_map
+from elir_edge.formats.tflite.edit import add_plain, look_up
+from elir_edge.formats.tflite.ends import tensor_map
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.join import join
 
