@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ def run_process(*arguments: str | Path, cwd: Path | None = None, timeout: float 
         command_line(*arguments), cwd=cwd, env=child_environment(**environment), capture_output=True, timeout=timeout
     )
     return Outcome(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def heed_signals() -> None:
+    """For ``preexec_fn``: what runs in a shell's background has SIGINT ignored, and children inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def snapshot(folder: Path) -> dict[str, str]:

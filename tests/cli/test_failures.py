@@ -15,7 +15,7 @@ import pytest
 from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.imaging.pictures import read_picture
 from elir_edge.runtime.base import Session
-from tests.helpers import Outcome, child_environment, command_line, run_process, save_picture, snapshot
+from tests.helpers import Outcome, child_environment, command_line, heed_signals, run_process, save_picture, snapshot
 from tests.tiny import LIGHT
 
 
@@ -366,11 +366,6 @@ def test_what_needs_no_torch_works_without(place):
     assert outcome.out.count("pip install") == 6
 
 
-def heeding_signals():
-    """A shell starts what it puts into the background with SIGINT ignored, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("stage", ["loading the model", "lowering"])
@@ -386,7 +381,7 @@ def test_interrupted_exports_leave_nothing_behind(number, code, stage, place):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heeding_signals,
+        preexec_fn=heed_signals,
     ) as process:
         said = ""
         while stage not in said:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.test_publish import mount_tmpfs
-from tests.helpers import Outcome, child_environment, command_line, run_process, snapshot
+from tests.helpers import Outcome, child_environment, command_line, heed_signals, run_process, snapshot
 from tests.robustness.faults import TINY, assert_told
 
 RESTORE = ("restore", "a.png", "-a", "good.onnx", "-o")
@@ -76,11 +76,6 @@ def test_a_memory_cap_is_called_one(line, place):
 # ---- signals ---------------------------------------------------------------------------------------------------------
 
 
-def heeding_signals() -> None:
-    """A shell starts what it puts into the background with SIGINT ignored, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "the terminal was closed")}
 
 
@@ -94,7 +89,7 @@ def test_signals_end_a_run_and_leave_nothing(name, stage, place):
     before = snapshot(place)
     with subprocess.Popen(
         command_line(*EXPORT), cwd=place, env=child_environment(TMPDIR=str(scratch)), stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, preexec_fn=heeding_signals,
+        stdout=subprocess.PIPE, text=True, preexec_fn=heed_signals,
     ) as process:  # fmt: skip
         said = ""
         while stage not in said:
