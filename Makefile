@@ -8,8 +8,9 @@ PRECISION ?= fp32
 ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
-# Files go to the processes in the order of tests/conftest.py, the longest first.
-SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Files go to the processes in the order of tests/conftest.py, the longest first. Where a process dies the run ends:
+# with another one in its place, pytest-xdist 3.8 waits for the lost tests for ever.
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 READY := .venv/.ready
 # Not in the lock: torch, whose build depends on the machine, and what only the extras peers and qnn need.
 UNLOCKED := torch coloredlogs humanfriendly ncnn onnxruntime-qnn pnnx portalocker
