@@ -36,9 +36,10 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     rename_tensors(model)
     set_outputs(model, graph.output_names()[-1:], str(path))
     facts = {"schema": model.version, "signature": SIGNATURE}
-    sums = len(latent_sums(model, graph.output_names()))
+    is_int8 = conversion.precision == "int8"
+    sums = len(latent_sums(model, graph.output_names())) if is_int8 else 0
     model = _at_precision(model, graph, conversion)
-    if conversion.precision == "int8":
+    if is_int8:
         facts |= {"latent_sum_bits": 16 if "int16" in tensor_types(model) else 8, "latent_sums": sums}
     path.write_bytes(pack_model(model))
     return facts

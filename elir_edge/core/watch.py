@@ -121,16 +121,18 @@ def once(raised: Mapping[str, BaseException]) -> Iterator[Heard]:
     """
     heard = Heard(raised)
     report = sys.unraisablehook
-    sys.unraisablehook = lambda unraisable: None if heard.tells(unraisable.exc_value) else report(unraisable)
     previous = {}
     if threading.current_thread() is threading.main_thread():
         numbers = [getattr(signal, name) for name in raised if hasattr(signal, name)]
         heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
         previous = {number: signal.signal(number, heard.handle) for number in heeded}
+    if previous:
+        sys.unraisablehook = lambda unraisable: None if heard.tells(unraisable.exc_value) else report(unraisable)
     try:
         yield heard
     finally:
-        sys.unraisablehook = report
+        if previous:
+            sys.unraisablehook = report
         for number, handler in previous.items():
             signal.signal(number, handler)
 

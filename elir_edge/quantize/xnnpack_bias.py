@@ -7,6 +7,7 @@ it is after the correction of those before it, in one pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.fx import Interpreter
 
 from elir_edge.quantize.bias import Feeds, numbers_of_samples, shift_that_holds
+from elir_edge.quantize.preparation import as_tensors
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
@@ -33,7 +35,7 @@ def correct_biases(quantized: GraphModule, plain: GraphModule, feeds: Feeds, pro
     ``plain`` is the float program with the same convolutions in the same order. Each use of a bias that several steps
     share gets a bias of its own.
     """
-    chosen = [tuple(torch.from_numpy(array) for array in feeds[i].values()) for i in numbers_of_samples(len(feeds))]
+    chosen = [as_tensors(feeds[i]) for i in numbers_of_samples(len(feeds))]
     expected: list[np.ndarray] = []
 
     def measure(node: Node, values: list[Any]) -> list[Any]:
@@ -81,19 +83,11 @@ def _means(values: Sequence[Tensor]) -> np.ndarray:
 
 
 def _add_to_bias(module: GraphModule, node: Node, shift: Tensor) -> None:
-    given = node.args[BIAS] if len(node.args) > BIAS else None
-    bias = shift if given is None else _value(module, given) + shift
+    given: Any = node.args[BIAS] if len(node.args) > BIAS else None
+    bias = shift if given is None else attrgetter(str(given.target))(module).detach() + shift
     name = f"{node.name}_bias"
     module.register_parameter(name, nn.Parameter(bias, requires_grad=False))
     with module.graph.inserting_before(node):
         own = module.graph.get_attr(name)
     rest = node.args[BIAS + 1 :]
     node.args = (*node.args[:BIAS], own, *rest)
-
-
-def _value(module: GraphModule, node: Any) -> Tensor:
-    """The constant that a node ``get_attr`` reads."""
-    found: Any = module
-    for part in str(node.target).split("."):
-        found = getattr(found, part)
-    return found.detach()

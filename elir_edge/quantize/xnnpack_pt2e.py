@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from elir_edge.errors import UsageError
 from elir_edge.lowering.norm import PointwiseGroupNorm
 from elir_edge.quantize.preparation import Feeds, as_tensors
-from elir_edge.quantize.xnnpack_bias import correct_biases
+from elir_edge.quantize.xnnpack_bias import correct_biases, is_convolution
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import GraphModule, Node
 
     from elir_edge.core.progress import Progress
-
-CONVOLUTIONS = ("aten.conv2d", "aten.conv_transpose2d", "aten.relu")
 
 
 def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress) -> ExportedProgram:
@@ -33,7 +31,7 @@ def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress)
     if not feeds:
         raise UsageError("int8 needs calibration pictures", hint="export through elir_edge.export, which gathers them")
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    quantizer.set_module_type(PointwiseGroupNorm, None).set_filter_function(_is_convolution)
+    quantizer.set_module_type(PointwiseGroupNorm, None).set_filter_function(_is_quantized)
     module: Any = prepare_pt2e(_unshare_weights(program.module()), quantizer)
     with torch.no_grad(), progress.stage("measuring ranges", len(feeds)) as advance:
         for feed in feeds:
@@ -45,8 +43,8 @@ def quantize_program(program: ExportedProgram, feeds: Feeds, progress: Progress)
         return torch.export.export(module, as_tensors(feeds[0]))
 
 
-def _is_convolution(node: Node) -> bool:
-    return node.op != "call_function" or str(node.target).startswith(CONVOLUTIONS)
+def _is_quantized(node: Node) -> bool:
+    return node.op != "call_function" or is_convolution(node) or str(node.target).startswith("aten.relu")
 
 
 def _unshare_weights(module: GraphModule) -> GraphModule:

@@ -107,7 +107,9 @@ def test_golden_files_that_are_damaged(line, place, run):
     assert_refused(Fault(65, ("verify", "good.onnx"), ("good.onnx.golden.zip", "damaged"), prepare), place, run)
 
 
-@pytest.mark.parametrize("name", ["../escape", "/tmp/elir-edge-escape", "C:\\escape"])
+@pytest.mark.parametrize(
+    "name", ["../escape", "/tmp/elir-edge-escape", "C:\\escape"], ids=["above", "absolute", "on a drive"]
+)
 def test_members_of_an_archive_are_never_written_anywhere(name, place, run):
     """Only the members that a golden file has are read, into memory; no archive is unpacked."""
     golden_zip(name, b"escaped", place)

@@ -54,10 +54,14 @@ def read_metadata(path: Path, key: str) -> str | None:
     try:
         model = load_schema().Model.GetRootAs(data, 0)
         is_sound, text = _refers_to_own_parts(model), _metadata_in(model, key.encode())
+        buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+        end = max((buffer.Offset() + buffer.Size() for buffer in buffers if buffer.Offset() > 1), default=0)
     except Exception as error:  # the generated reader raises whatever the damage leads to
         raise _damage_error(str(path), f"{type(error).__name__}: {error}") from error
     if not is_sound:
         raise _damage_error(str(path), FOREIGN_PARTS)
+    if end > len(data):
+        raise _cut_short(str(path))
     return text
 
 
@@ -123,6 +127,10 @@ def _damage_error(where: str, reason: str) -> DataError:
     return DataError(f"{where}: damaged .tflite file ({reason})", hint=COPY_AGAIN)
 
 
+def _cut_short(where: str) -> DataError:
+    return DataError(f"{where}: cut short, a buffer ends beyond the file", hint=COPY_AGAIN)
+
+
 def _are_below(indices: Iterable[int], count: int) -> bool:
     return all(0 <= index < count for index in indices)
 
@@ -132,10 +140,7 @@ def _bring_in(buffer: Any, data: bytes, where: str) -> None:
     if buffer.offset <= 1:
         return
     if buffer.offset + buffer.size > len(data):
-        raise DataError(
-            f"{where}: cut short, a buffer ends beyond the file",
-            hint=COPY_AGAIN,
-        )
+        raise _cut_short(where)
     buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
     buffer.offset = buffer.size = 0
 
