@@ -37,10 +37,11 @@ class Backend:
         module: the module that implements it; it may import the package. It has ``open_session(path, threads,
             stages)``, which returns a Session, ``read_manifest(path)``, which returns the manifest's text or None, and
             ``devices()``, which returns (name, available, description or reason) for each device; the CPU may be left
-            out.
+            out. A ``cpu_only`` one needs no ``devices()``.
         platform: the only value of ``sys.platform`` that it exists on; None: all. elsewhere: message for the others.
         modes: whether its ``open_session`` takes ``mode=``; otherwise it runs on the CPU in one way.
         enters: whether its ``open_session`` takes ``entry=``.
+        cpu_only: whether it has no device besides the CPU; listing devices then imports nothing of it.
         lacks: precisions of artifacts that it cannot compute; its ``open_session`` refuses them.
     """
 
@@ -53,6 +54,7 @@ class Backend:
     elsewhere: str = ""
     modes: bool = False
     enters: bool = False
+    cpu_only: bool = False
     lacks: tuple[str, ...] = ()
 
     def is_installed(self) -> bool:
@@ -100,10 +102,13 @@ OWN = (
     _own("onnxruntime", (".onnx", ".web"), "onnxruntime", "run-onnxruntime", modes=True, enters=True),
     _own("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True, lacks=("w8a16",)),
     _own("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True, enters=True),
-    _own("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True),
-    _own("executorch", (".pte",), "executorch", "executorch"),
+    _own("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True, cpu_only=True),
+    _own("executorch", (".pte",), "executorch", "executorch", cpu_only=True),
     _own(
-        *("coreml", (".mlpackage",), "coremltools", "coreml"), platform="darwin", elsewhere="Core ML runs only on macOS"
+        *("coreml", (".mlpackage",), "coremltools", "coreml"),
+        platform="darwin",
+        elsewhere="Core ML runs only on macOS",
+        cpu_only=True,
     ),
     _own(TORCH, (), "torch", "torch"),
 )

@@ -52,11 +52,6 @@ def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Se
     return CoreMLSession(path, stages)
 
 
-def devices() -> list[tuple[str, bool, str]]:
-    """No devices besides the CPU."""
-    return []
-
-
 def read_manifest(path: Path) -> str | None:
     """Text of the manifest in the user-defined metadata; None where there is none."""
     return _manifest(read_spec(path))

@@ -31,10 +31,15 @@ def find_devices() -> list[Device]:
 
 
 def devices_of(backend: Backend) -> list[Device]:
-    """The devices of ``backend``; only an unavailable CPU where it is not installed or not for this platform."""
+    """The devices of ``backend``; only an unavailable CPU where it is not installed or not for this platform.
+
+    A backend that is ``cpu_only`` is not imported: TensorFlow and ExecuTorch take ten seconds each.
+    """
     reason = backend.why_not_here()
     if reason is not None:
         return [Device(backend.name, CPU, False, reason)]
+    if backend.cpu_only and backend.is_installed():
+        return [_cpu(backend)]
     try:
         module = backend.load()
     except UnavailableError as error:

@@ -21,8 +21,3 @@ def open_session(path: Path, threads: int | None, stages: tuple[str, ...], *, en
 def open_parts(path: Path, threads: int | None, stages: tuple[str, ...]) -> tuple[Session, ...]:
     """Sessions for the parts of a split artifact in one file. Raises DataError where it cannot be loaded."""
     return tflite_interpreter.open_parts("tensorflow", Interpreter, path, threads, stages)
-
-
-def devices() -> list[tuple[str, bool, str]]:
-    """No devices besides the CPU."""
-    return []
