@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from elir_edge.errors import DataError, missing_package
 
 FILE_IDENTIFIER = b"TFL3"
 COPY_AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
-FOREIGN_PARTS = "it refers to parts that it does not have"
 SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 
 
@@ -25,17 +25,12 @@ def read_model(data: bytes, where: str) -> Any:
 
     Raises DataError, with ``where`` in its text, for any other bytes.
     """
-    _check_identifier(data, where)
-    try:
-        is_sound = _refers_to_own_parts(load_schema().Model.GetRootAs(data, 0))
-        model = load_schema().ModelT.InitFromPackedBuf(data, 0) if is_sound else None
-    except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise _damage_error(where, f"{type(error).__name__}: {error}") from error
-    if model is None:
-        raise _damage_error(where, FOREIGN_PARTS)
-    for buffer in model.buffers:
-        _bring_in(buffer, data, where)
-    return model
+    _look_over(data, where)
+    with _damage_as_error(where):
+        tree = load_schema().ModelT.InitFromPackedBuf(data, 0)
+    for buffer in tree.buffers:
+        _bring_in(buffer, data)
+    return tree
 
 
 def read_file(path: Path) -> Any:
@@ -47,22 +42,38 @@ def read_metadata(path: Path, key: str) -> str | None:
     """The text of the metadata buffer ``key`` of the file at ``path``; None where there is none.
 
     It looks the file over without making its object tree, which takes a tenth of the time of ``read_file``. Raises
-    DataError where it is no .tflite file, or refers to parts that it does not have.
+    DataError where it is no .tflite file, refers to parts that it does not have, or is cut short.
     """
     data = path.read_bytes()
-    _check_identifier(data, str(path))
-    try:
-        model = load_schema().Model.GetRootAs(data, 0)
-        is_sound, text = _refers_to_own_parts(model), _metadata_in(model, key.encode())
+    model = _look_over(data, str(path))
+    with _damage_as_error(str(path)):
+        return _metadata_in(model, key.encode(), data)
+
+
+def _look_over(data: bytes, where: str) -> Any:
+    """The schema's ``Model``, which reads from ``data`` what it is asked. Raises DataError for damaged bytes."""
+    if data[4:8] != FILE_IDENTIFIER:
+        raise DataError(f"{where}: not a .tflite file", hint=COPY_AGAIN)
+    schema = load_schema()
+    with _damage_as_error(where):
+        model = schema.Model.GetRootAs(data, 0)
+        is_sound = _refers_to_own_parts(model)
         buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
         end = max((buffer.Offset() + buffer.Size() for buffer in buffers if buffer.Offset() > 1), default=0)
-    except Exception as error:  # the generated reader raises whatever the damage leads to
-        raise _damage_error(str(path), f"{type(error).__name__}: {error}") from error
     if not is_sound:
-        raise _damage_error(str(path), FOREIGN_PARTS)
+        raise _damage_error(where, "it refers to parts that it does not have")
     if end > len(data):
-        raise _cut_short(str(path))
-    return text
+        raise DataError(f"{where}: cut short, a buffer ends beyond the file", hint=COPY_AGAIN)
+    return model
+
+
+@contextmanager
+def _damage_as_error(where: str) -> Iterator[None]:
+    """Raise DataError for whatever the generated reader raises in this block: it depends on the damage."""
+    try:
+        yield
+    except Exception as error:
+        raise _damage_error(where, f"{type(error).__name__}: {error}") from error
 
 
 def _refers_to_own_parts(model: Any) -> bool:
@@ -78,12 +89,16 @@ def _refers_to_own_parts(model: Any) -> bool:
     return bool(buffers and graphs and codes) and _are_below(used, buffers) and _are_below(called, codes)
 
 
-def _metadata_in(model: Any, key: bytes) -> str | None:
+def _metadata_in(model: Any, key: bytes, data: bytes) -> str | None:
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
         if entry.Name() == key:
             buffer = model.Buffers(entry.Buffer())
-            return buffer.DataAsNumpy().tobytes().decode(errors="replace") if buffer.DataLength() else None
+            if buffer.Offset() > 1:  # it lies behind the flatbuffer
+                text = data[buffer.Offset() : buffer.Offset() + buffer.Size()]
+            else:
+                text = buffer.DataAsNumpy().tobytes() if buffer.DataLength() else b""
+            return text.decode(errors="replace") if text else None
     return None
 
 
@@ -118,31 +133,19 @@ def load_schema() -> Any:
     raise missing_package("ai-edge-litert", "run-litert")
 
 
-def _check_identifier(data: bytes, where: str) -> None:
-    if data[4:8] != FILE_IDENTIFIER:
-        raise DataError(f"{where}: not a .tflite file", hint=COPY_AGAIN)
-
-
 def _damage_error(where: str, reason: str) -> DataError:
     return DataError(f"{where}: damaged .tflite file ({reason})", hint=COPY_AGAIN)
-
-
-def _cut_short(where: str) -> DataError:
-    return DataError(f"{where}: cut short, a buffer ends beyond the file", hint=COPY_AGAIN)
 
 
 def _are_below(indices: Iterable[int], count: int) -> bool:
     return all(0 <= index < count for index in indices)
 
 
-def _bring_in(buffer: Any, data: bytes, where: str) -> None:
+def _bring_in(buffer: Any, data: bytes) -> None:
     """Copy a buffer that lies behind the flatbuffer in the same file into the object tree."""
-    if buffer.offset <= 1:
-        return
-    if buffer.offset + buffer.size > len(data):
-        raise _cut_short(where)
-    buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
-    buffer.offset = buffer.size = 0
+    if buffer.offset > 1:
+        buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def _sharing_builder() -> Any:
