@@ -114,11 +114,13 @@ class Shown:
             task = progress.add_task(text, total=total, rate="")
 
             def advance(amount: float) -> None:
+                self._end_if_asked()
                 progress.advance(task, amount)
                 speed = progress.tasks[task].speed
                 progress.update(task, rate="" if speed is None else f"{speed:.3g}/s")
 
             yield advance
+            self._end_if_asked()
 
     def note(self, text: str) -> None:
         """One line."""

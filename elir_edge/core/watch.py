@@ -89,11 +89,12 @@ class Heard:
     def __init__(self, raised: Mapping[str, BaseException]) -> None:
         self.number: int | None = None
         self._raised = raised
+        self._error: BaseException | None = None
 
     def handle(self, number: int, frame: Any) -> None:
         """Raise the error of the first signal that comes; ignore a second one."""
         if self.number is None:
-            self.number = number
+            self.number, self._error = number, self._raised[signal.Signals(number).name]
             self.raise_again()
 
     def raise_again(self) -> None:
@@ -102,12 +103,12 @@ class Heard:
         Work calls it between its stages: libraries with a bare ``except`` swallow the error where it was raised first,
         and native modules that are being imported raise another one.
         """
-        if self.number is not None:
-            raise self._raised[signal.Signals(self.number).name]
+        if self._error is not None:
+            raise self._error
 
     def tells(self, error: BaseException | None) -> bool:
         """Whether ``error`` is that of the signal that came."""
-        return self.number is not None and error is self._raised[signal.Signals(self.number).name]
+        return error is not None and error is self._error
 
 
 @contextmanager
