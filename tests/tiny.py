@@ -28,6 +28,9 @@ LIGHT = dataclasses.replace(SPEC, field=ResidualSpec(widths=(16,), blocks=(1,), 
 # The autoencoder alone: for what does not depend on the graph.
 BARE = dataclasses.replace(LIGHT, steps=0, estimator=None, field=None)
 
+# The other form of an artifact than the default one: pictures as bytes, and noise that is given.
+BYTES = {"io": "uint8", "noise": "input"}
+
 # Stand-in weights have no quality to lose: few pictures, and no gate.
 QUICK = Quantization(CalibrationRequest(count=4), allow_degraded=True)
 

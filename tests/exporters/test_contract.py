@@ -21,11 +21,9 @@ from elir_edge.validation.reference import picture_of, reference_trajectory
 from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from exporters.web import RUNTIME
-from tests.tiny import LIGHT, SPEC
+from tests.tiny import BYTES, LIGHT, SPEC
 
 pytestmark = pytest.mark.slow
-
-BYTES = {"io": "uint8", "noise": "input"}
 
 
 @pytest.fixture(params=["float", "bytes"])

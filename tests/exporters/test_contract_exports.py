@@ -18,11 +18,9 @@ from elir_edge.errors import DataError, GateError, OutputError, UnavailableError
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
 from elir_edge.pipeline import request
 from elir_edge.runtime.backend import get_backend
-from tests.tiny import BARE, LIGHT
+from tests.tiny import BARE, BYTES, LIGHT
 
 pytestmark = pytest.mark.slow
-
-BYTES = {"io": "uint8", "noise": "input"}
 
 
 @pytest.fixture(scope="module")
