@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, load_model, model_options
+from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,8 @@ def command(
     from elir_edge.imaging.sheets import contact_sheet
     from elir_edge.training.evaluate import evaluate, restorer_function
 
+    if set_name is None:
+        _refuse({"--peer": peers, "--artifact": artifacts, "--only": only, "--table": table})
     if output is not None:
         check_output(output, force)
     shown = Shown()
@@ -77,6 +80,12 @@ def command(
         echo_json({"model": preset, "task": name, "scores": [dataclasses.asdict(s) for s in _all(result)]})
     else:
         echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
+
+
+def _refuse(options_of_sets: dict[str, Any]) -> None:
+    given = ", ".join(name for name, value in options_of_sets.items() if value)
+    if given:
+        raise UsageError(f"{given}: only sets are judged so", hint="give one with --set, or leave this out")
 
 
 def _degradation(task: str, sigma: float | None) -> Degrade:

@@ -73,7 +73,7 @@ class Options:
 
 @click.command("restore")
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
-@click.option("--out", "-o", required=True, type=PATH, help="File to write, or a folder; - stdout.")
+@click.option("--out", "-o", required=True, type=PATH, help="File to write, or a folder; with --raw - for stdout.")
 @click.option("--artifact", "-a", type=PATH, help="Artifact to run. Default: the PyTorch model.")
 @click.option("--backend", "-b", help="Runtime for the artifact. Default: the usual one of its format.")
 @model_options
@@ -117,6 +117,8 @@ def _check(options: Options) -> None:
     from elir_edge.runtime.faces import check_faces
 
     check_faces(options.faces, options.background, options.settings())
+    if options.out == STREAM and options.raw is None:
+        raise UsageError("only frames go to stdout: -o - needs --raw", hint="name a file or a folder with -o")
     if options.artifact is not None and (is_given("preset") or options.weights or options.size):
         raise UsageError(
             "--artifact brings its own model; leave out --preset, --weights and --size",
@@ -125,9 +127,7 @@ def _check(options: Options) -> None:
     if options.artifact is None and options.steps is not None:
         raise UsageError("--steps runs a split artifact", hint="give one with --artifact: elir-edge export --split")
     if options.artifact is None and options.backend not in (None, "torch"):
-        raise UsageError(
-            f"--backend {options.backend} runs an artifact", hint="give one with --artifact, or export it first"
-        )
+        raise UsageError(f"--backend {options.backend} runs an artifact", hint="give one with --artifact")
 
 
 def _pictures(pictures: tuple[Path, ...], options: Options) -> int:

@@ -101,7 +101,7 @@ class Shown:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         rate = TextColumn("{task.fields[rate]}")
-        done = TextColumn("{task.completed:.4g}" + ("" if total is None else " of {task.total}"))
+        done = TextColumn("{task.fields[done]}" + ("" if total is None else " of {task.total}"))
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),
@@ -111,13 +111,15 @@ class Shown:
             TimeRemainingColumn(),
         ]
         with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(text, total=total, rate="")
+            task = progress.add_task(text, total=total, rate="", done="0")
 
             def advance(amount: float) -> None:
                 self._end_if_asked()
                 progress.advance(task, amount)
-                speed = progress.tasks[task].speed
-                progress.update(task, rate="" if speed is None else f"{speed:.3g}/s")
+                speed, done = progress.tasks[task].speed, progress.tasks[task].completed
+                progress.update(
+                    task, rate="" if speed is None else f"{speed:.3g}/s", done=f"{done:.1f}".removesuffix(".0")
+                )
 
             yield advance
             self._end_if_asked()

@@ -1,9 +1,22 @@
-"""The files of a path, and the sha256 of a file or folder."""
+"""The files of a path, the sha256 of a file or folder, and files that cannot be read."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from elir_edge.errors import MissingInputError
+
+
+@contextmanager
+def source_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about a file that is read into MissingInputError."""
+    try:
+        yield
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -80,3 +80,10 @@ def memory_facts(used: int | None = None) -> str:
     parts = [f"{allowed // MB} MB allowed"] if allowed else []
     parts += [f"{used // MB} MB used, and more needed"] if used else []
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of ``error`` and of what led to it: their frames keep all that the functions worked on."""
+    led: BaseException | None = error
+    while led is not None:
+        led.__traceback__, led = None, led.__cause__ or led.__context__

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from elir_edge.errors import DataError, missing_package
+
+_GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
+DEEP_PPM = re.compile(
+    rb"P6" + _GAP + rb"(?P<width>\d{1,9})" + _GAP + rb"(?P<height>\d{1,9})" + _GAP + rb"(?P<most>\d{1,9})\s"
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,7 @@ class Decoded:
     bits: int
     exif: bytes = b""
     profile: bytes = b""
+    xmp: bytes = b""
     notes: tuple[str, ...] = ()
 
 
@@ -29,6 +37,9 @@ def decode(kind: str, path: Path) -> Decoded:
 def _read_with_pillow(path: Path) -> Decoded:
     from PIL import Image
 
+    deep_colour = _read_deep_ppm(path)
+    if deep_colour is not None:
+        return Decoded(deep_colour, 16)
     try:
         with Image.open(path, formats=("BMP", "PPM")) as image:
             deep = image.mode.startswith("I")
@@ -39,21 +50,42 @@ def _read_with_pillow(path: Path) -> Decoded:
     return Decoded(pixels.astype(np.uint16 if deep else np.uint8), 16 if deep else 8)
 
 
+def _read_deep_ppm(path: Path) -> np.ndarray | None:
+    """The pixels of a binary PPM of more than 8 bits, which Pillow rounds to 8; None for any other file.
+
+    The header is P6, width, height and largest value, in text between white space, with comments from # to the line's
+    end (the Netpbm project's ppm(5)).
+    """
+    with path.open("rb") as file:
+        found = DEEP_PPM.match(file.read(4096))
+    if found is None or not 255 < int(found["most"]) < 65536:
+        return None
+    width, height, most = (int(found[name]) for name in ("width", "height", "most"))
+    if path.stat().st_size - found.end() < 6 * width * height:
+        raise DataError(f"{path}: damaged or cut short", hint="copy it again, or leave it out")
+    values = np.fromfile(path, ">u2", 3 * width * height, offset=found.end()).reshape(height, width, 3)
+    return np.rint(np.minimum(values, most) * (65535 / most)).astype(np.uint16)
+
+
 def _read_heic(path: Path) -> Decoded:
     try:
         import pillow_heif
     except ImportError as error:
         raise missing_package("pillow-heif", "heif") from error
     try:
-        picture = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
-        pixels = np.array(picture)
+        file = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
+        count, picture = len(file), file[file.primary_index]
+        pixels = np.array(picture) if count == 1 else np.empty(0)
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
         raise DataError(f"{path}: damaged or cut short ({error})", hint="copy it again, or leave it out") from error
+    if count > 1:
+        raise DataError(f"{path}: {count} pictures; only single ones are read", hint="save each as a file of its own")
     pixels = pixels if pixels.ndim > 2 else pixels[..., None]
-    more = len(picture.info.get("depth_images") or []) + len(picture.info.get("aux") or {})
+    info: dict[str, Any] = picture.info
+    more = len(info.get("depth_images") or []) + len(info.get("aux") or {})
     notes = ("depth and auxiliary pictures are dropped",) if more else ()
-    exif, profile = picture.info.get("exif") or b"", picture.info.get("icc_profile") or b""
-    return Decoded(pixels, int(picture.info.get("bit_depth", 8)), exif, profile, notes)
+    exif, profile, xmp = (info.get(name) or b"" for name in ("exif", "icc_profile", "xmp"))
+    return Decoded(pixels, int(info.get("bit_depth", 8)), exif, profile, xmp, notes)
 
 
 def _read_raw(path: Path) -> Decoded:
@@ -83,8 +115,11 @@ def encode_bmp(pixels: np.ndarray) -> bytes:
     return encoded.getvalue()
 
 
-def encode_heic(pixels: np.ndarray, quality: int, exif: bytes, profile: bytes) -> bytes:
-    """A HEIC file of uint8 or uint16 H x W x 3 or 4 (16 bits become 10). Raises UnavailableError."""
+def encode_heic(pixels: np.ndarray, quality: int, **carried: bytes) -> bytes:
+    """A HEIC file of uint8 or uint16 H x W x 3 or 4 (16 bits become 10). Raises UnavailableError.
+
+    ``carried``: exif, icc_profile, xmp; empty ones are left out.
+    """
     import io
 
     try:
@@ -94,6 +129,5 @@ def encode_heic(pixels: np.ndarray, quality: int, exif: bytes, profile: bytes) -
     mode = ("RGB" if pixels.shape[2] == 3 else "RGBA") + (";16" if pixels.dtype == np.uint16 else "")
     picture = pillow_heif.from_bytes(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes())
     encoded = io.BytesIO()
-    options = {key: value for key, value in (("exif", exif), ("icc_profile", profile)) if value}
-    picture.save(encoded, quality=quality, chroma=444, **options)
+    picture.save(encoded, quality=quality, chroma=444, **{name: data for name, data in carried.items() if data})
     return encoded.getvalue()

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from elir_edge.core.files import source_errors
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.file_formats import FORMATS, kind_of
 from elir_edge.imaging.foreign import Decoded, decode
@@ -21,7 +22,9 @@ from elir_edge.imaging.tiling import ReadRows
 PROFILES = ("keep", "srgb")
 MOST_PIXELS = 2**31
 STRIPPED = ("jpeg-thumbnail-data",)
-FEW, MANY = 1, 3
+MANY = 3
+OTHER_COLOURS = ("lab", "labs", "xyz", "yxy", "hsv", "lch")
+ONLY_SINGLE = "save one page or frame as a picture of its own"
 
 
 @dataclass
@@ -75,8 +78,8 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
     EXIF orientation is applied. Palettes become RGB, CMYK and Lab become sRGB. ``profile``: "keep" leaves pixel values
     as they are, beside their colour profile; "srgb" converts them by it, perceptual intent, and drops it.
 
-    Raises MissingInputError where there is no file, DataError for one that is damaged, no picture, has several frames
-    or floating point pixels, UnavailableError where a package is missing.
+    Raises MissingInputError where there is no file or it cannot be read, DataError for one that is damaged, no picture,
+    has several frames or floating point pixels (but Lab), UnavailableError where a package is missing.
     """
     path = Path(path)
     if profile not in PROFILES:
@@ -85,13 +88,20 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
         )
     if not path.is_file():
         raise MissingInputError(f"{path}: no such picture", hint="check the name")
-    kind = kind_of(path)
+    with source_errors(path):
+        kind = kind_of(path)
     if kind is None:
         known = ", ".join(known.name.upper() for known in FORMATS)
         raise DataError(f"{path}: not a picture of a known format, or damaged", hint=f"known: {known}")
     if kind in ("heic", "raw", "bmp", "ppm"):
         return _as_opened(path, kind, _from_decoded(decode(kind, path)), None, profile)
-    descriptor = descriptor_of(path)
+    return _open_with_libvips(path, kind, profile)
+
+
+def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
+    with source_errors(path):
+        _refuse_animation(path, kind)
+        descriptor = descriptor_of(path)
     try:
         with libvips_errors(path):
             image = open_descriptor(descriptor, sequential=True)
@@ -99,13 +109,8 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
             if _orientation(image) != 1:
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 image = open_descriptor(descriptor, sequential=False)
-            return _as_opened(
-                path,
-                kind,
-                (image, image.get("bits-per-sample") if _has(image, "bits-per-sample") else 8, ()),
-                descriptor,
-                profile,
-            )
+            bits = image.get("bits-per-sample") if _has(image, "bits-per-sample") else 8
+            return _as_opened(path, kind, (image, bits, ()), descriptor, profile)
     except BaseException:
         os.close(descriptor)
         raise
@@ -113,14 +118,21 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
 
 def _from_decoded(decoded: Decoded) -> tuple[Any, int, tuple[str, ...]]:
     pixels = decoded.pixels
-    image = from_array(pixels)
-    if decoded.exif:
-        image = with_fields(image, exif_carrier(decoded.exif))
-    if decoded.profile:
-        image.set_type(_blob(), "icc-profile-data", decoded.profile)
+    image, more = _with_exif(from_array(pixels), decoded.exif)
+    for name, data in (("icc-profile-data", decoded.profile), ("xmp-data", decoded.xmp)):
+        if data:
+            image.set_type(_blob(), name, data)
     if _has(image, "orientation"):
         image.remove("orientation")  # these decoders give upright pixels
-    return image, decoded.bits, decoded.notes
+    return image, decoded.bits, (*decoded.notes, *more)
+
+
+def _with_exif(image: Any, exif: bytes) -> tuple[Any, tuple[str, ...]]:
+    """``image`` with the fields of an EXIF block, and what is lost of it."""
+    try:
+        return (with_fields(image, exif_carrier(exif)) if exif else image), ()
+    except ValueError:  # a JPEG's limit: libvips takes EXIF from one
+        return image, ("EXIF is dropped: only 64 KB of it are read",)
 
 
 def _as_opened(
@@ -130,16 +142,18 @@ def _as_opened(
     header = image
     if kind == "tiff":
         with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # a damaged block of EXIF
-            exif = read_tiff_exif(path)
-            header = with_fields(image.copy(), exif_carrier(exif)) if exif else image
+            header, lost = _with_exif(image, read_tiff_exif(path))
+            notes += lost
     if image.width * image.height > MOST_PIXELS:
         raise DataError(
             f"{path}: {image.width} x {image.height} pixels, more than {MOST_PIXELS} in all",
             hint="cut it into parts, or scale it down first",
         )
-    if _orientation(image) != 1:
-        image = image.autorot()
-    image, more = _to_rgb(image, path, profile)
+    upright = image.autorot() if _orientation(image) != 1 else image
+    image, more = _to_rgb(upright, path, profile)
+    if image is not upright and _has(header, "icc-profile-data"):  # it does not hold for the converted colours
+        header = header.copy()
+        header.remove("icc-profile-data")
     if image.format == "ushort" and bits <= 8:
         bits = 16
     return Opened(
@@ -157,7 +171,10 @@ def _as_opened(
 
 
 def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]:
-    """``image`` as grey or RGB of 8 or 16 bits, and what that cost."""
+    """``image`` as grey or RGB of 8 or 16 bits, itself where it is that, and what that cost."""
+    if image.interpretation in OTHER_COLOURS:
+        deep = image.format != "uchar"
+        return image.colourspace("rgb16" if deep else "srgb"), (f"{image.interpretation} is converted to sRGB",)
     if image.format not in ("uchar", "ushort"):
         raise DataError(
             f"{path}: {_words(image.format)} pixels, whose range is not known", hint="save it with 8 or 16 bits"
@@ -167,8 +184,6 @@ def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]
     if image.interpretation == "cmyk":
         converted = image.icc_transform("srgb", embedded=embedded, input_profile="cmyk", depth=depth)
         return converted, ("CMYK is converted to sRGB, its profile dropped",)
-    if image.interpretation in ("lab", "labs", "xyz", "yxy", "hsv", "lch"):
-        return image.colourspace("rgb16" if depth == 16 else "srgb"), (f"{image.interpretation} is converted to sRGB",)
     if image.bands > 4:
         raise DataError(
             f"{path}: {image.bands} channels; only grey, RGB, CMYK and alpha are read", hint="save it as RGB"
@@ -183,19 +198,20 @@ def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]
 
 def _refuse_several(image: Any, path: Path, kind: str) -> None:
     pages = image.get("n-pages") if _has(image, "n-pages") and kind != "avif" else 1
-    if kind == "png":
-        with path.open("rb") as file:
-            animated = b"acTL" in file.read(4096).partition(b"IDAT")[0]
-        if animated:
-            raise DataError(
-                f"{path}: an animated PNG; only single pictures are read",
-                hint="save one page or frame as a picture of its own",
-            )
     if pages > 1:
-        raise DataError(
-            f"{path}: {pages} pages or frames; only single pictures are read",
-            hint="save one page or frame as a picture of its own",
-        )
+        raise DataError(f"{path}: {pages} pages or frames; only single pictures are read", hint=ONLY_SINGLE)
+
+
+def _refuse_animation(path: Path, kind: str) -> None:
+    """Refuse an AVIF whose brand is that of sequences, and a PNG with the chunk acTL before its pixels."""
+    with path.open("rb") as file:
+        animated = kind == "avif" and file.read(12)[8:] == b"avis"
+        file.seek(8)
+        while kind == "png" and len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"acTL"):
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+        animated = animated or (kind == "png" and head[4:] == b"acTL")
+    if animated:
+        raise DataError(f"{path}: an animated {kind.upper()}; only single pictures are read", hint=ONLY_SINGLE)
 
 
 def with_fields(image: Any, carrier: Any) -> Any:

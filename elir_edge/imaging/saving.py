@@ -70,7 +70,7 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
         if target.name == "bmp":
             file.write(encode_bmp(pixels))
         elif target.name == "heic":
-            file.write(encode_heic(pixels, quality, *_exif_and_profile(pixels, opened)))
+            file.write(encode_heic(pixels, quality, **_metadata_for_heic(pixels, opened)))
         else:
             try:
                 _save_by_vips(file.fileno(), pixels, target, opened, quality)
@@ -123,13 +123,13 @@ def _with_metadata(image: Any, header: Any) -> Any:
     return image.copy(xres=header.xres, yres=header.yres)
 
 
-def _exif_and_profile(pixels: np.ndarray, opened: Opened) -> tuple[bytes, bytes]:
-    """EXIF as libvips would write it, and the profile, for an encoder of another library."""
+def _metadata_for_heic(pixels: np.ndarray, opened: Opened) -> dict[str, bytes]:
+    """EXIF as libvips would write it, profile and XMP, for an encoder of another library."""
     pyvips = load_library()
     small = _with_metadata(from_array(pixels[:1, :1, :3]), opened.header)
     carrier = pyvips.Image.new_from_buffer(small.write_to_buffer(".jpg"), "")
-    exif, profile = (carrier.get(name) if _has(carrier, name) else b"" for name in ("exif-data", "icc-profile-data"))
-    return exif, profile
+    fields = {"exif": "exif-data", "icc_profile": "icc-profile-data", "xmp": "xmp-data"}
+    return {name: carrier.get(field) for name, field in fields.items() if _has(carrier, field)}
 
 
 def _has(image: Any, name: str) -> bool:

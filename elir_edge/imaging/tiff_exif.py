@@ -16,8 +16,9 @@ HEAD, ENTRY = 8, 12
 def read_tiff_exif(path: Path) -> bytes:
     """The EXIF block of a TIFF file, without the tags that describe its pixels; empty where it has none."""
     from PIL import Image
+    from PIL.TiffImagePlugin import TiffImageFile
 
-    with Image.open(path, formats=["TIFF"]) as picture:
+    with TiffImageFile(path) as picture:  # not Image.open, which counts pixels: none is decoded here
         found = picture.getexif()
         kept = Image.Exif()
         for tag in WORDS:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from elir_edge.errors import DataError, MissingInputError, UsageError, missing_package
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError, missing_package
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1", "ffv1": "ffv1"}
-USUAL_ENCODER, USUAL_FORMATS = "libx264", ("yuv420p", "yuv420p10le")
+# What the containers can hold, the usual encoder first. FFmpeg's own lists name more: it writes no VP9 into .mov.
+HELD = {
+    "mp4": ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1"),
+    "mov": ("libx264", "libx265"),
+    "matroska": ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1"),
+    "webm": ("libvpx-vp9", "libsvtav1"),
+    "avi": ("libx264", "ffv1"),
+}
+TAKE_ODD_SIDES = ("libvpx-vp9", "ffv1")  # with subsampled chroma
 UNSPECIFIED, BT709, BT601 = 2, 1, 5  # numbers of colour matrices in FFmpeg
 HIGH_DEFINITION = 720
 FULL_RANGE = 2
@@ -36,23 +44,26 @@ class VideoCopy:
     """A video that is read frame by frame and written anew; sound and subtitles are copied as they are.
 
     ``frames()`` gives RGB arrays, uint8 H x W x 3 or, for more than 8 bits a channel, uint16; ``write`` takes them
-    back in the same order. The codec is the source's where there is an encoder for it, else H.264. A frame that is
-    stated to be rotated is turned upright. To be used as a context manager.
+    back in the same order. The codec is the source's where there is an encoder for it and the container holds it, else
+    H.264, in .webm VP9. A frame that is stated to be rotated is turned upright. To be used as a context manager.
     """
 
     def __init__(self, source: Path, target: BinaryIO, suffix: str, quality: int) -> None:
-        """Raises MissingInputError, DataError for what holds no video, UsageError for an unknown suffix."""
+        """Raises MissingInputError, DataError for what holds no video, UsageError for an unknown suffix.
+
+        Here and later: OutputError where the container cannot hold the video, its sound or its subtitles.
+        """
         if suffix.lower() not in CONTAINERS:
             raise UsageError(f"cannot write '{suffix}' videos", hint=f"known: {', '.join(CONTAINERS)}")
         if not source.is_file():
             raise MissingInputError(f"{source}: no such video", hint="check the name")
-        self._path, self._av = source, load_av()
+        self._path, self._suffix, self._av = source, suffix.lower(), load_av()
         self._frames: deque[tuple[int | None, Any]] = deque()  # presentation times of the frames that are out
-        with ExitStack() as stack:
+        with self._output_errors(), ExitStack() as stack:
             first = self._first_frame()
             self._input = stack.enter_context(self._open())
             self._video = self._input.streams.video[0]
-            self._output = stack.enter_context(self._av.open(target, "w", format=CONTAINERS[suffix.lower()]))
+            self._output = stack.enter_context(self._av.open(target, "w", format=CONTAINERS[self._suffix]))
             self._output.metadata.update(self._input.metadata)
             self._turns = first.rotation // 90 % 4
             self._encoder = self._add_encoder(first, quality)
@@ -73,7 +84,8 @@ class VideoCopy:
                         yield self._to_rgb(frame)
                 elif packet.dts is not None and packet.stream.index in self._copies:
                     packet.stream = self._copies[packet.stream.index]
-                    self._output.mux(packet)
+                    with self._output_errors():
+                        self._output.mux(packet)
         except self._av.FFmpegError as error:
             raise DataError(
                 f"{self._path}: damaged or cut short ({error})", hint="copy it again, or leave it out"
@@ -91,12 +103,14 @@ class VideoCopy:
             dst_color_range=self._range,
         )
         frame.pts, frame.time_base = self._frames.popleft()
-        self._output.mux(self._encoder.encode(frame))
+        with self._output_errors():
+            self._output.mux(self._encoder.encode(frame))
 
     def finish(self) -> None:
         """Write what the encoder holds back, and the end of the file."""
-        self._output.mux(self._encoder.encode(None))
-        self._output.close()
+        with self._output_errors():
+            self._output.mux(self._encoder.encode(None))
+            self._output.close()
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +131,19 @@ class VideoCopy:
             raise DataError(f"{self._path}: holds no video", hint="give a video file")
         return opened
 
+    @contextmanager
+    def _output_errors(self) -> Iterator[None]:
+        """Turn what FFmpeg says about the new file into OutputError; errors of the system stay what they are."""
+        try:
+            yield
+        except (self._av.FFmpegError, ValueError) as error:
+            if isinstance(error, OSError):
+                raise
+            raise OutputError(
+                f"{self._path}: cannot be written as {self._suffix} ({error})",
+                hint="write .mkv, which holds nearly every codec",
+            ) from error
+
     def _first_frame(self) -> Any:
         with self._open() as peeked:
             try:
@@ -128,15 +155,14 @@ class VideoCopy:
 
     def _add_encoder(self, first: Any, quality: int) -> Any:
         """The video stream of the output, like the source's: size, pixel format, time base, colours."""
-        name = ENCODERS.get(self._video.codec_context.name, USUAL_ENCODER)
-        name = ENCODERS.get(self._video.codec_context.codec.canonical_name, name)
-        encoder = self._output.add_stream(name, rate=self._video.average_rate)
         sides = (first.width, first.height)
+        odd = any(side % 2 for side in sides)
+        name = self._encoder_name(odd)
+        encoder = self._output.add_stream(name, rate=self._video.average_rate)
         encoder.width, encoder.height = reversed(sides) if self._turns % 2 else sides
         known = [known.name for known in encoder.codec_context.codec.video_formats or ()]
-        self._deep = first.format.components[0].bits > 8
-        plain = first.format.name.replace("yuvj", "yuv")
-        encoder.pix_fmt = plain if plain in known else USUAL_FORMATS[int(self._deep)]
+        encoder.pix_fmt = _pixel_format(first.format, known, whole_chroma=odd and name not in TAKE_ODD_SIDES)
+        self._deep = encoder.codec_context.format.components[0].bits > 8
         encoder.time_base = encoder.codec_context.time_base = self._video.time_base
         for fact in COLOUR:
             setattr(encoder.codec_context, fact, int(getattr(first, fact)))
@@ -147,6 +173,12 @@ class VideoCopy:
             encoder.options = {"crf": str(crf_for(quality))}
         return encoder
 
+    def _encoder_name(self, odd: bool) -> str:
+        """The encoder of the source's codec, or the usual one of the container; SVT-AV1 takes no odd sides."""
+        context, held = self._video.codec_context, HELD[CONTAINERS[self._suffix]]
+        own = ENCODERS.get(context.codec.canonical_name, ENCODERS.get(context.name, ""))
+        return own if own in held and not (odd and own == "libsvtav1") else held[0]
+
     def _to_rgb(self, frame: Any) -> np.ndarray:
         converted = frame.reformat(
             format="rgb48le" if self._deep else "rgb24",
@@ -156,6 +188,15 @@ class VideoCopy:
         )
         pixels: np.ndarray = converted.to_ndarray()
         return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
+
+
+def _pixel_format(given: Any, known: list[str], whole_chroma: bool) -> str:
+    """The source's pixel format where the encoder knows it, else a usual one of as many bits, else one of 8 bits."""
+    usual = ["yuv420p10le"] if given.components[0].bits > 8 else []
+    wanted = [given.name.replace("yuvj", "yuv"), *usual, "yuv420p"]
+    if whole_chroma:
+        wanted = [name.replace("420", "444").replace("422", "444") for name in wanted]
+    return next(name for name in wanted if name in known)
 
 
 def crf_for(quality: int) -> int:

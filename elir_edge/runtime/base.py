@@ -47,7 +47,9 @@ class Session(ABC):
         self._check(feeds)
         try:
             return self._run(feeds)
-        except (RuntimeError, ValueError, MemoryError) as error:
+        except ElirEdgeError:
+            raise
+        except Exception as error:  # each runtime has errors of its own
             if is_memory_error(error):
                 raise ResourceError(f"{self.backend} ran out of memory", hint=MORE_MEMORY) from error
             raise DataError(f"{self.backend} failed to run the artifact: {error}", hint=AGAIN) from error

@@ -34,12 +34,18 @@ class Trial:
     """Restores single pictures, and keeps the session that it used last."""
 
     def __init__(self, artifacts: Sequence[str | Path]) -> None:
-        """Raises UsageError without artifacts, and what ``load_artifact`` raises for one that cannot be run."""
+        """Raises UsageError without artifacts, UnavailableError where no runtime for one is installed, and what
+        ``load_artifact`` raises for one that cannot be run.
+        """
         if not artifacts:
             raise UsageError("no artifacts were given", hint="name at least one; elir-edge export writes them")
         self.paths = {str(path): Path(path) for path in artifacts}
         for path in self.paths.values():
             require_runnable(load_artifact(path))
+            if not self.backends_of(str(path)):
+                raise UnavailableError(
+                    f"{path}: no runtime that opens it is installed", hint="pip install 'elir-edge[all]'"
+                )
         self._opened: tuple[tuple[str, str], Session] | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="elir-edge-demo-")
 

@@ -27,8 +27,9 @@ class Plan:
 def plan_pictures(given: list[Path], out: Path | None, format: str | None, recursive: bool, force: bool) -> Plan:
     """Find the pictures of files, folders and globs, and a target for each; ``out`` None: no targets.
 
-    Pictures of a folder keep their place below it. Raises MissingInputError for what is not there, DataError for a
-    folder without pictures, UsageError where targets collide or are pictures themselves, OutputError where something
+    Pictures of a folder keep their place below it; one that is no file, such as a link to nothing, is reported as any
+    other that cannot be read. Raises MissingInputError for what is named and not there, DataError for a folder without
+    pictures, UsageError where targets collide or are pictures themselves, OutputError where something
     that no earlier run wrote is in the way.
     """
     if format is not None:
@@ -36,7 +37,7 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
     if out is not None:
         check_place(out)
     found = [pair for path in given for pair in _find(path, recursive, out)]
-    missing = [str(path) for path, _ in found if not path.is_file()]
+    missing = [str(path) for path, _ in found if path in given and not path.is_file()]
     if missing:
         raise MissingInputError(
             f"no such picture: {', '.join(missing)}", hint="check the name; quote names with spaces"
@@ -54,14 +55,14 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
 
 
 def _find(path: Path, recursive: bool, out: Path | None) -> list[tuple[Path, Path]]:
-    """(picture, place below the output folder) for a file, a folder or a glob; nothing that lies in ``out``."""
+    """(picture, place below the output folder) for a file, a folder or a glob; no results of runs into ``out``."""
     if path.is_dir():
-        inside = None if out is None or out.resolve() == path.resolve() else out.resolve()
-        found = [
-            picture
-            for picture in pictures_below(path, recursive)
-            if inside is None or not picture.resolve().is_relative_to(inside)
-        ]
+        found = pictures_below(path, recursive)
+        if out is not None and out.resolve() == path.resolve():
+            results = Journal(path)
+            found = [picture for picture in found if not results.lists(picture)]
+        elif out is not None:
+            found = [picture for picture in found if not picture.resolve().is_relative_to(out.resolve())]
         return [(picture, picture.relative_to(path)) for picture in found]
     if not path.exists() and any(mark in str(path) for mark in WILD):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (its ** and absolute paths)
@@ -92,7 +93,7 @@ def pictures_below(folder: Path, recursive: bool) -> list[Path]:
 def _refuse(sources: list[Path], targets: list[Path], journal: Journal | None, force: bool) -> None:
     for source, target in zip(sources, targets, strict=True):
         format_of_target(target)
-        if target.exists() and target.samefile(source):
+        if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the picture itself", hint="choose another name with -o")
         if journal is None or not journal.lists(target):
             refuse_existing([target], force)

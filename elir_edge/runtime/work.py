@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from elir_edge.core.commit import recover
-from elir_edge.core.files import sha256_of
+from elir_edge.core.files import sha256_of, source_errors
 from elir_edge.core.journal import Journal
+from elir_edge.core.memory import forget_frames
 from elir_edge.core.publish import publish, refuse_existing, staging
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.file_formats import format_of_target
@@ -99,6 +100,7 @@ class Work:
         self.name = f"[{place}]" if isinstance(source, np.ndarray) else str(source)
         self.error: Exception | None = None
         self.tile_count = 1
+        self.shown_count = 0
         self.further_count = 0
         self._opened: Opened | None = None
         self._layout = Layout(np.uint8, 3, ())
@@ -154,6 +156,7 @@ class Work:
     def fail(self, error: Exception) -> Restored:
         """Give up, and close the picture."""
         self.close()
+        forget_frames(error)
         code = getattr(error, "exit_code", DataError.exit_code)
         return self._report(error=str(error), hint=getattr(error, "hint", None), exit_code=code, failure=error)
 
@@ -193,7 +196,8 @@ class Work:
         assert isinstance(self.source, Path)
         if not self.source.is_file():  # lists may name what is not there, and files may go while a run is on its way
             raise MissingInputError(f"{self.source}: no such picture", hint="check the name")
-        self._key = key_of(self.source, around.artifact, around.settings)
+        with source_errors(self.source):
+            self._key = key_of(self.source, around.artifact, around.settings)
         if around.settings.force:
             return False
         if around.journal.is_done(target, self._key):

@@ -38,7 +38,8 @@ def run_works(
 ) -> Generator[Restored, None, None]:
     """Run ``restore`` on each tile of each of ``works`` in a free one of ``runners``; one ``Restored`` each, in order.
 
-    ``advance`` is called with the share of a picture that a tile is. Raises StorageError.
+    ``advance`` is called with the share of a picture that a tile is, and at a picture's end with what is left of it:
+    all of one that was done before. Raises StorageError.
     """
 
     def run(runner: Runner, step: Step) -> np.ndarray | Exception | None:
@@ -59,7 +60,9 @@ def run_works(
                 work.add(tile, result)
             if tile is not None:
                 advance(1 / work.tile_count)
+                work.shown_count += 1
                 continue
+            advance(1 - work.shown_count / work.tile_count)
             waiting.append(writers.submit(_end, work))
             while len(waiting) > WRITERS:
                 yield waiting.popleft().result()

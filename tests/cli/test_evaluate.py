@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from elir_edge.cli.evaluate import command
-from elir_edge.errors import DataError, MissingInputError, OutputError
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.imaging.comparison import picture_psnr
 from elir_edge.training.evaluate import ssim
@@ -71,3 +71,9 @@ def test_refusals(folder):
     assert (folder / "there.png").read_bytes() == b"kept"
     assert isinstance(run(folder, "--pictures", folder / "none").exception, MissingInputError)
     assert isinstance(run(folder, "--side", 3).exception, DataError)
+
+
+def test_what_is_for_sets_is_not_ignored_elsewhere(folder):
+    result = run(folder, "--artifact", "x.onnx", "--only", "noise 25")
+    assert isinstance(result.exception, UsageError)
+    assert "--artifact, --only" in str(result.exception) and "--set" in result.exception.hint

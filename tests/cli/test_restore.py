@@ -72,6 +72,7 @@ def test_a_single_picture_s_error_has_its_own_exit_code(place, run, monkeypatch)
         (("photos", "-o", "o", "--format", "gif"), "no picture format 'gif'"),
         (("photos", "-o", "o", "--quality", "0"), "--quality"),
         (("-", "-o", "-"), "--raw"),
+        (("photos/a.png", "-o", "-"), "--raw"),
         (("-", "-o", "frames", "--raw", "4x4"), "stdout"),
         (("clip.mp4", "photos", "-o", "o.mp4"), "by itself"),
     ],

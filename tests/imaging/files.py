@@ -23,6 +23,11 @@ def profile(space: str = "sRGB") -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 
 
+def swapped_profile() -> bytes:
+    """sRGB's profile with the tags of red's and green's primaries exchanged: a space with other colours."""
+    return profile().replace(b"rXYZ", b"swap").replace(b"gXYZ", b"rXYZ").replace(b"swap", b"gXYZ")
+
+
 def exif(orientation: int = 1) -> bytes:
     data = Image.Exif()
     data[ORIENTATION], data[MAKE] = orientation, "Maker"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from elir_edge.imaging.opening import open_picture
 from tests.imaging.files import (
@@ -21,6 +21,7 @@ from tests.imaging.files import (
     random_pixels,
     read_png,
     restore_file,
+    swapped_profile,
     write_png,
 )
 
@@ -121,12 +122,24 @@ def test_orientation_is_applied_and_reset(orientation, ending, tmp_path):
     assert "".join("abcdef"[np.abs(np.arange(97, 103) - cell).argmin()] for cell in cells.flat) == TURNED[orientation]
 
 
-def test_profiles_can_be_converted_to_srgb(tmp_path):
-    """A profile of another space: the colours change as LittleCMS says, through Pillow's own binding of it."""
-    pixels = np.repeat(np.linspace(10, 245, 40 * 30).reshape(40, 30, 1), 3, 2).astype(np.uint8)
-    lab = ImageCms.createProfile("sRGB")
-    image = Image.fromarray(pixels)
-    image.save(tmp_path / "in.png", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
-    result = restore_file(tmp_path / "in.png", tmp_path / "out.png", profile="srgb")
+@pytest.mark.parametrize("ending", CARRIERS)
+def test_profiles_can_be_converted_to_srgb(ending, tmp_path):
+    """Red and green change places as the profile says; the result is sRGB, and has no profile that says otherwise."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[...] = (200, 60, 30)
+    Image.fromarray(pixels).save(tmp_path / "in.png", icc_profile=swapped_profile(), exif=exif())
+    result = restore_file(tmp_path / "in.png", tmp_path / f"out.{ending}", profile="srgb", quality=100)
     assert result.lost == ("converted to sRGB",)
-    assert np.abs(read_png(tmp_path / "out.png").astype(int) - pixels).max() <= 1
+    with Image.open(tmp_path / f"out.{ending}") as out:
+        assert out.info.get("icc_profile") is None
+        assert out.getexif().get(MAKE) == "Maker"
+        assert np.abs(np.asarray(out.convert("RGB")).astype(int) - (60, 200, 30)).max() <= 12
+
+
+def test_a_profile_that_is_kept_leaves_the_values(tmp_path):
+    pixels = random_pixels(3, 8)
+    Image.fromarray(pixels).save(tmp_path / "in.png", icc_profile=swapped_profile())
+    assert restore_file(tmp_path / "in.png", tmp_path / "out.png").lost == ()
+    assert np.array_equal(read_png(tmp_path / "out.png"), pixels)
+    with Image.open(tmp_path / "out.png") as out:
+        assert out.info["icc_profile"] == swapped_profile()

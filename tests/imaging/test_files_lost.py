@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from PIL import Image
 
 from elir_edge.errors import DataError
+from elir_edge.imaging.libvips import load_library
 from elir_edge.imaging.opening import open_picture
 from elir_edge.runtime.batch import run_pictures
 from elir_edge.runtime.work import Settings
+from tests.helpers import refusal
 from tests.imaging.files import MAKE, exif, profile, random_pixels, read_png, restore_file, write_png
 from tests.sessions import IdentitySession
 
@@ -93,6 +96,59 @@ def test_heic(mode, tmp_path):
     assert found[MAKE] == "Maker"
 
 
+def test_heic_keeps_xmp_and_says_that_long_exif_is_dropped(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    long = Image.Exif()
+    long[MAKE] = "M" * 70_000
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a/></x:xmpmeta>'
+    pillow_heif.from_pillow(Image.new("RGB", (48, 64))).save(tmp_path / "in.heic", exif=long.tobytes(), xmp=xmp)
+    result = restore_file(tmp_path / "in.heic", tmp_path / "out.heic")
+    assert result.lost == ("EXIF is dropped: only 64 KB of it are read",)
+    assert pillow_heif.open_heif(tmp_path / "out.heic").info["xmp"].rstrip(b"\0") == xmp
+
+
+def write_lab(path: Path, kind: str) -> None:
+    """A TIFF of sRGB's red as CIELAB: labs 16 bits, lab floating point, labq 8 bits."""
+    flat = load_library().Image.black(40, 30, bands=3)
+    flat.linear(1, [53.24, 80.09, 67.2]).copy(interpretation="lab").colourspace(kind).tiffsave(str(path))
+
+
+@pytest.mark.parametrize("kind", ["labs", "lab"])
+def test_lab_becomes_srgb(kind, tmp_path):
+    write_lab(tmp_path / "in.tif", kind)
+    result = restore_file(tmp_path / "in.tif", tmp_path / "out.png")
+    assert any("converted to sRGB" in text for text in result.lost)
+    pixels = read_png(tmp_path / "out.png")
+    assert np.abs(pixels.reshape(-1, 3).mean(0) / np.iinfo(pixels.dtype).max - (1, 0, 0)).max() < 0.02
+
+
+def test_lab_of_8_bits_is_refused_by_its_name(tmp_path):
+    write_lab(tmp_path / "in.tif", "labq")
+    refusal(DataError, lambda: open_picture(tmp_path / "in.tif"), "in.tif", "Lab of 8 bits", "16 bits")
+
+
+@pytest.mark.parametrize("most", [1023, 65535])
+def test_ppm_of_16_bits(most, tmp_path):
+    values = np.random.default_rng(0).integers(0, most + 1, (40, 30, 3))
+    head = f"P6 # by hand\n30 40\n{most}\n".encode()
+    (tmp_path / "in.ppm").write_bytes(head + values.astype(">u2").tobytes())
+    assert restore_file(tmp_path / "in.ppm", tmp_path / "out.png").lost == ()
+    assert np.array_equal(read_png(tmp_path / "out.png"), np.rint(values * (65535 / most)))
+    (tmp_path / "in.ppm").write_bytes(head + values.astype(">u2").tobytes()[:-1])
+    with pytest.raises(DataError, match="cut short"):
+        open_picture(tmp_path / "in.ppm")
+
+
+def test_a_tiff_of_more_pixels_than_pillow_allows(tmp_path):
+    """EXIF is read by Pillow, which refuses to open such a picture and warns of smaller ones."""
+    side = 13_500
+    load_library().Image.black(side, side).tiffsave(str(tmp_path / "in.tif"), compression="deflate")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with open_picture(tmp_path / "in.tif") as opened:
+            assert opened.read(0, 2).shape == (2, side, 1)
+
+
 @pytest.mark.parametrize("kind, ending", [("PPM", "ppm"), ("BMP", "bmp")])
 def test_ppm_and_bmp(kind, ending, tmp_path):
     pixels = random_pixels(3, 8)
@@ -122,6 +178,25 @@ def test_several_pictures_in_one_file_are_refused(kind, said, tmp_path):
     pictures[0].save(tmp_path / "in.png", kind, save_all=True, append_images=pictures[1:])
     with pytest.raises(DataError, match=said):
         open_picture(tmp_path / "in.png")
+
+
+def test_more_files_of_several_pictures_are_refused(tmp_path):
+    """A PNG whose sign of an animation comes after a long text; an AVIF of two frames; a HEIC of two pictures."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text("comment", "long " * 2000)
+    pictures = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    for name, more in (("in.png", {"pnginfo": text}), ("in.avif", {})):
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], **more)
+        with pytest.raises(DataError, match="animated"):
+            open_picture(tmp_path / name)
+    pillow_heif = pytest.importorskip("pillow_heif")
+    both = pillow_heif.from_pillow(pictures[0])
+    both.add_from_pillow(pictures[1])
+    both.save(tmp_path / "in.heic")
+    with pytest.raises(DataError, match="2 pictures"):
+        open_picture(tmp_path / "in.heic")
 
 
 COLOUR_MATRIX = (3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570)

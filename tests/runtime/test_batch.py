@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from elir_edge.errors import DataError, MissingInputError, ResourceError, UsageError
+from elir_edge.imaging.file_formats import kind_of
 from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.session import open_session
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.work import Settings, Work
 from tests.helpers import refusal, save_picture
 from tests.runtime.folders import make_folder, run_folder
 from tests.sessions import IdentitySession
@@ -133,6 +136,59 @@ def test_a_picture_that_goes_meanwhile_stops_no_other(folder, tmp_path):
     with locked_journal(tmp_path / "out") as journal:
         gone, there = run_pictures([*plan.pairs], [IdentitySession()], "identity", Settings(), journal)
     assert (gone.exit_code, there.error) == (66, None)
+
+
+def test_a_file_that_cannot_be_read_stops_no_other(folder, tmp_path, monkeypatch):
+    """For want of permission, which the superuser always has, or as a link to nothing."""
+    (folder / "link.png").symlink_to("nothing.png")
+
+    def refuse(path):
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return kind_of(path)
+
+    monkeypatch.setattr("elir_edge.imaging.opening.kind_of", refuse)
+    good, unreadable, link = run_folder(folder, tmp_path / "out")
+    assert good.error is None
+    assert (unreadable.exit_code, link.exit_code) == (66, 66)
+    assert "b.png: cannot be read (Permission denied)" in unreadable.error and "permissions" in unreadable.hint
+
+
+def test_what_failed_does_not_stay_in_memory(folder, tmp_path, monkeypatch):
+    """Errors are kept, the pictures that their tracebacks would hold are not."""
+    begin, kept = Work.__init__, []
+
+    def remember(work, *arguments):
+        kept.append(weakref.ref(work))
+        begin(work, *arguments)
+
+    monkeypatch.setattr(Work, "__init__", remember)
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:600])
+    _, bad = run_folder(folder, tmp_path / "out")
+    assert isinstance(bad.failure, DataError) and bad.failure.__cause__ is not None
+    gc.collect()
+    assert len(kept) == 2 and [work() for work in kept] == [None, None]
+
+
+def test_progress_counts_pictures_that_were_done_or_failed(folder, tmp_path):
+    (folder / "b.png").write_bytes(b"no picture")
+    for _ in range(2):
+        plan, shares = plan_pictures([folder], tmp_path / "out", None, False, False), []
+        with locked_journal(tmp_path / "out") as journal:
+            results = list(run_pictures([*plan.pairs], [IdentitySession()], "", Settings(), journal, shares.append))
+        assert sum(shares) == pytest.approx(len(results))
+    assert results[0].skipped and results[1].error
+
+
+def test_errors_of_a_runtime_s_own_fail_the_picture(folder, tmp_path):
+    class Refused(Exception):
+        """As ONNX Runtime's InvalidArgument, which is no RuntimeError."""
+
+    def refuse(image):
+        raise Refused("index out of bounds")
+
+    results = run_folder(folder, tmp_path / "out", [IdentitySession(function=refuse)])
+    assert all("index out of bounds" in result.error for result in results)
 
 
 def test_an_artifact_that_fails_on_one_tile_fails_that_picture(folder, tmp_path):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from elir_edge import open_session, restore_picture
-from elir_edge.errors import OutputError, UsageError
+from elir_edge.errors import OutputError, UnavailableError, UsageError
 from elir_edge.imaging.pictures import read_picture
+from elir_edge.runtime.backend import Backend
 from elir_edge.runtime.demo import Trial, open_demo
-from tests.helpers import save_picture
+from tests.helpers import refusal, save_picture
 
 pytestmark = pytest.mark.slow
 MINUTES = 180_000  # milliseconds; only a page that hangs takes so long
@@ -79,3 +80,8 @@ def test_backends_are_those_that_open_the_artifact(artifact):
     trial.close()
     with pytest.raises(UsageError, match="no artifacts"):
         Trial([])
+
+
+def test_an_artifact_without_a_runtime_says_what_to_install(artifact, monkeypatch):
+    monkeypatch.setattr(Backend, "is_installed", lambda backend: False)
+    refusal(UnavailableError, lambda: Trial([artifact]), artifact.name, "pip install")

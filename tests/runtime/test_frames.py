@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elir_edge.errors import DataError, MissingInputError, UsageError
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.raw_frames import parse_raw_size
 from elir_edge.runtime.frames import restore_raw_frames
 from elir_edge.runtime.video import restore_video
@@ -31,17 +31,21 @@ def frame_of(i: int) -> np.ndarray:
     return pixels
 
 
-def write_clip(path: Path, colour_range=LIMITED, matrix=BT709, codec="libx264", pix_fmt="yuv420p", sound=True) -> None:
+def write_clip(
+    path: Path, colour_range=LIMITED, matrix=BT709, codec="libx264", pix_fmt="yuv420p", sound=True, less=0
+) -> None:
+    """A clip of ``HEIGHT`` x ``WIDTH`` pixels, ``less`` a side."""
     with av.open(str(path), "w") as out:
         video = out.add_stream(codec, rate=30)
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        video.width, video.height, video.pix_fmt = WIDTH - less, HEIGHT - less, pix_fmt
         video.options = {"crf": "8"}
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         context = video.codec_context
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = colour_range, matrix, 1, 1
         audio = out.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000) if sound else None
         for i, time in enumerate(TIMES):
-            frame = av.VideoFrame.from_ndarray(frame_of(i), format="rgb24")
+            shown = np.ascontiguousarray(frame_of(i)[: HEIGHT - less, : WIDTH - less])
+            frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
             frame = frame.reformat(format=pix_fmt, dst_colorspace=matrix, dst_color_range=colour_range)
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             out.mux(video.encode(frame))
@@ -97,6 +101,39 @@ def test_ten_bits_stay_ten(tmp_path):
     restore_video(tmp_path / "in.mp4", tmp_path / "out.mp4", [IdentitySession()], Settings())
     with av.open(str(tmp_path / "out.mp4")) as out:
         assert next(out.decode(video=0)).format.name == "yuv420p10le"
+
+
+@pytest.mark.parametrize("source, codec, pix_fmt, target, expected", [
+    ("in.webm", "libvpx", "yuv420p", "out.webm", "vp9"),
+    ("in.mp4", "libx264", "yuv420p", "out.webm", "vp9"),
+    ("in.webm", "libvpx-vp9", "yuv420p", "out.mov", "h264"),
+    ("in.webm", "libvpx-vp9", "yuv420p", "out.webm", "vp9"),
+    ("in.mp4", "libx265", "yuv420p", "out.avi", "h264"),
+    ("in.avi", "mjpeg", "yuvj420p", "out.avi", "h264"),
+    ("in.mkv", "ffv1", "yuv444p", "out.mkv", "ffv1"),
+])  # fmt: skip
+@pytest.mark.parametrize("less", [0, 1])
+def test_any_codec_goes_into_any_container(less, source, codec, pix_fmt, target, expected, tmp_path):
+    """The codec stays where the container holds it; H.264 takes odd sides with whole chroma only."""
+    if less and codec in ("libx264", "libx265"):
+        pix_fmt = "yuv444p"
+    write_clip(tmp_path / source, codec=codec, pix_fmt=pix_fmt, sound=False, less=less)
+    restore_video(tmp_path / source, tmp_path / target, [IdentitySession()], Settings(quality=100))
+    before, after = facts_of(tmp_path / source), facts_of(tmp_path / target)
+    assert (len(after[2]), after[4].removeprefix("lib")) == (len(TIMES), expected)
+    for one, other in zip(before[2], after[2], strict=True):
+        assert other.shape == (HEIGHT - less, WIDTH - less, 3)
+        assert np.abs(one.astype(int) - other).mean() < 3
+
+
+def test_sound_that_a_container_cannot_hold_is_told(tmp_path):
+    write_clip(tmp_path / "in.mp4")  # with AAC
+    refusal(
+        OutputError,
+        lambda: restore_video(tmp_path / "in.mp4", tmp_path / "out.webm", [IdentitySession()], Settings()),
+        "in.mp4", ".webm", ".mkv",
+    )  # fmt: skip
+    assert not (tmp_path / "out.webm").exists()
 
 
 def test_what_is_no_video(tmp_path):

@@ -14,9 +14,12 @@ import pytest
 
 from elir_edge.core.journal import NAME, Journal
 from elir_edge.errors import LockedError, OutputError
-from elir_edge.runtime.batch import locked_journal
+from elir_edge.runtime.batch import locked_journal, run_pictures
+from elir_edge.runtime.plan import plan_pictures
+from elir_edge.runtime.work import Settings
 from tests.helpers import child_environment, refusal, save_picture, snapshot
 from tests.runtime.folders import make_folder, run_folder
+from tests.sessions import IdentitySession
 
 
 @pytest.fixture
@@ -127,3 +130,14 @@ def test_a_killed_run_is_gone_on_with(wait, tmp_path):
     assert [path.name for path in out.glob(".*")] == [NAME]
     noted = [json.loads(line)["name"] for line in (out / NAME).read_text().splitlines()]
     assert set(noted) == set(saved) and len(noted) <= count + 3
+
+
+def test_a_run_into_its_own_folder_is_gone_on_with(tmp_path):
+    """Results beside their sources are no sources of the same command given again."""
+    save_picture(tmp_path / "a.png", seed=0)
+    for skipped in (False, True):
+        plan = plan_pictures([tmp_path], tmp_path, "webp", False, False)
+        assert [target.name for _, target in plan.pairs] == ["a.webp"]
+        with locked_journal(tmp_path) as journal:
+            [result] = run_pictures([*plan.pairs], [IdentitySession()], "", Settings(), journal)
+        assert (result.error, result.skipped) == (None, skipped)
