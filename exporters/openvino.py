@@ -50,7 +50,7 @@ def embed(path: Path, text: str) -> None:
 
     model = openvino.Core().read_model(path)
     model.set_rt_info(text, [MANIFEST_KEY])
-    staged = path.with_name("embedded.xml")
+    staged = path.with_name(f"{path.stem}.embedded.xml")  # never the file that ``model`` has mapped
     _save(model, staged)
     del model
     for suffix in (".xml", ".bin"):

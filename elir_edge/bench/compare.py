@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from elir_edge.bench.results import ABSENT, FAILED, WRONG, Results, Row
@@ -53,15 +54,18 @@ def same_machine(old: Results, new: Results) -> bool:
 
 
 def _by_key(results: Results) -> dict[tuple[object, ...], _Measured]:
-    """Rows by model and ``Row.key``, without those whose device is missing."""
-    return {
-        (section.model.name, section.model.size, *row.key): _Measured(
-            row, section.rows[0].backend == TORCH and row is not section.rows[0], section.noise.others or 0.0
-        )
-        for section in results.sections
-        for row in section.rows
-        if row.status != ABSENT
-    }
+    """Rows by model, ``Row.key`` and number among rows with equal keys, without those whose device is missing."""
+    found: dict[tuple[object, ...], _Measured] = {}
+    seen: Counter[tuple[object, ...]] = Counter()
+    for section in results.sections:
+        for row in section.rows:
+            if row.status == ABSENT:
+                continue
+            key = (section.model.name, section.model.size, *row.key)
+            relative = section.rows[0].backend == TORCH and row is not section.rows[0]
+            found[*key, seen[key]] = _Measured(row, relative, section.noise.others or 0.0)
+            seen[key] += 1
+    return found
 
 
 def _change(before: _Measured | None, after: _Measured) -> Change:

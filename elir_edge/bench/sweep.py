@@ -18,6 +18,7 @@ from elir_edge.bench.measure import DEFAULT_ROUNDS, Contestant, Measured, measur
 from elir_edge.bench.pictures import Scene, judge, make_scene, to_bytes
 from elir_edge.bench.results import UNCHECKED, Judgement, Model, Results, Row, Section
 from elir_edge.bench.variant import EAGER, TorchVariant
+from elir_edge.core.files import distinct_names
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UsageError
 from elir_edge.runtime.backend import TORCH, choose_backends, get_backend
@@ -156,8 +157,9 @@ def _missing(backends: list[str]) -> list[str]:
 
 
 def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: Plan) -> list[Contestant]:
+    names = distinct_names([artifact.path for artifact in group])
     return [
-        artifact_contestant(artifact, backend, mode, plan.threads)
+        artifact_contestant(artifact, backend, mode, plan.threads, names[artifact.path])
         for artifact in group
         for path, backend in pairs
         if path == artifact.path
@@ -179,13 +181,15 @@ def _modes(backend: str, device: str, plan: Plan) -> list[Mode]:
     return [parse_mode(word, device) for word in words]
 
 
-def artifact_contestant(artifact: Artifact, backend: str, mode: Mode, threads: int | None) -> Contestant:
-    """An artifact in a backend, in one mode."""
+def artifact_contestant(
+    artifact: Artifact, backend: str, mode: Mode, threads: int | None, name: str | None = None
+) -> Contestant:
+    """An artifact in a backend, in one mode; ``name`` is shown, the file's own where it is None."""
     manifest = artifact.manifest
     special = [mode.device] if mode.device != CPU else []
     special += [word for word in (mode.hint, mode.arithmetic) if word not in (LATENCY, "fp32")]
     row = Row(
-        ", ".join([f"{artifact.path.name} in {backend}", *special]),
+        ", ".join([f"{name or artifact.path.name} in {backend}", *special]),
         manifest.graph["gflop"],
         str(artifact.path),
         backend,

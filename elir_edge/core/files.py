@@ -1,9 +1,9 @@
-"""The files of a path, the sha256 of a file or folder, and files that cannot be read."""
+"""The files of a path, the sha256 of a file or folder, names of files, and files that cannot be read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,3 +33,14 @@ def files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.rglob("[!.]*") if not file.is_dir())
+
+
+def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The file name of each path, with as many of its folders as tell it from the others."""
+
+    def name(path: Path) -> str:
+        others = [other.parts for other in paths if other != path]
+        count = next((n for n in range(1, len(path.parts)) if path.parts[-n:] not in {o[-n:] for o in others}), 0)
+        return str(Path(*path.parts[-count:]))
+
+    return {path: name(path) for path in paths}

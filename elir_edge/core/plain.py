@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,3 +23,9 @@ def installed_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def identifier_of(name: str) -> str:
+    """A name as an identifier for C, Kotlin, CMake and Android: a-z, 0-9 and _, starting with a letter."""
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return words if words[:1].isalpha() else f"model_{words}".rstrip("_")

@@ -88,6 +88,10 @@ class ModelSpec(ABC):
         """Its family."""
         return get_family(self.family_name)
 
+    def side_within(self, most: int) -> int:
+        """The largest allowed side of at most ``most`` pixels; the smallest allowed one where that is larger."""
+        return max(1, most // self.size_multiple) * self.size_multiple
+
     def check_size(self, height: int, width: int) -> None:
         """Raise ConfigError unless ``height`` and ``width`` are allowed multiples of ``size_multiple``."""
         multiple = self.size_multiple

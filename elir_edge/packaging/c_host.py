@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from importlib import resources
+
 import numpy as np
 
 from elir_edge.core.template import fill
@@ -178,7 +182,17 @@ def _sources(facts: Facts, embed: bool) -> str:
 
 
 def _variable(facts: Facts) -> str:
-    return f"elir_{facts.identifier}"
+    """The name of the model's constant: another than the library's own names, of which ``elir_model`` is one."""
+    name = f"elir_{facts.identifier}"
+    return f"{name}_model" if name in library_names() else name
+
+
+@cache
+def library_names() -> frozenset[str]:
+    """All words of the library that begin with ``elir_``, in lower case: they include its macros' beginnings."""
+    folder = resources.files("elir_edge.packaging") / "templates" / "c"
+    texts = [(folder / file).read_text(encoding="utf-8") for file in LIBRARY]
+    return frozenset(word.lower() for text in texts for word in re.findall(r"\belir_\w+", text, re.IGNORECASE))
 
 
 def _ppm(pixels: np.ndarray) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from elir_edge.artifacts.golden import load_golden
 from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
 from elir_edge.artifacts.split import LATENT
 from elir_edge.core.files import sha256_of
+from elir_edge.core.plain import identifier_of
 from elir_edge.errors import DataError, UsageError
 from elir_edge.formats.tflite.file import read_model
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
@@ -113,12 +113,6 @@ def gather_facts(artifact: Artifact) -> Facts:
         test_db=tolerance.elsewhere_db or 0.0,
         latent=_latent(model) if manifest.split else None,
     )
-
-
-def identifier_of(name: str) -> str:
-    """A model's name as an identifier for C, Kotlin, CMake and Android: a-z, 0-9 and _, starting with a letter."""
-    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return words if words[:1].isalpha() else f"model_{words}".rstrip("_")
 
 
 def _check(artifact: Artifact) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from torch.overrides import TorchFunctionMode
 Visit = Callable[[int, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 CONVOLUTIONS: dict[Callable[..., Any], int] = {functional.conv2d: 0, functional.conv_transpose2d: 1}
+_FIRST = ("input", "weight", "bias", "stride", "padding")
+NAMES: dict[Callable[..., Any], tuple[str, ...]] = {
+    functional.conv2d: (*_FIRST, "dilation", "groups"),
+    functional.conv_transpose2d: (*_FIRST, "output_padding", "groups", "dilation"),
+}
 ROUNDED: frozenset[Callable[..., Any]] = frozenset(
     {
         *CONVOLUTIONS,
@@ -51,33 +56,43 @@ class Operators(TorchFunctionMode):
 
 
 class Convolution:
-    """The arguments of a call of conv2d or conv_transpose2d, positional or named."""
+    """The arguments of a call of conv2d or conv_transpose2d, positional or named; pairs are (rows, columns)."""
 
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        names = ("input", "weight", "bias", "stride", "padding")
-        given = dict(zip(names, args, strict=False)) | kwargs
         self.func = func
-        self.extra = args[len(names) :], {name: value for name, value in kwargs.items() if name not in names}
-        self.input: Tensor = given["input"]
-        self.weight: Tensor = given["weight"]
-        self.bias: Tensor | None = given.get("bias")
-        self.stride: int = _single(given.get("stride", 1))
-        self.padding: int = _single(given.get("padding", 0))
+        self._given: dict[str, Any] = dict(zip(NAMES[func], args, strict=False)) | kwargs
+        self.input: Tensor = self._given["input"]
+        self.weight: Tensor = self._given["weight"]
+        self.bias: Tensor | None = self._given.get("bias")
+        self.stride = _pair(self._given.get("stride", 1))
+        self.dilation = _pair(self._given.get("dilation", 1))
+        self.groups: int = self._given.get("groups", 1)
 
     @property
     def output_axis(self) -> int:
         """Axis of the output channels in the weight."""
         return CONVOLUTIONS[self.func]
 
+    @property
+    def pads(self) -> tuple[int, int, int, int]:
+        """Zeros around the input: left, right, above, below; of a transposed convolution, around the spaced input."""
+        spans = [step * (side - 1) for step, side in zip(self.dilation, self.weight.shape[2:], strict=True)]
+        padding = self._given.get("padding", 0)
+        if padding == "same":
+            (top, left) = (span // 2 for span in spans)
+            return left, spans[1] - left, top, spans[0] - top
+        rows, columns = (0, 0) if padding == "valid" else _pair(padding)
+        if self.output_axis == 1:
+            rows, columns = spans[0] - rows, spans[1] - columns
+        return columns, columns, rows, rows
+
     def run(self, weight: Tensor) -> Tensor:
         """Repeat the call with another weight."""
-        positional, named = self.extra
-        return self.func(self.input, weight, self.bias, self.stride, self.padding, *positional, **named)
+        return self.func(**(self._given | {"weight": weight}))
 
 
-def _single(value: int | tuple[int, ...]) -> int:
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
     if isinstance(value, int):
-        return value
-    if len(set(value)) != 1:
-        raise ValueError(f"stride or padding {value} differs between the axes")
-    return value[0]
+        return value, value
+    rows, columns = (*value, *value) if len(value) == 1 else value
+    return rows, columns

@@ -75,7 +75,8 @@ def _for_crops(graph: StaticRestorer, restorer: Restorer) -> StaticRestorer:
     Normalization parameters are not shared: the form of the norm may differ, and they are not trained.
     """
     form = graph.form
-    size = min(TUNE_SIZE, form.height), min(TUNE_SIZE, form.width)
+    most = restorer.spec.side_within(TUNE_SIZE)
+    size = min(most, form.height), min(most, form.width)
     noise = "zero" if form.noise.mode == "input" else str(form.noise)
     small = lower(restorer, size, noise, form.io, form.layout, form.latent_layout)
     held = dict(graph.named_parameters(remove_duplicate=False))

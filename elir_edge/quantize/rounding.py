@@ -34,14 +34,14 @@ Watch = Callable[[int, int, np.ndarray], None]
 
 @dataclass
 class Moments:
-    """``second`` is the sum of x x^T over ``rows`` input patches x of the convolutions that use ``weight``.
+    """``second`` has for each group of channels the sum of x x^T over ``rows`` input patches x of the convolutions.
 
-    ``axis`` is the axis of output channels in the weight, 1 for transposed convolutions.
+    They use ``weight``, whose output channels are on axis ``axis``: 1 for transposed convolutions.
     """
 
     weight: Tensor
     axis: int
-    second: Tensor
+    second: list[Tensor]
     rows: int
 
 
@@ -71,8 +71,9 @@ def round_weights(
         with progress.stage("rounding weights", len(moments)) as advance:
             for identity in list(moments):
                 moment = moments.pop(identity)
-                matrix = round_matrix(_matrix(moment), moment.second / moment.rows, levels=levels)
-                replacements[identity] = _weight(moment, matrix)
+                parts = zip(_matrices(moment), moment.second, strict=True)
+                rounded = [round_matrix(matrix, second / moment.rows, levels=levels) for matrix, second in parts]
+                replacements[identity] = _weight(moment, rounded)
                 advance(1)
     replace_parameters(graph, replacements)
 
@@ -182,46 +183,53 @@ def _spatial(call: Convolution) -> bool:
 
 
 def _add(moments: dict[int, Moments], call: Convolution, generator: np.random.Generator, patches: int) -> None:
-    rows = input_patches(call, generator, patches)
-    second = rows.T @ rows
+    drawn = input_patches(call, generator, patches)
+    second = [rows.T @ rows for rows in drawn]
     entry = moments.get(id(call.weight))
     if entry is None:
-        moments[id(call.weight)] = Moments(call.weight.detach(), call.output_axis, second, rows.shape[0])
+        moments[id(call.weight)] = Moments(call.weight.detach(), call.output_axis, second, patches)
     else:
-        entry.second += second
-        entry.rows += rows.shape[0]
+        for total, more in zip(entry.second, second, strict=True):
+            total += more
+        entry.rows += patches
 
 
-def input_patches(call: Convolution, generator: np.random.Generator, patches: int) -> Tensor:
-    """Input patches of ``call`` at random positions, drawn with replacement; ``patches`` x inputs.
+def input_patches(call: Convolution, generator: np.random.Generator, patches: int) -> list[Tensor]:
+    """Input patches of ``call`` at random positions, drawn with replacement; patches x inputs for each group.
 
     A transposed convolution is a convolution of its input, zeros between the pixels, with the flipped kernel.
     """
-    image, (rows, columns) = call.input.detach(), call.weight.shape[2:]
-    stride, pad = call.stride, call.padding
+    image, (rows, columns), (down, right) = call.input.detach(), call.weight.shape[2:], call.dilation
+    steps = call.stride
     if call.output_axis == 1:
-        image, stride, pad = _with_zeros(image, stride), 1, rows - 1 - pad
-    image = functional.pad(image, (pad, pad, pad, pad))
-    height, width = (image.shape[2] - rows) // stride + 1, (image.shape[3] - columns) // stride + 1
+        image, steps = _with_zeros(image, call.stride), (1, 1)
+    image = functional.pad(image, call.pads)
+    height = (image.shape[2] - down * (rows - 1) - 1) // steps[0] + 1
+    width = (image.shape[3] - right * (columns - 1) - 1) // steps[1] + 1
     n, y, x = (torch.from_numpy(generator.integers(0, size, patches)) for size in (image.shape[0], height, width))
-    taps = [image[n, :, y * stride + i, x * stride + j] for i in range(rows) for j in range(columns)]
-    return torch.stack(taps, 2).reshape(patches, -1)
+    y, x = y * steps[0], x * steps[1]
+    taps = [image[n, :, y + i * down, x + j * right] for i in range(rows) for j in range(columns)]
+    drawn = torch.stack(taps, 2).reshape(patches, call.groups, -1)
+    return [part.contiguous() for part in drawn.unbind(1)]
 
 
-def _with_zeros(image: Tensor, stride: int) -> Tensor:
+def _with_zeros(image: Tensor, stride: tuple[int, int]) -> Tensor:
     n, channels, height, width = image.shape
-    spaced = image.new_zeros(n, channels, (height - 1) * stride + 1, (width - 1) * stride + 1)
-    spaced[:, :, ::stride, ::stride] = image
+    down, right = stride
+    spaced = image.new_zeros(n, channels, (height - 1) * down + 1, (width - 1) * right + 1)
+    spaced[:, :, ::down, ::right] = image
     return spaced
 
 
-def _matrix(moment: Moments) -> Tensor:
-    weight = moment.weight
-    return (weight if moment.axis == 0 else weight.flip(2, 3).transpose(0, 1)).flatten(1)
+def _matrices(moment: Moments) -> list[Tensor]:
+    """The weight as outputs x inputs for each group."""
+    parts = moment.weight.chunk(len(moment.second))
+    return [(part if moment.axis == 0 else part.flip(2, 3).transpose(0, 1)).flatten(1) for part in parts]
 
 
-def _weight(moment: Moments, matrix: Tensor) -> Tensor:
+def _weight(moment: Moments, matrices: Sequence[Tensor]) -> Tensor:
     if moment.axis == 0:
-        return matrix.reshape(moment.weight.shape)
+        return torch.cat(list(matrices)).reshape(moment.weight.shape)
     inputs, outputs, *kernel = moment.weight.shape
-    return matrix.reshape(outputs, inputs, *kernel).transpose(0, 1).flip(2, 3).contiguous()
+    part = (outputs, inputs // len(matrices), *kernel)
+    return torch.cat([matrix.reshape(part).transpose(0, 1).flip(2, 3) for matrix in matrices]).contiguous()

@@ -89,13 +89,14 @@ def measure_sensitivity(
 
     Args:
         restorer: not changed. request: the calibration pictures. progress: gets the stages of the work.
-        size: of the graph, a side or ``HEIGHTxWIDTH``; None: 128 pixels, or the spec's own if that is smaller.
+        size: of the graph, a side or ``HEIGHTxWIDTH``; None: 128 pixels or just less, or the spec's own.
         levels: steps per side of int8 weights, see ``quantize.levels``.
 
     All tensors are rounded as in an integer-only graph; formats that keep some in float lose less. Raises ConfigError
     for a size that the model cannot have, and what ``gather_calibration`` raises.
     """
-    graph = lower(restorer, min(SIZE, restorer.spec.size) if size is None else size, "baked:0", "uint8", "NHWC")
+    usual = min(restorer.spec.side_within(SIZE), restorer.spec.size)
+    graph = lower(restorer, usual if size is None else size, "baked:0", "uint8", "NHWC")
     height, width = graph.form.height, graph.form.width
     feeds = gather_calibration(request, restorer.spec, height, width).feeds(graph.form, restorer.spec)
     rounded = prepare(graph, feeds, progress, levels=levels)

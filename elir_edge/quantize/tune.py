@@ -99,7 +99,7 @@ class _Tuner:
         self.before: float | None = None
 
     def run(self, budget: TuneBudget, progress: Progress) -> TuneReport:
-        self._resume(budget)
+        self._resume(budget, progress)
         if self.before is None:
             self.before = self._decibels()
         with progress.stage("fitting int8 to the float output", 1.0) as advance:
@@ -111,9 +111,9 @@ class _Tuner:
                 self._one_step(1 - share)
                 self.seconds += time.monotonic() - began
                 if time.monotonic() - saved > SAVE_EVERY_S:
-                    self._save()
+                    self._save(progress)
                     saved = time.monotonic()
-        self._save()
+        self._save(progress)
         for kernel in self.kernels:
             kernel.settle()
         self.graph.requires_grad_(False)
@@ -156,20 +156,32 @@ class _Tuner:
         image = torch.from_numpy(cut if self.graph.form.layout == "NHWC" else cut.transpose(0, 3, 1, 2).copy())
         return (image if self.graph.form.io == "uint8" else image.float() / 255,)
 
-    def _save(self) -> None:
+    def _save(self, progress: Progress) -> None:
+        """Write the checkpoint. The work does not depend on it: where it cannot be written, that is noted."""
         if self.checkpoint is None:
             return
         state = {"step": self.step, "seconds": self.seconds, "before": self.before}
         staged = self.checkpoint.with_suffix(f".{os.getpid()}.part")
         tensors = {"graph": self.graph.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({"schema": CHECKPOINT_SCHEMA} | state | tensors, staged)
-        staged.replace(self.checkpoint)
+        try:
+            torch.save({"schema": CHECKPOINT_SCHEMA} | state | tensors, staged)
+            staged.replace(self.checkpoint)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
+            staged.unlink(missing_ok=True)
+            progress.note(f"note: tuning cannot be saved in {self.checkpoint} ({str(error).splitlines()[0]})")
+            self.checkpoint = None
 
-    def _resume(self, budget: TuneBudget) -> None:
+    def _resume(self, budget: TuneBudget, progress: Progress) -> None:
         if self.checkpoint is None or not self.checkpoint.is_file():
             return
-        state = torch.load(self.checkpoint, weights_only=True)
-        if state["schema"] != CHECKPOINT_SCHEMA or (budget.steps is not None and state["step"] > budget.steps):
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+            schema = state["schema"]
+        except Exception as error:  # whatever a file that was cut short leads to
+            self.checkpoint.unlink(missing_ok=True)
+            progress.note(f"note: {self.checkpoint} was damaged ({type(error).__name__}); tuning begins anew")
+            return
+        if schema != CHECKPOINT_SCHEMA or (budget.steps is not None and state["step"] > budget.steps):
             return
         self.graph.load_state_dict(state["graph"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +12,7 @@ from elir_edge.bench.compare import compare_results, same_machine
 from elir_edge.bench.noise import Noise
 from elir_edge.bench.results import FAILED, WRONG, load_results
 from elir_edge.bench.table import markdown, notes
+from elir_edge.core.files import distinct_names
 from elir_edge.errors import DataError, MissingInputError
 from tests.bench.samples import results, row, usual
 from tests.helpers import refusal
@@ -103,6 +105,17 @@ def test_within_a_noisy_run_nothing_is_called_slower():
         return dataclasses.replace(found, sections=[section])
 
     assert compare_results(noisy(0.05), noisy(0.06))[1].verdict == "same"
+
+
+def test_rows_of_files_of_one_name_are_compared_one_by_one():
+    old = results(row("nano.onnx", 0.05), row("nano.onnx", 0.05))
+    new = results(row("nano.onnx", 0.05, FAILED), row("nano.onnx", 0.05))
+    assert [change.verdict for change in compare_results(old, new)] == ["same", "BROKEN", "same"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    paths = [Path(text) for text in ("v1/nano.onnx", "a/v2/nano.onnx", "b/v2/nano.onnx", "nano.tflite")]
+    assert list(distinct_names(paths).values()) == [str(Path("v1/nano.onnx")), *map(str, paths[1:])]
 
 
 def test_what_breaks_or_goes_is_a_regression_and_what_is_new_is_none():

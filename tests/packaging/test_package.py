@@ -23,10 +23,10 @@ from elir_edge.artifacts.golden import golden_path
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.core.files import sha256_of
 from elir_edge.core.native import captured_output
+from elir_edge.core.plain import identifier_of
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.packaging.activations import peak_activation_bytes
-from elir_edge.packaging.facts import identifier_of
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
 from tests.helpers import child_environment, refusal, run_process, snapshot
 from tests.packaging.programs import (
@@ -402,6 +402,17 @@ def test_names_that_would_break_sources_do_not(one, litert, tmp_path):
     readme = (folder / "README.md").read_text()
     rows = [line for line in readme.splitlines() if line.startswith("| model")]
     assert [line.count("|") for line in rows] == [3] * 2, "the rows of the model and of its file"
+
+
+@pytest.mark.slow
+@needs("gcc")
+@pytest.mark.parametrize("name", ["model", "restorer", "open", "status", "yuv", "Модель"])
+def test_a_model_may_be_called_like_the_library_s_own_names(name, one, tmp_path):
+    named = Artifact(one.path, dataclasses.replace(one.manifest, spec=one.manifest.spec | {"name": name}))
+    folder = package(named, "c", tmp_path / "c", embed=True)
+    model = f"{identifier_of(name)}_model.c"
+    done = run(folder, "gcc", "-std=c11", *STRICT, "-fsyntax-only", model, "main.c", "camera.c", "elir_tiled.c")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

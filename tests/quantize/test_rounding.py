@@ -11,7 +11,7 @@ from torch.nn import functional
 from elir_edge.core.progress import Silent
 from elir_edge.lowering.lower import lower
 from elir_edge.quantize.operators import Convolution, Operators
-from elir_edge.quantize.rounding import input_patches, round_matrix, round_weights
+from elir_edge.quantize.rounding import Moments, _matrices, _weight, input_patches, round_matrix, round_weights
 
 
 def grid_steps(rounded, weight):
@@ -55,7 +55,16 @@ def test_it_loses_less_than_plain_rounding_where_inputs_depend_on_each_other():
         nn.Conv2d(3, 5, 3, stride=2, padding=1),
         nn.Conv2d(4, 2, 1),
         nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1),
+        nn.Conv2d(6, 6, 3, padding=1, groups=6),
+        nn.Conv2d(6, 4, 3, padding=1, groups=2),
+        nn.Conv2d(3, 5, 3, padding=2, dilation=2),
+        nn.Conv2d(3, 5, (1, 4), padding="same"),
+        nn.Conv2d(3, 5, (3, 1), stride=(1, 2), padding=(1, 0), dilation=(2, 1)),
+        nn.Conv2d(3, 5, 3, padding="valid"),
+        nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1, groups=2),
+        nn.ConvTranspose2d(3, 4, 3, stride=(2, 3), padding=(1, 0), dilation=2),
     ],
+    ids=str,
 )
 def test_patches_times_kernel_are_values_of_the_output(layer):
     """Every patch gives one output pixel: with all patches of a constant kernel row, the same values come out."""
@@ -70,13 +79,18 @@ def test_patches_times_kernel_are_values_of_the_output(layer):
         output = layer(image)
     [call] = calls
     patches = input_patches(call, np.random.default_rng(0), 2000)
-    kernel = layer.weight if call.output_axis == 0 else layer.weight.flip(2, 3).transpose(0, 1)
-    seen = patches @ kernel.detach().flatten(1).T + layer.bias.detach()
+    weight = layer.weight.detach()
+    matrices = _matrices(Moments(weight, call.output_axis, patches, 2000))
+    seen = torch.cat([one @ matrix.T for one, matrix in zip(patches, matrices, strict=True)], 1) + layer.bias.detach()
     distances = torch.cdist(
         seen, output.flatten(2)[0].T.contiguous(), compute_mode="donot_use_mm_for_euclid_dist"
     ).amin(1)
     assert distances.max() < 1e-4
-    assert len(torch.unique(seen[:, 0].round(decimals=4))) > 0.9 * output.flatten(2).shape[2]
+    different = [len(torch.unique(values.round(decimals=4))) for values in (seen[:, 0], output[0, 0])]
+    assert different[0] > 0.9 * different[1]
+    assert torch.equal(_weight(Moments(weight, call.output_axis, patches, 2000), matrices), weight)
+    with torch.no_grad():
+        assert torch.equal(call.run(weight), output)
 
 
 def test_graphs_stay_shared_and_lie_on_the_grid(tiny_restorer):

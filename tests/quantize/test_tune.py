@@ -92,3 +92,22 @@ def test_an_interrupted_tuning_goes_on_where_it_stopped(light_restorer, calibrat
     assert report_of_both == report
     assert_equal_weights(whole, resumed)
     assert tensors_sha256(light_restorer.state_dict()) == before
+
+
+def test_a_damaged_or_unwritable_state_costs_no_tuning(light_restorer, calibration, tmp_path, large_steps):
+    notes = []
+
+    class Telling(Silent):
+        def note(self, text):
+            notes.append(text)
+
+    def tune(checkpoint):
+        graph = lower(light_restorer, 64)
+        return prepare_and_tune(graph, light_restorer, calibration, TuneBudget(steps=1), Telling(), checkpoint)[0]
+
+    (tmp_path / "state.pt").write_bytes(b"PK\3\4 cut short")
+    tuned = tune(tmp_path / "state.pt")
+    assert len(notes) == 1 and "damaged" in notes[0] and "begins anew" in notes[0]
+    torch.load(tmp_path / "state.pt", weights_only=True)
+    assert_equal_weights(tune(tmp_path / "no such folder" / "state.pt"), tuned)
+    assert len(notes) == 2 and "cannot be saved" in notes[1]

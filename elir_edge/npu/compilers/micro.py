@@ -15,6 +15,7 @@ import numpy as np
 
 from elir_edge.artifacts.golden import Golden, has_golden, load_golden
 from elir_edge.core.child import ChildError, run_child
+from elir_edge.core.plain import identifier_of
 from elir_edge.errors import missing_package
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import op_names
@@ -59,9 +60,13 @@ def compile_job(job: Job) -> Compilation:
 
 
 def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
-    """A C++ header that registers exactly the ops in ``names`` with tflite-micro and has the arena's size."""
+    """A C++ header that registers exactly the ops in ``names`` with tflite-micro and has the arena's size.
+
+    Its namespace is the file's own, so that a firmware may have several models.
+    """
     ops = sorted({adder(name) for name in names})
-    guard = re.sub(r"\W", "_", f"{stem}_ops_h".upper())
+    own = f"{identifier_of(stem)}_ops"
+    guard = f"ELIR_{own.upper()}_H"
     return "\n".join(
         [
             "// Written by elir-edge compile: the operators of the model, and the arena that they needed.",
@@ -71,6 +76,7 @@ def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
             '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"',
             "",
             "namespace elir {",
+            f"namespace {own} {{",
             "",
             f"constexpr int kOps = {len(ops)};",
             f"constexpr int kArenaBytes = {arena_bytes};  // as the interpreter told on a 64-bit machine",
@@ -82,6 +88,7 @@ def resolver_header(stem: str, names: list[str], arena_bytes: int) -> str:
             "  return kTfLiteOk;",
             "}",
             "",
+            f"}}  // namespace {own}",
             "}  // namespace elir",
             "",
             f"#endif  // {guard}",

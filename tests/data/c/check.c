@@ -116,6 +116,8 @@ static void check_tiles(elir_restorer *restorer, const ppm_picture *image, const
            elir_restore_tiled(restorer, width, height, tiled, row, tiled, row, workspace, bytes - 1));
     EXPECT(ELIR_ERROR_ARGUMENT,
            elir_restore_tiled(restorer, width, height, tiled, row - 1, tiled, row, workspace, bytes));
+    EXPECT(ELIR_ERROR_ARGUMENT,
+           elir_restore_tiled(restorer, width, height, tiled, row, tiled, row + 1, workspace, bytes));
     EXPECT(ELIR_ERROR_ARGUMENT, elir_restore_tiled(restorer, width, height, tiled, row, tiled, row, NULL, bytes));
     EXPECT(ELIR_ERROR_ARGUMENT, elir_restore_tiled(NULL, width, height, tiled, row, tiled, row, workspace, bytes));
     EXPECT(ELIR_ERROR_ARGUMENT, elir_restore_levels(restorer, width, height, tiled, row, NULL));

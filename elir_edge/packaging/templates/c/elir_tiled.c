@@ -220,7 +220,7 @@ elir_status elir_restore_tiled(elir_restorer *restorer, int32_t width, int32_t h
         return ELIR_ERROR_MEMORY;
     }
     const size_t row = (size_t)width * CHANNELS;
-    if (image_stride < row || restored_stride < row) {
+    if (image_stride < row || restored_stride < row || (image == restored && image_stride != restored_stride)) {
         return ELIR_ERROR_ARGUMENT;
     }
     tiling tiles = tiling_of(model, width, height);

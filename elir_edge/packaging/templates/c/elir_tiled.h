@@ -19,7 +19,7 @@ size_t elir_tiled_bytes(const elir_model *model, int32_t width, int32_t height);
  * Restores one frame of any size up to ELIR_TILED_MAX_SIDE. Frames smaller than the model's are continued by their
  * reflection. The time is that of as many calls of elir_restore as there are tiles.
  *
- *   image, restored, strides   as for elir_restore; they may be the same memory
+ *   image, restored, strides   as for elir_restore; they may be the same memory, with the same stride, or lie apart
  *   workspace                  elir_tiled_bytes of memory, aligned for float, as from malloc; nothing is allocated
  *
  * Gives ELIR_ERROR_SIZE, ELIR_ERROR_MEMORY where the workspace is too small, ELIR_ERROR_ARGUMENT, _RUNTIME, _VALUES.

@@ -56,7 +56,8 @@ public:
         check(elir_restore(restorer_.get(), width, height, image, image_stride, restored, restored_stride));
     }
 
-    /* The same for frames of any size, in overlapping tiles; allocates what elir_tiled_bytes says. Throws Error. */
+    /* The same for frames of any size, in overlapping tiles; allocates what elir_tiled_bytes says. The same memory needs
+     * the same stride. Throws Error. */
     void restore_tiled(std::int32_t width, std::int32_t height, const std::uint8_t *image, std::size_t image_stride,
                        std::uint8_t *restored, std::size_t restored_stride)
     {
