@@ -103,7 +103,7 @@ OWN = (
     _own("openvino", (".xml", ".onnx"), "openvino", "run-openvino", modes=True, enters=True, lacks=("w8a16",)),
     _own("litert", (".tflite",), "ai_edge_litert", "run-litert", modes=True, enters=True),
     _own("tensorflow", (".tflite",), "tensorflow", "tensorflow", enters=True, cpu_only=True),
-    _own("executorch", (".pte",), "executorch", "executorch", cpu_only=True),
+    _own("executorch", (".pte",), "executorch", "executorch"),
     _own(
         *("coreml", (".mlpackage",), "coremltools", "coreml"),
         platform="darwin",

@@ -61,6 +61,11 @@ def open_session(path: Path, threads: int | None, stages: tuple[str, ...]) -> Se
     return ExecuTorchSession(path, threads, stages)
 
 
+def devices() -> list[tuple[str, bool, str]]:
+    """No devices besides the CPU; whether it works at all is known by importing it, as it needs torch."""
+    return []
+
+
 def read_manifest(path: Path) -> str | None:
     """Text of the manifest in the program's named data; None where there is none."""
     from executorch.exir._serialize._program import deserialize_pte_binary

@@ -33,7 +33,7 @@ def find_devices() -> list[Device]:
 def devices_of(backend: Backend) -> list[Device]:
     """The devices of ``backend``; only an unavailable CPU where it is not installed or not for this platform.
 
-    A backend that is ``cpu_only`` is not imported: TensorFlow and ExecuTorch take ten seconds each.
+    A backend that is ``cpu_only`` is not imported: TensorFlow takes ten seconds.
     """
     reason = backend.why_not_here()
     if reason is not None:
