@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from filelock import FileLock
 from hypothesis import settings
 
@@ -154,6 +156,14 @@ def private_cache(tmp_path_factory, monkeypatch):
     folder = Path(tempfile.mkdtemp(prefix="cache", dir=tmp_path_factory.getbasetemp()))
     monkeypatch.setenv("ELIR_EDGE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def tell_crashes(request):
+    """Bring faulthandler's signal handlers back after each test: Lightning and Ray put the system's in their place."""
+    yield
+    faulthandler.disable()
+    faulthandler.enable(request.config.stash[fault_handler_stderr_fd_key])
 
 
 @pytest.fixture(scope="session")
