@@ -52,6 +52,8 @@ NATIVE = (
 # PyTorch's threads sleep while they wait. On two cores that others use, nano takes 0.3 s then, 2.0 s if they spin; on
 # idle ones there is no difference.
 SHARING = {"OMP_WAIT_POLICY": "passive"}
+# Lightning starts processes by the path of a script, whose folder must not come first: its modules are no packages.
+SEVERAL_DEVICES = {"PYTHONSAFEPATH": "1"}
 
 
 class LazyGroup(click.Group):
@@ -88,7 +90,8 @@ def main() -> None:
     """
     open_what_is_closed()
     arguments = sys.argv[1:]
-    if can_watch() and _command_in(arguments) in NATIVE and not {"-h", "--help"} & set(arguments):
+    further = "LOCAL_RANK" in os.environ  # a process that Lightning started beside the watched one
+    if can_watch() and not further and _command_in(arguments) in NATIVE and not {"-h", "--help"} & set(arguments):
         sys.exit(_watch_run(arguments))
     sys.exit(run(arguments))
 
@@ -137,7 +140,9 @@ def _watch_run(arguments: list[str]) -> int:
     from elir_edge.cli.died import how_it_died, sweep_outputs
 
     sweep_outputs(arguments)
-    asked = {} if _command_in(arguments) == "bench" else SHARING  # bench times PyTorch as its users have it
+    command = _command_in(arguments)
+    asked = {} if command == "bench" else SHARING  # bench times PyTorch as its users have it
+    asked = asked | SEVERAL_DEVICES if command == "train" else asked
     environment = {name: value for name, value in asked.items() if name not in os.environ}
     ending = watch(f"{__name__}:run", arguments, environment)
     if ending.meant is not None:

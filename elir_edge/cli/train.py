@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ def command(
         progress=not quiet,
     )
     weights = train(plan, options, Shown())
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several devices tells the result
     if as_json:
         echo_json({"recipe": recipe, "weights": str(weights)})
     else:

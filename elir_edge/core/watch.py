@@ -70,9 +70,13 @@ def watch(function: str, arguments: Sequence[str], environment: Mapping[str, str
 
 
 def work(function: str, tell: int, alive: int, arguments: list[str]) -> None:
-    """The watched side: call the function, state its exit status, and end with it."""
+    """The watched side: call the function, state its exit status, and end with it.
+
+    ``sys.argv`` becomes what starts the tool by itself: Lightning starts the processes of further devices with it.
+    """
     import importlib
 
+    sys.argv = [str(PACKAGE_FOLDER / "elir_edge" / "__main__.py"), *arguments]
     for descriptor in (tell, alive):
         os.set_inheritable(descriptor, False)
     _die_with_the_watcher(alive)

@@ -100,9 +100,14 @@ class Family(ABC):
         """Rewrites that make a static graph cheaper, in order. Each changes it in place and keeps its function."""
 
     def canonical_names(self, tensors: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-        """Tensors of a checkpoint under the names of the model. Raises DataError for an unknown naming."""
-        from elir_edge.families.checkpoint import only_tensors
+        """Tensors of a checkpoint, or the averages in one of training, under the names of the model.
 
+        Raises DataError for an unknown naming.
+        """
+        from elir_edge.families.checkpoint import is_part, only_tensors, parts_of_training
+
+        if any(is_part(key, value) for key, value in tensors.items()):
+            return parts_of_training(tensors, where)
         return only_tensors(tensors, where)
 
     def with_config(self, spec: Any, config: Mapping[str, Any], where: str) -> Any:

@@ -27,6 +27,7 @@ PICKLE_START = b"\x80"
 ZIP_START = b"PK\x03\x04"
 TAR_MAGIC = (257, b"ustar")
 SAFETENSORS_HEADER = 8
+PART = "state_dict_"
 
 Tensors = dict[str, Tensor]
 
@@ -43,17 +44,18 @@ def read_checkpoint(path: Path, family: Family) -> Tensors:
 
 
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
-    """Copy ``tensors``, as float32, into ``module``.
+    """Copy ``tensors`` into ``module``, as the type of its own: float32, and whole numbers where it counts.
 
     Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape, of whole numbers (an
     integer checkpoint lacks its scales) or not finite.
     """
-    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    own = module.state_dict()
+    expected = {name: tensor.shape for name, tensor in own.items()}
     problems = [
         _listing("missing", [name for name in expected if name not in tensors]),
         _listing("not part of the model", [name for name in tensors if name not in expected]),
         _listing("of the wrong shape", _misshapen(expected, tensors)),
-        _listing("of whole numbers, where weights are real ones", _whole(expected, tensors)),
+        _listing("of whole numbers, where weights are real ones", _whole(own, tensors)),
         _listing("with NaN or Inf", _not_finite(expected, tensors)),
     ]
     found = [problem for problem in problems if problem]
@@ -62,7 +64,7 @@ def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
             f"{where}: the weights do not fit the model\n" + "\n".join(found),
             hint="is this the preset the checkpoint was made for? (elir-edge presets)",
         )
-    module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
 
 
 def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
@@ -73,11 +75,11 @@ def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str
     ]
 
 
-def _whole(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
+def _whole(own: Tensors, tensors: Tensors) -> list[str]:
     return [
         f"{name} {str(tensor.dtype).removeprefix('torch.')}"
         for name, tensor in tensors.items()
-        if name in expected and not tensor.is_floating_point()
+        if name in own and own[name].is_floating_point() and not tensor.is_floating_point()
     ]
 
 
@@ -93,7 +95,7 @@ def _not_finite(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[st
     return [
         name
         for name, tensor in tensors.items()
-        if tensor.shape == expected.get(name) and tensor.is_floating_point() and not torch.isfinite(tensor).all()
+        if tensor.shape == expected.get(name) and not torch.isfinite(tensor.float()).all()
     ]
 
 
@@ -107,10 +109,11 @@ def _read_tensors(path: Path) -> Mapping[str, Any]:
         return _load_pickled(path)
     if start[TAR_MAGIC[0] :].startswith(TAR_MAGIC[1]):
         raise DataError(f"{path}: a legacy tar checkpoint", hint="load it with an old PyTorch and save it again")
-    if start.startswith(PICKLE_START):
-        return _load_pickled(path)
+    # Before pickle: the first byte of a safetensors file belongs to a length, which may be pickle's.
     if start[SAFETENSORS_HEADER : SAFETENSORS_HEADER + 1] == b"{":
         return _load_safetensors(path)
+    if start.startswith(PICKLE_START):
+        return _load_pickled(path)
     raise DataError(
         f"{path}: neither a PyTorch nor a safetensors file", hint="give a .pth, .ckpt or .safetensors checkpoint"
     )
@@ -199,13 +202,28 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+def parts_of_training(content: Mapping[str, Any], where: str) -> Tensors:
+    """The averages of a training checkpoint, ``state_dict_PART`` by part, under the names of the model."""
+    return {
+        f"{key.removeprefix(PART)}.{name}": tensor
+        for key, values in content.items()
+        if is_part(key, values)
+        for name, tensor in only_tensors(values, f"{where} ({key})").items()
+    }
+
+
+def is_part(key: Any, values: Any) -> bool:
+    """Whether an entry of a checkpoint has the averages of a part."""
+    return isinstance(key, str) and key.startswith(PART) and isinstance(values, Mapping)
+
+
 def only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
     """``content`` with names as str. Raises DataError where a value is not a plain tensor."""
     others = [str(key) for key, value in content.items() if not _is_plain(value)]
     if others:
         raise DataError(
             f"{where}: not a plain dict of tensors: {', '.join(others[:8])}",
-            hint="save model.state_dict(), or a Lightning checkpoint with its four EMA dicts",
+            hint=f"save model.state_dict(), or a training checkpoint with {PART}PART for each part",
         )
     return {str(key): value for key, value in content.items()}
 

@@ -88,6 +88,11 @@ class ModelSpec(ABC):
         """Its family."""
         return get_family(self.family_name)
 
+    @property
+    def foreign_parts(self) -> tuple[str, ...]:
+        """Names of parts that are a user's own modules: nothing is known of them but what they take and give."""
+        return ()
+
     def side_within(self, most: int) -> int:
         """The largest allowed side of at most ``most`` pixels; the smallest allowed one where that is larger."""
         return max(1, most // self.size_multiple) * self.size_multiple

@@ -68,9 +68,11 @@ def load_restorer(
     if isinstance(weights, str) and weights.startswith("random:"):
         return _stand_in(spec, weights)
     spec, tensors, source = _gather(spec, weights, progress or Silent())
-    restorer = Restorer(spec, expanded=spec.family.has_linear_blocks(tensors))
+    foreign = tuple(f"{part}." for part in spec.foreign_parts)
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(foreign)} if foreign else tensors
+    restorer = Restorer(spec, expanded=spec.family.has_linear_blocks(own))
     load_into(restorer, tensors, source.name)
-    collapse(restorer)
+    collapse(restorer, spec.foreign_parts)
     restorer.source = source
     return restorer.eval().requires_grad_(False)
 
@@ -143,10 +145,9 @@ def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
     if not seed.isdecimal() or int(seed) >= 2**63:
         raise UsageError(f"'{weights}': the seed must be a whole number below 2^63", hint="write random:0")
     restorer = Restorer(spec)
-    tensors = {
-        name: torch.from_numpy(_draw(int(seed), name, tuple(tensor.shape)))
-        for name, tensor in restorer.state_dict().items()
-    }
+    tensors = restorer.state_dict()  # the statistics of norms stay as they begin
+    for name, parameter in restorer.named_parameters(remove_duplicate=False):
+        tensors[name] = torch.from_numpy(_draw(int(seed), name, tuple(parameter.shape)))
     restorer.load_state_dict(tensors)
     restorer.source = WeightSource(weights, "random", tensors_sha256(tensors), False)
     return restorer.eval().requires_grad_(False)
@@ -157,7 +158,7 @@ def _draw(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) > 1:
         return values / np.float32(np.sqrt(np.prod(shape[1:])))
     is_norm_scale = name.endswith(".weight")  # convolutions and linear layers have more axes
-    return np.float32(0.05) * values + np.float32(is_norm_scale)
+    return np.asarray(np.float32(0.05) * values + np.float32(is_norm_scale), np.float32)  # an array without axes, too
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -73,8 +73,9 @@ def rewritten(
     """The unrolled graph of ``restorer``, linear blocks collapsed, after ``rewrites`` in order."""
     graph = unroll(restorer, form)
     report("unroll", graph)
-    if has_linear_blocks(graph):
-        graph = unroll(collapse(_copy_of(restorer)), form)  # type: ignore[arg-type]
+    foreign = restorer.spec.foreign_parts
+    if has_linear_blocks(graph, foreign):
+        graph = unroll(collapse(_copy_of(restorer), foreign), form)  # type: ignore[arg-type]
         report("collapse", graph)
     for rewrite in rewrites:
         rewrite(graph)

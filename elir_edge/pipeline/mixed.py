@@ -21,6 +21,7 @@ from elir_edge.pipeline.judge import (
     pictures_of,
     validate_conversion,
     why_not_run,
+    with_bound,
 )
 from elir_edge.pipeline.ladder import Rung, best_rung, climb, latency_ms, report_of, table_lines
 from elir_edge.pipeline.pareto import draw, pareto_path
@@ -67,7 +68,7 @@ def search_mixture(
     path = main_file(request, conversion)
     _draw_or_note(report, pareto_path(path), progress)
     degraded = check_gate(validation, request.quantization, progress) or not chosen.meets(limits)
-    return complete_manifest(path, manifest, validation, degraded)
+    return with_bound(complete_manifest(path, manifest, validation, degraded), restorer)
 
 
 @dataclass

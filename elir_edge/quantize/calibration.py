@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ DEFAULT_COUNT = 20
 LEAST_PICTURES, MOST_PICTURES = 4, 1000  # the quantizers keep activations of each
 MOST_FILES = 2000
 SMALLEST_CUT = 0.4
+TRIALS = 20
 BUILTIN = "built-in photographs"
 MIXTURE = (TASK, STRONG, CLEAN, "dark", TASK, LIGHT, "saturated", STRONG, "bright", "flat")
 
@@ -83,8 +85,8 @@ def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int
     clean = _clean_pictures(request.folder, request.count)
     rng = np.random.default_rng(request.seed)
     names = list(clean)
+    _refuse_constant({name: clean[name] for name in names[: request.count]})
     cuts = [_cut(clean[names[i % len(names)]], height, width, rng) for i in range(request.count)]
-    _refuse_constant(cuts, names)
     kinds = _kinds(request, len(names))
     pictures = tuple(picture_of_kind(kind, cut, degradation, rng)[1] for kind, cut in zip(kinds, cuts, strict=True))
     sources = {name: thumbnail_of(pixels) for name, pixels in clean.items()}
@@ -132,6 +134,15 @@ def _refuse_dead_links(folder: Path) -> None:
 
 
 def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A rectangle of ``_rectangle`` that is not of one colour, as the background beside an object is; else the last."""
+    for _ in range(TRIALS):
+        cut = _rectangle(pixels, height, width, rng)
+        if not _is_constant(cut):
+            break
+    return cut
+
+
+def _rectangle(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """A random rectangle of the proportions ``height`` : ``width``, at least 0.4 of the largest one, resized."""
     from PIL import Image
 
@@ -144,8 +155,12 @@ def _cut(pixels: np.ndarray, height: int, width: int, rng: np.random.Generator) 
     return np.asarray(cut.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _refuse_constant(cuts: list[np.ndarray], names: list[str]) -> None:
-    flat = sorted({names[i % len(names)] for i, cut in enumerate(cuts) if (cut == cut[0, 0]).all()})
+def _is_constant(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[0, 0]).all())
+
+
+def _refuse_constant(pictures: Mapping[str, np.ndarray]) -> None:
+    flat = sorted(name for name, pixels in pictures.items() if _is_constant(pixels))
     if flat:
         raise DataError(
             f"calibration pictures of one colour have no range to measure: {', '.join(flat)}", hint="remove them"

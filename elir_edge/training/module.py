@@ -64,13 +64,17 @@ class StageModule(lightning.LightningModule):
         self.average.update(self.restorer, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        values = self.average.state_dict()
-        checkpoint[AVERAGE_KEY] = values
+        checkpoint[AVERAGE_KEY] = self.average.state_dict()
+        values = self.averaged_state()
         for part in self.restorer.parts:
             prefix = f"{part}."
             checkpoint[f"state_dict_{part}"] = {
                 name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)
             }
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """The averages, and what a model counts beside its parameters, such as the statistics of batch norms."""
+        return {name: value.detach() for name, value in self.restorer.state_dict().items()} | self.average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.average.load_state_dict(checkpoint[AVERAGE_KEY])

@@ -41,10 +41,11 @@ def training_pictures(spec: TileSpec) -> tuple[np.ndarray, ...]:
     one is unreadable, or one is not what the recipe names.
     """
     packaged = [load_photograph(photograph) for photograph in TRAINING] if spec.packaged else []
-    return (*packaged, *(read_picture(path) for path in _paths(spec)))
+    return (*packaged, *(read_picture(path) for path in find_pictures(spec)))
 
 
-def _paths(spec: TileSpec) -> list[Path]:
+def find_pictures(spec: TileSpec) -> list[Path]:
+    """The files of photographs that tiles are cut from, beside the packaged ones. Raises as ``training_pictures``."""
     if spec.folder is None:
         if spec.pictures:
             raise MissingInputError(

@@ -36,6 +36,7 @@ from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule
 from elir_edge.training.posterior_mean import begin_estimator
 from elir_edge.training.recipe import Recipe, Stage
 from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
+from elir_edge.training.run_folder import TILES, check_run, facts_of, note_run
 from elir_edge.training.tiles import TileSpec, tile_store
 
 LAST = "last"
@@ -68,7 +69,8 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
     """Run the stages of ``recipe`` that are not finished in ``options.folder``; returns the path of the weights.
 
     An interrupted stage resumes from its checkpoint with the batches and random numbers of an uninterrupted run.
-    Raises ConfigError for a flow stage without an autoencoder stage before it, UsageError for missing devices,
+    Raises ConfigError for a flow stage without an autoencoder stage before it, UsageError for missing devices and for a
+    folder with the run of another recipe,
     OutputError for a folder that cannot be written, and what ``tile_store`` raises.
     """
     _make_folder(options.folder)
@@ -76,7 +78,13 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 
 
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
-    store = _store(recipe, options, progress)
+    data = recipe.data
+    tiles = TileSpec(data.tiles, data.side, data.procedural, data.packaged, data.folder, data.pictures)
+    facts = facts_of(recipe, tiles)
+    check_run(options.folder, facts)
+    rank_zero_only(note_run)(options.folder, facts)
+    with progress.stage("drawing training tiles", tiles.count) as advance:
+        store = tile_store(options.folder / TILES, tiles, recipe.seed, lambda: advance(1))
     restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
     if recipe.estimator_from is not None:
         begin_estimator(restorer, recipe.estimator_from)
@@ -100,8 +108,11 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
     """Weights for publication: linear blocks collapsed, float16, names as in ``Restorer(spec)``."""
     plain = copy.deepcopy(restorer)
-    collapse(plain)
-    return {name: value.detach().half().contiguous() for name, value in plain.state_dict().items()}
+    collapse(plain, restorer.spec.foreign_parts)
+    return {
+        name: (value.detach().half() if value.is_floating_point() else value).contiguous()
+        for name, value in plain.state_dict().items()
+    }
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -131,7 +142,7 @@ def _run_stage(
     if trainer.global_step < stage.steps:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
-        write_tensors(options.folder / f"{stage.name}.safetensors", module.average.state_dict())
+        write_tensors(options.folder / f"{stage.name}.safetensors", module.averaged_state())
     trainer.strategy.barrier()
 
 
@@ -188,13 +199,6 @@ def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
     if tensorboard:
         loggers.append(TensorBoardLogger(folder, name="tensorboard"))
     return loggers
-
-
-def _store(recipe: Recipe, options: RunOptions, progress: Progress) -> Any:
-    data = recipe.data
-    spec = TileSpec(data.tiles, data.side, data.procedural, data.packaged, data.folder, data.pictures)
-    with progress.stage("drawing training tiles", spec.count) as advance:
-        return tile_store(options.folder / "tiles.npy", spec, recipe.seed, lambda: advance(1))
 
 
 def _make_folder(folder: Path) -> None:

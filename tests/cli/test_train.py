@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from elir_edge.cli.train import command
 from elir_edge.errors import ConfigError, MissingInputError, OutputError, UsageError
+from tests.helpers import run_process
 
 SPEC = """
 size: 32
@@ -51,6 +52,16 @@ def test_a_recipe_gives_weights_and_a_second_run_has_nothing_left_to_do(recipe, 
     assert run("--recipe", recipe, "-o", tmp_path / "run").exit_code == 0
     assert (tmp_path / "run" / "flow.safetensors").stat().st_mtime_ns == stage
     assert all(np.array_equal(value, before[name]) for name, value in load_file(weights).items())
+
+
+@pytest.mark.slow
+def test_several_devices(recipe, tmp_path):
+    """Lightning starts a process of its own for the second one; its result is that of both."""
+    common = ("--accelerator", "cpu", "--devices", "2", "--strategy", "ddp", "--precision", "32-true", "--quiet")
+    outcome = run_process("train", "--recipe", recipe, "-o", tmp_path / "run", "--json", *common)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["weights"] == str(tmp_path / "run" / "weights.safetensors")
+    assert (tmp_path / "run" / "flow.safetensors").is_file()
 
 
 def test_refusals(recipe, tmp_path):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from elir_edge.errors import DataError
+from elir_edge.families.elir.spec import ResidualSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.weights import load_restorer
@@ -95,6 +96,27 @@ def test_uncollapsed_weights_are_collapsed(tiny_spec, expanded_restorer, tmp_pat
     itself = Restorer(tiny_spec, expanded=True)
     itself.load_state_dict(expanded_restorer.state_dict())
     assert_same(loaded.state_dict(), collapse(itself).state_dict())
+
+
+@pytest.mark.parametrize("first", [0x80, 0x50])
+def test_safetensors_whose_length_begins_like_another_kind(first, tiny_tensors, tmp_path):
+    """Their first byte is that of a length: one file in 32 begins like a pickle."""
+    for count in range(256):
+        save_file(tiny_tensors, tmp_path / "x.safetensors", metadata={"a": "b" * count})
+        if (tmp_path / "x.safetensors").read_bytes()[0] == first:
+            break
+    assert (tmp_path / "x.safetensors").read_bytes()[0] == first
+    assert_same(read_checkpoint(tmp_path / "x.safetensors"), tiny_tensors)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda tensors, path: torch.save(lightning(tensors), path)])
+def test_expanded_residual_networks_are_collapsed(write, tiny_spec, tmp_path):
+    """What a training with ``expanded`` leaves, of the networks that the default model has."""
+    residual = ResidualSpec(widths=(8,), blocks=(1,), time_features=16)
+    spec = dataclasses.replace(tiny_spec, estimator=residual, field=residual)
+    expanded = Restorer(spec, expanded=True)
+    write(expanded.state_dict(), tmp_path / "model.ckpt")
+    assert_same(load_restorer(spec, tmp_path / "model.ckpt").state_dict(), collapse(expanded).state_dict())
 
 
 def test_half_precision_weights_are_widened(tiny_spec, tiny_tensors, tmp_path):

@@ -62,6 +62,16 @@ def test_pictures_of_one_colour_are_named(tiny_spec, folder):
     refusal(DataError, lambda: gather(tiny_spec, folder, count=12), "of one colour", "black.png")
 
 
+def test_objects_before_a_plain_background_serve(tiny_spec, folder):
+    """Most rectangles of such a picture are of one colour: others are drawn."""
+    for i in range(5):
+        page = np.full((80 + 9 * i, 90, 3), 255, np.uint8)
+        page[4:12, 4:12] = np.random.default_rng(i).integers(0, 255, (8, 8, 3))
+        Image.fromarray(page).save(folder / f"{i}.png")
+    found = gather(tiny_spec, folder, task="none")
+    assert sum(len(np.unique(picture)) > 1 for picture in found.pictures) > 0.8 * len(found.pictures)
+
+
 def test_a_photograph_that_judges_may_not_calibrate(tiny_spec, folder):
     Image.fromarray(builtin_photograph("coffee")).save(folder / "mine.png")
     refusal(UsageError, lambda: check_disjoint(gather(tiny_spec, folder).sources), "mine.png", "coffee")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from elir_edge.errors import ConfigError
+from elir_edge.errors import ConfigError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
@@ -17,6 +17,7 @@ from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import FlowModule
 from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage
 from elir_edge.training.train import RunOptions, collapsed_weights, steps_done, train
+from tests.helpers import refusal, save_picture
 
 SPEC = ElirSpec(
     name="tiny",
@@ -93,6 +94,31 @@ def test_training_checkpoints_are_of_the_published_kind(recipe, tmp_path):
     expected = load_file(tmp_path / "run" / "weights.safetensors")
     for name, value in restorer.state_dict().items():
         assert torch.allclose(value, expected[name].float(), atol=2e-3), name
+
+
+def test_a_folder_with_another_run_is_not_gone_on_with(recipe, tmp_path):
+    """Other data where tiles were drawn, other stages where they were begun; what has not begun may change."""
+    train(dataclasses.replace(recipe, stages=(AUTOENCODER,)), options(tmp_path / "run"))
+    longer = dataclasses.replace(AUTOENCODER, steps=4)
+    for changed, said in (
+        (dataclasses.replace(recipe, seed=4), "seed"),
+        (dataclasses.replace(recipe, data=DataRecipe(tiles=6, side=24, procedural=0.1)), "data"),
+        (dataclasses.replace(recipe, stages=(longer, FLOW)), "stage autoencoder"),
+        (dataclasses.replace(recipe, task="denoising"), "task"),
+    ):
+        refusal(UsageError, lambda changed=changed: train(changed, options(tmp_path / "run")), said, "-o")
+    train(dataclasses.replace(recipe, stages=(AUTOENCODER, FLOW)), options(tmp_path / "run"))
+
+
+def test_photographs_of_another_folder_are_noticed(recipe, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_picture(tmp_path / name / f"{name}.png", 40, 40)
+    ours, theirs = (
+        dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, folder=str(tmp_path / name))) for name in "ab"
+    )
+    train(dataclasses.replace(ours, stages=(AUTOENCODER,)), options(tmp_path / "run"))
+    refusal(UsageError, lambda: train(theirs, options(tmp_path / "run")), "pictures")
 
 
 def test_a_flow_stage_alone_has_no_teacher(recipe, tmp_path):

@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from elir_edge.errors import DataError
-from elir_edge.families.checkpoint import only_tensors
+from elir_edge.families.checkpoint import PART, only_tensors, parts_of_training
 
 PREFIXES = ("enc", "mmse", "fmir", "dec")
-LIGHTNING_PARTS = {f"state_dict_{prefix}": prefix for prefix in PREFIXES}
+LIGHTNING_PARTS = tuple(f"{PART}{prefix}" for prefix in PREFIXES)
 DIFFUSERS_PARTS = {"encoder.layers.": "enc.layers.", "decoder.layers.": "dec.layers."}
 
 Tensors = dict[str, Tensor]
@@ -41,11 +41,7 @@ def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
             f"{where}: a training checkpoint without {', '.join(missing)}",
             hint=f"it needs all of {', '.join(LIGHTNING_PARTS)}; or save the model's state_dict()",
         )
-    return {
-        f"{prefix}.{name}": tensor
-        for key, prefix in LIGHTNING_PARTS.items()
-        for name, tensor in only_tensors(content[key], f"{where} ({key})").items()
-    }
+    return parts_of_training({key: content[key] for key in LIGHTNING_PARTS}, where)
 
 
 def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:

@@ -64,7 +64,8 @@ class Elir(Family):
 
     def has_linear_blocks(self, names: Mapping[str, Any]) -> bool:
         """Whether a 1x1 convolution follows a 3x3 one, as in layers that are not collapsed."""
-        return any(name.endswith((".conv1.block.1.weight", ".final_block.block.3.weight")) for name in names)
+        ends = (".conv1.1.weight", ".conv1.block.1.weight", ".final_block.block.3.weight")
+        return any(name.endswith(ends) for name in names)
 
 
 FAMILY = Elir()

@@ -104,6 +104,11 @@ class LatentPmrfSpec(ModelSpec):
         return "latent_pmrf"
 
     @property
+    def foreign_parts(self) -> tuple[str, ...]:
+        """The estimator, where it is a module of the user's."""
+        return ("estimator",) if isinstance(self.estimator, ModuleSpec) else ()
+
+    @property
     def has_flow(self) -> bool:
         """Whether the model has a field."""
         return self.field is not None

@@ -14,10 +14,10 @@ def stages(spec: LatentPmrfSpec, noisy: bool = True) -> tuple[Stage, ...]:
     """
     estimate = (lambda run: _clip(run.model, run.model.estimator(run.values[IMAGE]))) if spec.estimator else None
     noise = (lambda run: run.model.add_noise(run.values["encoded"], run.noise)) if spec.field and noisy else None
-    module = "estimator" if spec.estimator else None
+    module, group = ("estimator", "estimator") if spec.estimator else (None, "encoder")
     last = f"state_{spec.steps}"
     return (
-        Stage("posterior_mean", "posterior mean", "estimator", module, estimate, Space.PIXELS),
+        Stage("posterior_mean", "posterior mean", group, module, estimate, Space.PIXELS),
         Stage("encoded", "encoder", "encoder", "encoder", lambda run: run.model.encoder(run.values["posterior_mean"])),
         Stage("state_0", "noise", "encoder", None, noise),
         *(euler_stage(k) for k in range(spec.steps)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any, TypeGuard, cast
 
@@ -9,22 +10,27 @@ import torch
 from torch import Tensor, nn
 
 
-def collapse(module: nn.Module) -> nn.Module:
+def collapse(module: nn.Module, leave: Collection[str] = ()) -> nn.Module:
     """Merge every such pair inside the ``nn.Sequential`` containers of ``module``, in place; returns ``module``.
+
+    Children called as in ``leave`` are not touched: what a user's module does with its containers is not known.
 
     W[o,i] = sum_m P[o,m] W3[m,i] and b = P b3 + b1 (ELIR, arXiv 2502.03500, section on collapsible layers).
     Requires: nothing. Guarantees: the same function up to rounding, borders included; a second call changes nothing.
     """
     for name, child in list(module.named_children()):
-        if isinstance(child, nn.Sequential):
+        if name in leave:
+            continue
+        if type(child) is nn.Sequential:
             setattr(module, name, _collapse_sequence(child))
         collapse(getattr(module, name))
     return module
 
 
-def has_linear_blocks(module: nn.Module) -> bool:
+def has_linear_blocks(module: nn.Module, leave: Collection[str] = ()) -> bool:
     """Whether ``collapse`` would change anything in ``module``."""
-    sequences = (child for child in module.modules() if isinstance(child, nn.Sequential))
+    children = [child for name, child in module.named_children() if name not in leave]
+    sequences = (part for child in children for part in child.modules() if type(part) is nn.Sequential)
     return any(_is_pair(first, second) for sequence in sequences for first, second in pairwise(sequence))
 
 
@@ -62,7 +68,12 @@ def _is_pair(first: nn.Module, second: nn.Module) -> bool:
 
 
 def _is_plain(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    return isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.dilation == (1, 1)
+    return (
+        type(layer) is nn.Conv2d  # a subclass may compute something else
+        and layer.groups == 1
+        and layer.dilation == (1, 1)
+        and layer.padding_mode == "zeros"
+    )
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

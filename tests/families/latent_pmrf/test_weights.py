@@ -12,7 +12,10 @@ from torch import nn
 from elir_edge import load_restorer
 from elir_edge.errors import ConfigError, DataError, UnavailableError, UsageError
 from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
+from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec, load_spec
+from elir_edge.lowering.lower import lower
+from elir_edge.quantize.mixed import groups_of
 from tests.helpers import refusal
 
 AUTOENCODER = SimVaeSpec(4, widths=(8, 12), encoder_blocks=1, decoder_blocks=1, mid_blocks=1)
@@ -27,6 +30,26 @@ class Mean(nn.Module):
 
     def forward(self, image):
         return self.mix(image)
+
+
+class Residual(nn.Sequential):
+    def forward(self, image):
+        return image + super().forward(image)
+
+
+class Unusual(nn.Module):
+    """With a container that adds its input, padding by reflection, a batch norm, and a scale without axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Sequential(nn.Tanh(), nn.Conv2d(3, 3, 3, padding=1))  # called as a linear block's would be
+        self.body = Residual(nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1))
+        self.edge = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), nn.Conv2d(3, 3, 1))
+        self.norm = nn.BatchNorm2d(3)
+        self.scale = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, image):
+        return self.scale * self.norm(self.edge(self.body(self.conv1(image))))
 
 
 @pytest.fixture
@@ -98,6 +121,41 @@ def test_an_estimator_of_ones_own():
     restorer = load_restorer(spec, "random:0")
     assert isinstance(restorer.estimator, Mean)
     assert "estimator.mix.weight" in restorer.state_dict()
+
+
+def test_a_module_of_ones_own_is_left_as_it_is(tmp_path):
+    """What a container of the user's does with its layers is not known, and they may be of any kind."""
+    spec = dataclasses.replace(SPEC, estimator=ModuleSpec(path=f"{__name__}:Unusual", stride=4))
+    assert float(load_restorer(spec, "random:0").estimator.norm.running_var.min()) == 1.0
+    given = Restorer(spec).eval()
+    given.estimator.norm.num_batches_tracked.fill_(7)
+    torch.save(given.state_dict(), tmp_path / "weights.pth")
+    restorer = load_restorer(spec, tmp_path / "weights.pth")
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = given.estimator(image)
+    assert int(restorer.estimator.norm.num_batches_tracked) == 7
+    for estimator in (restorer.estimator, lower(restorer, 32, io="float").estimator):
+        assert torch.allclose(estimator(image), expected, atol=1e-6)
+
+
+def test_training_checkpoints_are_read(tmp_path):
+    given = load_restorer(SPEC, "random:4").state_dict()
+    parts = {f"state_dict_{part}": {} for part in ("estimator", "encoder", "field", "decoder")}
+    for name, value in given.items():
+        part, _, rest = name.partition(".")
+        parts[f"state_dict_{part}"][rest] = value
+    torch.save({"epoch": 0, "state_dict": {"restorer.x": torch.zeros(1)}, **parts}, tmp_path / "last.ckpt")
+    assert_equal(load_restorer(SPEC, tmp_path / "last.ckpt").state_dict(), given)
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
+def test_without_an_estimator_the_encoder_is_the_first_group():
+    groups = groups_of(lower(load_restorer(SPEC, "random:0"), 32))
+    assert [(group.name, group.module) for group in groups] == [("encoder", "encoder"), ("decoder", "decoder")]
 
 
 @pytest.mark.parametrize("path", ["os:getcwd", "no_such_package:Net", f"{__name__}:Missing", "torch.nn:Conv2d"])
