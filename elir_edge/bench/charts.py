@@ -66,7 +66,7 @@ def latency_chart(section: Section) -> str:
 def memory_chart(section: Section) -> str:
     """One bar per row: peak resident memory in MB; the dark part is the size of the artifact."""
     rows = [row for row in _rows_with_latency(section) if row.peak_bytes]
-    axis = Axis(0, max(row.peak_bytes or 0 for row in rows) / 1e6 * 1.02, log=False)
+    axis = Axis(0, max((row.peak_bytes or 0 for row in rows), default=1e6) / 1e6 * 1.02, log=False)
     parts = [axis.grid(len(rows), "MB")]
     for i, row in enumerate(rows):
         middle, peak, file = TOP + i * LANE + LANE / 2, (row.peak_bytes or 0) / 1e6, (row.size_bytes or 0) / 1e6
@@ -115,7 +115,7 @@ def size_chart(section: Section) -> str | None:
 
 def _speed_body(section: Section) -> tuple[str, int]:
     rows = sorted(_rows_with_latency(section), key=lambda row: -(row.latency.fps if row.latency else 0))
-    axis = Axis(0, max(_fastest(row) for row in rows) * 1.02, log=False)
+    axis = Axis(0, max(map(_fastest, rows), default=1.0) * 1.02, log=False)
     parts = [axis.grid(len(rows), "FPS")]
     for i, row in enumerate(rows):
         assert row.latency is not None

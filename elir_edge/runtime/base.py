@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,18 +36,22 @@ class Session(ABC):
     def __init__(self, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> None:
         self.inputs, self.outputs = inputs, outputs
         self._open = True
+        self._lock = threading.Lock()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once; returns all outputs by name. ``feeds`` has all inputs by name, of their shape and dtype.
 
+        Threads may share a session; they take turns. Sessions of their own let them run at the same time.
+
         Raises UsageError where ``feeds`` do not fit or the session is closed, ResourceError where memory runs out,
         DataError where the runtime fails for another reason.
         """
-        if not self._open:
-            raise UsageError(f"this {self.backend} session is closed", hint="open another one")
         self._check(feeds)
         try:
-            return self._run(feeds)
+            with self._lock:
+                if not self._open:
+                    raise UsageError(f"this {self.backend} session is closed", hint="open another one")
+                return self._run(feeds)
         except ElirEdgeError:
             raise
         except Exception as error:  # each runtime has errors of its own
@@ -65,9 +70,10 @@ class Session(ABC):
 
     def close(self) -> None:
         """Release the runtime's resources. May be called twice."""
-        if self._open:
-            self._open = False
-            self._close()
+        with self._lock:
+            if self._open:
+                self._open = False
+                self._close()
 
     def __enter__(self) -> Self:
         return self

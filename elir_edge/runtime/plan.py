@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from elir_edge.core.files import source_errors
 from elir_edge.core.journal import Journal
 from elir_edge.core.publish import check_place, refuse_existing
 from elir_edge.errors import DataError, MissingInputError, UsageError
@@ -36,8 +37,11 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
         format_named(format)
     if out is not None:
         check_place(out)
-    found = [pair for path in given for pair in _find(path, recursive, out)]
-    missing = [str(path) for path, _ in found if path in given and not path.is_file()]
+    found, missing = [], []
+    for path in given:
+        with source_errors(path):
+            found += _find(path, recursive, out)
+            missing += [str(picture) for picture, _ in found if picture == path and not path.is_file()]
     if missing:
         raise MissingInputError(
             f"no such picture: {', '.join(missing)}", hint="check the name; quote names with spaces"

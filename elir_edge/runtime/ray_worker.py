@@ -60,6 +60,8 @@ def place_of(source: Path, named: str | None, format: str | None) -> Path:
             )
     else:
         inside = [part for part in source.parts if part not in (source.anchor, "..")]
+        if not inside:
+            raise UsageError(f"{source}: names no picture", hint="name a file in each line of the list")
         place = Path(*inside).with_suffix(target_suffix(source, format))
     format_of_target(place)
     return place

@@ -194,9 +194,9 @@ class Work:
             refuse_existing([target], around.settings.force)
             return False
         assert isinstance(self.source, Path)
-        if not self.source.is_file():  # lists may name what is not there, and files may go while a run is on its way
-            raise MissingInputError(f"{self.source}: no such picture", hint="check the name")
         with source_errors(self.source):
+            if not self.source.is_file():  # lists may name what is not there, and files may go during a run
+                raise MissingInputError(f"{self.source}: no such picture", hint="check the name")
             self._key = key_of(self.source, around.artifact, around.settings)
         if around.settings.force:
             return False

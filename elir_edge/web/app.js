@@ -11,6 +11,7 @@ let source = null; // the picture as it was given
 let name = "picture";
 let job = 0;
 let ready = false;
+let broken = null; // why no model could be opened
 
 describe();
 worker.onmessage = ({ data }) => {
@@ -18,9 +19,12 @@ worker.onmessage = ({ data }) => {
   if (data.ready) return begin();
   if (data.tile?.id === job) return showTile(data.tile);
   if (data.restored?.id === job) return showResult(data.restored);
-  if (data.error) fail(data.error);
+  if (data.error) {
+    if (!ready) broken = data.error;
+    fail(data.error);
+  }
 };
-worker.onerror = () => fail("the worker could not be started: open the page through a web server, not as a file");
+worker.onerror = () => fail((broken = "the worker could not be started"));
 worker.postMessage({ open: { manifest, threads } });
 
 function describe() {
@@ -29,7 +33,7 @@ function describe() {
   const version = manifest.format["onnxruntime-web"];
   $("runtime").textContent =
     `${manifest.precision}, tiles of ${graphWidth} × ${graphHeight} pixels, onnxruntime-web ${version}, ${many}`;
-  if (!manifest.weights.trained) fail("This model has stand-in weights: its pictures mean nothing.");
+  $("stand-in").hidden = manifest.weights.trained;
 }
 
 function begin() {
@@ -38,17 +42,21 @@ function begin() {
 }
 
 async function take(blob, called) {
+  let taken;
   try {
-    source = await createImageBitmap(blob);
+    taken = await createImageBitmap(blob);
   } catch {
     return fail("That file is not a picture that this browser can read.");
   }
+  source?.close();
+  source = taken;
   name = (called || "picture").replace(/\.[^.]*$/, "");
   restore();
 }
 
 /** Draw the picture at the size asked for, and have it restored. */
 function restore() {
+  if (broken) return fail(broken);
   worker.postMessage({ stop: true });
   $("error").hidden = true;
   $("start").hidden = true;
@@ -102,7 +110,9 @@ function showResult({ rgba, height, width, tiles, seconds }) {
   $("after").getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
   $("progress").hidden = true;
   $("done").hidden = false;
-  $("took").textContent = `${tiles > 1 ? `${tiles} tiles` : "1 tile"} in ${seconds.toFixed(1)} s`;
+  const reduced = $("size").value === "full" && width < source.width;
+  const smaller = `, reduced from ${source.width} × ${source.height} to ${width} × ${height} pixels`;
+  $("took").textContent = `${tiles > 1 ? `${tiles} tiles` : "1 tile"} in ${seconds.toFixed(1)} s${reduced ? smaller : ""}`;
   document.body.dataset.seconds = seconds;
   document.body.dataset.tiles = tiles;
   document.body.dataset.done = job;
@@ -121,6 +131,7 @@ function fail(text) {
 function restart() {
   worker.postMessage({ stop: true });
   job += 1;
+  source?.close();
   source = null;
   $("error").hidden = true;
   $("work").hidden = true;

@@ -107,6 +107,13 @@ def test_within_a_noisy_run_nothing_is_called_slower():
     assert compare_results(noisy(0.05), noisy(0.06))[1].verdict == "same"
 
 
+def test_a_section_in_which_nothing_ran_is_drawn_too():
+    nothing = results(row("a.onnx", 0.05, FAILED)).sections[0]
+    nothing = dataclasses.replace(nothing, rows=[nothing.rows[1]])
+    for drawn in (speed_plot(dataclasses.replace(usual(), sections=[nothing])), memory_chart(nothing)):
+        ElementTree.fromstring(drawn)
+
+
 def test_rows_of_files_of_one_name_are_compared_one_by_one():
     old = results(row("nano.onnx", 0.05), row("nano.onnx", 0.05))
     new = results(row("nano.onnx", 0.05, FAILED), row("nano.onnx", 0.05))

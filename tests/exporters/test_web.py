@@ -126,6 +126,27 @@ def test_camera_slider_save_and_size(page, artifact, tmp_path):
     assert page.wrong == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("artifact", ["bytes"], indirect=True)
+def test_what_is_wrong_stays_in_sight(page, artifact, browser, tmp_path):
+    """A model that cannot be loaded, weights that mean nothing, and a page that is opened as a file."""
+    write_picture(tmp_path / "photo.png", builtin_photograph("coffee")[:70, :90])
+    page.set_input_files("#file", tmp_path / "photo.png")
+    restored_picture(page)
+    assert page.is_visible("#stand-in")
+    page.context.route("**/model.onnx", lambda route: route.fulfill(status=404))
+    page.reload()
+    page.wait_for_selector("#error:visible")
+    page.set_input_files("#file", tmp_path / "photo.png")
+    page.wait_for_timeout(300)
+    assert page.is_visible("#error") and "404" in page.inner_text("#error")
+    assert not page.is_visible("#progress")
+    alone = browser.new_page()
+    alone.goto((artifact.path / "index.html").as_uri())
+    assert "web server" in alone.inner_text("#error")
+    alone.close()
+
+
 def test_without_the_npm_package_the_command_is_named(private_cache, monkeypatch, tmp_path):
     monkeypatch.delenv("ELIR_EDGE_ONNXRUNTIME_WEB", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -154,6 +154,17 @@ def test_a_file_that_cannot_be_read_stops_no_other(folder, tmp_path, monkeypatch
     assert "b.png: cannot be read (Permission denied)" in unreadable.error and "permissions" in unreadable.hint
 
 
+def test_names_that_the_system_refuses_stop_no_other(folder, tmp_path):
+    pairs = [
+        (folder / ("n" * 300 + ".png"), tmp_path / "out" / "n.png"),
+        (folder / "a.png", tmp_path / "out" / "a.png"),
+    ]
+    with locked_journal(tmp_path / "out") as journal:
+        bad, good = run_pictures(pairs, [IdentitySession()], "identity", Settings(), journal)
+    assert bad.exit_code == 66 and good.error is None
+    refusal(MissingInputError, lambda: plan_pictures([pairs[0][0]], tmp_path / "o.png", None, False, False), "nnn")
+
+
 def test_what_failed_does_not_stay_in_memory(folder, tmp_path, monkeypatch):
     """Errors are kept, the pictures that their tracebacks would hold are not."""
     begin, kept = Work.__init__, []

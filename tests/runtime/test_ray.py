@@ -58,6 +58,11 @@ def test_pictures_of_a_list_keep_their_place(source, named, format, expected):
     assert place_of(Path(source), named, format) == Path(expected)
 
 
+@pytest.mark.parametrize("line", [".", "..", "/", "../.."])
+def test_lines_that_name_no_picture_are_refused(line):
+    refusal(UsageError, lambda: place_of(Path(line), None, None), "names no picture")
+
+
 @pytest.mark.parametrize("named", ["/etc/a.png", "../a.png", "x/../../a.png", "a.doc"])
 def test_no_target_is_outside_of_the_folder(named):
     refusal(UsageError, lambda: place_of(Path("a.png"), named, None), named)

@@ -57,7 +57,7 @@ static bool read_picture(const char *path, ppm_picture *picture)
     if (ppm_read(path, picture)) {
         return true;
     }
-    (void)fprintf(stderr, "restore: %s: not a binary PPM picture of 8 bits a channel\n", path);
+    (void)fprintf(stderr, "restore: %s: cannot be read, or is no binary PPM picture of 8 bits a channel\n", path);
     return false;
 }
 

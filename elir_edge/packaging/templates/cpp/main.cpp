@@ -40,7 +40,7 @@ Picture read_picture(const std::string &path)
 {
     ppm_picture picture{};
     if (!ppm_read(path.c_str(), &picture)) {
-        throw std::runtime_error(path + ": not a binary PPM picture of 8 bits a channel");
+        throw std::runtime_error(path + ": cannot be read, or is no binary PPM picture of 8 bits a channel");
     }
     const std::unique_ptr<std::uint8_t, void (*)(void *)> owner(picture.pixels, std::free);
     const auto bytes = static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height) * 3;

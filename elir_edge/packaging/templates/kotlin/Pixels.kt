@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package @{namespace}
 
+import android.graphics.Bitmap
+
 internal const val CHANNELS = 3
 internal const val FULL_SCALE = 255f
 private const val OPAQUE = 0xff shl 24
+
+/** The picture with pixels that a program can read: a hardware bitmap, as ImageDecoder makes them, is copied. */
+internal fun readable(picture: Bitmap): Bitmap =
+    if (picture.config?.name == "HARDWARE") picture.copy(Bitmap.Config.ARGB_8888, false) else picture
 
 /** The byte as a level of 0..255. */
 internal fun level(byte: Byte): Int = byte.toInt() and 0xff

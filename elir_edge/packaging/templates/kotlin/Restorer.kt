@@ -37,7 +37,7 @@ class Restorer @JvmOverloads constructor(assets: AssetManager, threads: Int = 0)
             "the picture is ${picture.width} x ${picture.height}, the model takes " +
                 "${ModelFacts.WIDTH} x ${ModelFacts.HEIGHT}"
         }
-        picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
+        readable(picture).getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
         putBytes(colours, frame)
         putColours(restore(frame), colours)
         return Bitmap.createBitmap(colours, picture.width, picture.height, Bitmap.Config.ARGB_8888)

@@ -15,10 +15,13 @@ class Tiles(private val restorer: Restorer) {
     private var strip = FloatArray(0)
     private var blended = FloatArray(0)
 
-    /** Restores one picture; its transparency is ignored. Returns a new opaque ARGB_8888 bitmap of the same size. */
+    /**
+     * Restores one picture; its transparency is ignored. Returns a new opaque ARGB_8888 bitmap of the same size. It holds
+     * 7 bytes a pixel meanwhile: restore large pictures as arrays.
+     */
     fun restore(picture: Bitmap): Bitmap {
         val colours = IntArray(picture.width * picture.height)
-        picture.getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
+        readable(picture).getPixels(colours, 0, picture.width, 0, 0, picture.width, picture.height)
         val rgb = ByteArray(CHANNELS * colours.size)
         putBytes(colours, rgb)
         putColours(restore(rgb, picture.width, picture.height, rgb), colours)
