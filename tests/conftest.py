@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from elir_edge import cli
 from elir_edge.artifacts.artifact import Artifact
+from elir_edge.core.signal_stack import keep_signal_stack
 from elir_edge.errors import UnavailableError
 from elir_edge.families.elir.spec import ElirSpec
 from exporters.web import PLACE, find_runtime
@@ -160,8 +161,12 @@ def private_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def tell_crashes(request):
-    """Bring faulthandler's signal handlers back after each test: Lightning and Ray put the system's in their place."""
-    yield
+    """Bring faulthandler's signal handlers back after each test: Lightning and Ray put the system's in their place.
+
+    The handlers' stack too, which tests may lose that call OpenVINO by themselves.
+    """
+    with keep_signal_stack():
+        yield
     faulthandler.disable()
     faulthandler.enable(request.config.stash[fault_handler_stderr_fd_key])
 

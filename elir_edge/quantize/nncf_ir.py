@@ -9,6 +9,7 @@ import numpy as np
 
 from elir_edge.core.native import captured_output
 from elir_edge.core.progress import Progress
+from elir_edge.core.signal_stack import keep_signal_stack
 from elir_edge.errors import missing_package
 from elir_edge.formats.openvino import CONVOLUTIONS
 from elir_edge.quantize.bias import Feeds, numbers_of_samples
@@ -43,7 +44,7 @@ def quantize_ir(
     with captured_output():
         nncf = _nncf()
         sums = {node.get_friendly_name() for node in model.get_ops() if _is_sum(node, latents)}
-        with progress.stage("quantizing with NNCF"):
+        with progress.stage("quantizing with NNCF"), keep_signal_stack():
             quantized = nncf.quantize(
                 model,
                 nncf.Dataset([dict(sample) for sample in feeds]),

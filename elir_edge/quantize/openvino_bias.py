@@ -14,6 +14,7 @@ import openvino
 from openvino import opset13 as ops
 
 from elir_edge.core.progress import Advance
+from elir_edge.core.signal_stack import keep_signal_stack
 from elir_edge.formats.openvino import CONVOLUTIONS
 from elir_edge.quantize.bias import Feeds, shift_that_holds
 
@@ -32,12 +33,17 @@ def convolution_means(model: Any, feeds: Feeds, advance: Advance) -> dict[str, n
     shown = model.clone()
     nodes = {node.get_friendly_name(): node for node in shown.get_ops()}
     shown.add_outputs([ops.reduce_mean(nodes[name].output(0), [0, 2, 3], False).output(0) for name in names])
-    compiled = openvino.Core().compile_model(shown, "CPU", EXACT)
+    compiled = _compile(shown)
     rows = []
     for sample in feeds:
         rows.append(list(compiled(dict(sample)).values())[len(model.outputs) :])
         advance(1 / len(feeds))
     return {name: np.array(found, np.float64) for name, found in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _compile(model: Any) -> Any:
+    with keep_signal_stack():
+        return openvino.Core().compile_model(model, "CPU", EXACT)
 
 
 def correct_biases(model: Any, feeds: Feeds, means: Mapping[str, np.ndarray], advance: Advance) -> None:
@@ -90,7 +96,7 @@ class _Sections:
         if (end, 0) not in {_port(output) for output in made}:
             made.append(nodes[-1].output(0))
         part = openvino.Model([ops.result(output) for output in made], list(used.values()))
-        compiled = openvino.Core().compile_model(part, "CPU", EXACT)
+        compiled = _compile(part)
         results = [compiled([tensors[port] for port in used]) for tensors in alive]
         self._cut(made)
         return [

@@ -13,6 +13,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.memory import address_limit, address_room
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
+from elir_edge.core.signal_stack import keep_signal_stack
 from elir_edge.errors import MORE_MEMORY, DataError, ResourceError, UnavailableError
 from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.formats.openvino import node_sources
@@ -47,11 +48,12 @@ class OpenVinoSession(Session):
         text = _manifest(model)
         if entry is not None:
             model = _model_from(model, entry, path)
-        self.device = _device(core, mode)
-        try:
-            self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
-        except RuntimeError as error:
-            raise unusable(path, f"OpenVINO cannot compile it for {self.device}", error) from error
+        with keep_signal_stack():
+            self.device = _device(core, mode)
+            try:
+                self._compiled = core.compile_model(model, self.device, _properties(threads, mode))
+            except RuntimeError as error:
+                raise unusable(path, f"OpenVINO cannot compile it for {self.device}", error) from error
         self._request = self._compiled.create_infer_request()
         super().__init__(*tensor_specs(path, text, _tensors(model.inputs), _tensors(model.outputs)))
 
@@ -90,7 +92,7 @@ def open_session(
 def devices() -> list[tuple[str, bool, str]]:
     """All devices with their full names; a missing GPU or NPU is listed as not available."""
     core = openvino.Core()
-    with captured_output():
+    with captured_output(), keep_signal_stack():
         names = core.available_devices
         details = [core.get_property(name, "FULL_DEVICE_NAME") for name in names]
     release = installed_version("openvino")
