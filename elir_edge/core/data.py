@@ -6,6 +6,7 @@ Kept in place of cattrs and msgspec: their errors give neither the nearest known
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from elir_edge.errors import ConfigError, did_you_mean
 MAX_YAML_BYTES = 64 * 1024
 MAX_REASON = 500
 MAX_DEPTH = 8
+EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # 1e-3, which YAML 1.1 takes for text: it wants 1.0e-3
 
 
 def to_plain(value: Any) -> Any:
@@ -111,6 +113,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}", hint="write it as [1, 2]")
         places = [where if item_hint is int else f"{where}[{i}]" for i in range(len(value))]
         return tuple(_convert(item_hint, item, place) for item, place in zip(value, places, strict=True))
+    if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
+        return float(value)
     if hint is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
         return float(value)
     if type(value) is int and abs(value) >= 2**63:

@@ -28,12 +28,18 @@ def fetch_from_hub(name: str, progress: Progress) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise missing_package("huggingface_hub", "hub") from error
-    patterns = [f"{folder}/{pattern}" if folder else pattern for pattern in WANTED]
+    place = f"{folder}/" if folder else ""
+    patterns = [place + pattern for pattern in WANTED]
     with progress.stage(f"fetching {name}"):
         try:
             root = Path(
                 snapshot_download(
-                    repository, revision=revision, allow_patterns=patterns, cache_dir=cache_folder("hub"), token=False
+                    repository,
+                    revision=revision,
+                    allow_patterns=patterns,
+                    ignore_patterns=[f"{place}*/*"],  # a pattern's * crosses folders: other parts of a large model
+                    cache_dir=cache_folder("hub"),
+                    token=False,
                 )
             )
         except (OSError, ValueError, RuntimeError) as error:  # the hub's errors derive from these

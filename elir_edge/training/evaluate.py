@@ -16,6 +16,8 @@ from elir_edge.imaging.comparison import picture_psnr
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
 
+SSIM_SIDE = 11  # 3.5 standard deviations of 1.5 pixels to each side
+
 Restore = Callable[[np.ndarray], np.ndarray]
 Degrade = Callable[[np.ndarray, Generator], np.ndarray]
 
@@ -95,11 +97,19 @@ def evaluate(
 
 
 def quality(image: np.ndarray, original: np.ndarray) -> Quality:
-    """Quality of ``image`` against ``original``, uint8 H x W x 3. Raises DataError for unequal shapes or types."""
+    """Quality of ``image`` against ``original``, uint8 H x W x 3.
+
+    Raises DataError for unequal shapes or types, and for pictures smaller than the window of SSIM.
+    """
     if image.shape != original.shape or image.dtype != np.uint8 or original.dtype != np.uint8:
         raise DataError(
             f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}",
             hint="both have to be uint8 H x W x 3 of one size",
+        )
+    if min(image.shape[:2]) < SSIM_SIDE:
+        raise DataError(
+            f"pictures of {image.shape[1]} x {image.shape[0]} pixels are too small for SSIM",
+            hint=f"take {SSIM_SIDE} pixels a side at least",
         )
     return Quality(picture_psnr(image, original), ssim(image, original), lpips(image, original))
 

@@ -14,6 +14,7 @@ from elir_edge.families.spec import ModelSpec, load_spec
 
 KINDS = ("autoencoder", "flow", "posterior_mean", "rectified_flow")
 MEASURES = ("absolute", "logarithm", "squared")
+MOST_SEED = 10**8  # the seeds of all stages, steps and devices that follow from it are below 2^64
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class Objective:
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
             raise ConfigError(f"measure is '{self.measure}'", hint=did_you_mean(self.measure, MEASURES))
+        if self.every < 1 or (self.every > 1 and not self.coarse and not self.path):
+            raise ConfigError(
+                f"objective.every is {self.every}: steps without the latent terms need another one",
+                hint="write every: 1, or give coarse or path a weight",
+            )
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,8 @@ class Recipe:
     estimator_from: str | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= MOST_SEED:
+            raise ConfigError(f"recipe: seed {self.seed}", hint=f"choose one of 0 to {MOST_SEED}")
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
             raise ConfigError(

@@ -90,7 +90,7 @@ NOT_RUN = {
     "elir-edge evaluate --set kodak24 --pictures kodak24 --peer nlm --table kodak24.md -o sheet.png": (
         "the 24 pictures do not come with the project; tests/training/test_judge.py judges a set of its own"
     ),
-    "elir-edge train --recipe latent-pmrf-nano --photographs photos --precision 32-true -o runs/latent-pmrf-nano": (
+    "elir-edge train --recipe latent-pmrf-nano --photographs photos -o runs/latent-pmrf-nano": (
         "half an hour; tests/training/test_rectified.py runs such a recipe of a few steps"
     ),
     "elir-edge train --preset nano --photographs photos -o runs/nano": (

@@ -29,6 +29,12 @@ def test_pictures_that_cannot_be_compared_are_refused(other):
         quality(other, flat(1))
 
 
+def test_pictures_smaller_than_the_window_of_ssim_are_refused():
+    with pytest.raises(DataError, match="too small"):
+        quality(flat(1, 10, 20), flat(1, 10, 20))
+    assert quality(flat(1, 11, 20), flat(1, 11, 20)).ssim == pytest.approx(1.0)
+
+
 def test_each_picture_has_noise_of_its_own_and_the_mean_is_one():
     def degrade(image, rng):
         return np.clip(image + rng.integers(-9, 9, image.shape), 0, 255).astype(np.uint8)

@@ -46,11 +46,20 @@ def test_without_decay_the_rate_stays():
         (("seed: 1", "sed: 1"), "sed"),
         (("seed: 1\n", ""), "seed"),
         (("preset: nano", "preset: nanno"), "nanno"),
+        (("seed: 1", "seed: 1234567890"), "seed 1234567890"),
+        (("crop: 32}", "crop: 32, rate: fast}"), r"stages\[0\]\.rate"),
+        (("crop: 32}", "crop: 32, objective: {every: 0}}"), "every is 0"),
+        (("crop: 32}", "crop: 32, objective: {every: 2}}"), "every is 2"),
     ],
 )
 def test_mistakes_are_named(change, message):
     with pytest.raises(ConfigError, match=message):
         parse_recipe(MINIMAL.replace(*change))
+
+
+def test_rates_are_written_as_people_write_them():
+    for text in ("1e-3", "1.0e-3", "0.001"):
+        assert parse_recipe(MINIMAL.replace("crop: 32}", f"crop: 32, rate: {text}}}")).stages[0].rate == 1e-3
 
 
 def test_stages_need_different_names():

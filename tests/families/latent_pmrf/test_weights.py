@@ -115,6 +115,24 @@ def test_the_hub_is_asked_by_its_own_client(monkeypatch):
     refusal(UnavailableError, lambda: load_restorer(SPEC, "hf:owner/name"), "huggingface_hub", "hub")
 
 
+@pytest.mark.parametrize("folder, fetched", [("", {"a.safetensors", "config.json"}), ("/vae", {"vae/b.safetensors"})])
+def test_only_the_folder_itself_is_fetched(folder, fetched, monkeypatch, tmp_path):
+    """A repository of a large model has many parts, each in a folder of its own."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    files = ["a.safetensors", "config.json", "vae/b.safetensors", "vae/c/d.safetensors", "unet/e.bin", "notes.txt"]
+    asked = {}
+
+    def fetch(repository, **options):
+        wanted = {name: options[name] for name in ("allow_patterns", "ignore_patterns")}
+        asked["files"] = set(filter_repo_objects(files, **wanted))
+        raise OSError("offline")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    refusal(UnavailableError, lambda: load_restorer(SPEC, f"hf:owner/name{folder}"), "offline")
+    assert asked["files"] == fetched
+
+
 def test_an_estimator_of_ones_own():
     spec = dataclasses.replace(SPEC, estimator=ModuleSpec(path=f"{__name__}:Mean", stride=4))
     assert ModelSpec.from_yaml(spec.to_yaml()) == spec
