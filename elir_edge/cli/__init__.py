@@ -90,8 +90,9 @@ def main() -> None:
     """
     open_what_is_closed()
     arguments = sys.argv[1:]
-    further = "LOCAL_RANK" in os.environ  # a process that Lightning started beside the watched one
-    if can_watch() and not further and _command_in(arguments) in NATIVE and not {"-h", "--help"} & set(arguments):
+    command = _command_in(arguments)
+    further = command == "train" and "LOCAL_RANK" in os.environ  # Lightning started it beside the watched process
+    if can_watch() and not further and command in NATIVE and not {"-h", "--help"} & set(arguments):
         sys.exit(_watch_run(arguments))
     sys.exit(run(arguments))
 

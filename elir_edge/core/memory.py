@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -83,7 +84,12 @@ def memory_facts(used: int | None = None) -> str:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Drop the tracebacks of ``error`` and of what led to it: their frames keep all that the functions worked on."""
+    """Drop the tracebacks of ``error`` and of what led to it: their frames keep all that the functions worked on.
+
+    They stay as text, a note of ``error``, which Python shows with it.
+    """
+    if error.__traceback__ is not None:
+        error.add_note("It came from:\n" + "".join(traceback.format_exception(error)))
     led: BaseException | None = error
     while led is not None:
         led.__traceback__, led = None, led.__cause__ or led.__context__

@@ -11,6 +11,8 @@ import numpy as np
 
 from elir_edge.errors import DataError, missing_package
 
+MOST_PIXELS = 2**31
+SMALLER = "cut it into parts, or scale it down first"
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
 DEEP_PPM = re.compile(
     rb"P6" + _GAP + rb"(?P<width>\d{1,9})" + _GAP + rb"(?P<height>\d{1,9})" + _GAP + rb"(?P<most>\d{1,9})\s"
@@ -61,10 +63,15 @@ def _read_deep_ppm(path: Path) -> np.ndarray | None:
     if found is None or not 255 < int(found["most"]) < 65536:
         return None
     width, height, most = (int(found[name]) for name in ("width", "height", "most"))
+    if not width or not height:
+        return None  # whose refusal is Pillow's
+    if width * height > MOST_PIXELS:
+        raise DataError(f"{path}: {width} x {height} pixels, more than {MOST_PIXELS} in all", hint=SMALLER)
     if path.stat().st_size - found.end() < 6 * width * height:
         raise DataError(f"{path}: damaged or cut short", hint="copy it again, or leave it out")
     values = np.fromfile(path, ">u2", 3 * width * height, offset=found.end()).reshape(height, width, 3)
-    return np.rint(np.minimum(values, most) * (65535 / most)).astype(np.uint16)
+    levels = np.rint(np.arange(most + 1) * (65535 / most)).astype(np.uint16)
+    return levels[np.minimum(values, most)]
 
 
 def _read_heic(path: Path) -> Decoded:

@@ -14,13 +14,12 @@ import numpy as np
 from elir_edge.core.files import source_errors
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.file_formats import FORMATS, kind_of
-from elir_edge.imaging.foreign import Decoded, decode
+from elir_edge.imaging.foreign import MOST_PIXELS, SMALLER, Decoded, decode
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
 from elir_edge.imaging.tiff_exif import read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
 
 PROFILES = ("keep", "srgb")
-MOST_PIXELS = 2**31
 STRIPPED = ("jpeg-thumbnail-data",)
 MANY = 3
 OTHER_COLOURS = ("lab", "labs", "xyz", "yxy", "hsv", "lch")
@@ -147,7 +146,7 @@ def _as_opened(
     if image.width * image.height > MOST_PIXELS:
         raise DataError(
             f"{path}: {image.width} x {image.height} pixels, more than {MOST_PIXELS} in all",
-            hint="cut it into parts, or scale it down first",
+            hint=SMALLER,
         )
     upright = image.autorot() if _orientation(image) != 1 else image
     image, more = _to_rgb(upright, path, profile)

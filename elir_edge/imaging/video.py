@@ -157,7 +157,7 @@ class VideoCopy:
         """The video stream of the output, like the source's: size, pixel format, time base, colours."""
         sides = (first.width, first.height)
         odd = any(side % 2 for side in sides)
-        name = self._encoder_name(odd)
+        name = self._encoder_name(odd, first.format.components[0].bits > 8)
         encoder = self._output.add_stream(name, rate=self._video.average_rate)
         encoder.width, encoder.height = reversed(sides) if self._turns % 2 else sides
         known = [known.name for known in encoder.codec_context.codec.video_formats or ()]
@@ -173,11 +173,21 @@ class VideoCopy:
             encoder.options = {"crf": str(crf_for(quality))}
         return encoder
 
-    def _encoder_name(self, odd: bool) -> str:
-        """The encoder of the source's codec, or the usual one of the container; SVT-AV1 takes no odd sides."""
+    def _encoder_name(self, odd: bool, deep: bool) -> str:
+        """The encoder of the source's codec, or the first one of the container that takes its sides and its bits."""
         context, held = self._video.codec_context, HELD[CONTAINERS[self._suffix]]
         own = ENCODERS.get(context.codec.canonical_name, ENCODERS.get(context.name, ""))
-        return own if own in held and not (odd and own == "libsvtav1") else held[0]
+        able = [name for name in held if not (odd and name == "libsvtav1") and (not deep or self._takes_ten_bits(name))]
+        if not able:
+            raise OutputError(
+                f"{self._path}: its colours have more than 8 bits, which no encoder for {self._suffix} takes here",
+                hint="write .mkv",
+            )
+        return own if own in able else able[0]
+
+    def _takes_ten_bits(self, name: str) -> bool:
+        formats = self._av.codec.Codec(name, "w").video_formats or ()
+        return any(known.components[0].bits > 8 for known in formats)
 
     def _to_rgb(self, frame: Any) -> np.ndarray:
         converted = frame.reformat(
@@ -191,9 +201,9 @@ class VideoCopy:
 
 
 def _pixel_format(given: Any, known: list[str], whole_chroma: bool) -> str:
-    """The source's pixel format where the encoder knows it, else a usual one of as many bits, else one of 8 bits."""
+    """The source's pixel format where the encoder knows it, else a usual one of its bits."""
     usual = ["yuv420p10le"] if given.components[0].bits > 8 else []
-    wanted = [given.name.replace("yuvj", "yuv"), *usual, "yuv420p"]
+    wanted = [given.name.replace("yuvj", "yuv"), *(usual or ["yuv420p"])]
     if whole_chroma:
         wanted = [name.replace("420", "444").replace("422", "444") for name in wanted]
     return next(name for name in wanted if name in known)

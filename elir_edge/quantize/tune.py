@@ -177,9 +177,8 @@ class _Tuner:
         try:
             state = torch.load(self.checkpoint, weights_only=True)
             schema = state["schema"]
-        except Exception as error:  # whatever a file that was cut short leads to
-            self.checkpoint.unlink(missing_ok=True)
-            progress.note(f"note: {self.checkpoint} was damaged ({type(error).__name__}); tuning begins anew")
+        except Exception as error:  # whatever a file that was cut short leads to; the next state replaces it
+            progress.note(f"note: {self.checkpoint} cannot be read ({type(error).__name__}); tuning begins anew")
             return
         if schema != CHECKPOINT_SCHEMA or (budget.steps is not None and state["step"] > budget.steps):
             return

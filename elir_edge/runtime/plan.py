@@ -40,7 +40,7 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
     found, missing = [], []
     for path in given:
         with source_errors(path):
-            found += _find(path, recursive, out)
+            found += _find(path, recursive, out, format)
             missing += [str(picture) for picture, _ in found if picture == path and not path.is_file()]
     if missing:
         raise MissingInputError(
@@ -58,20 +58,21 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
     return Plan([(source, target) for (source, _), target in zip(found, targets, strict=True)], not single)
 
 
-def _find(path: Path, recursive: bool, out: Path | None) -> list[tuple[Path, Path]]:
+def _find(path: Path, recursive: bool, out: Path | None, format: str | None) -> list[tuple[Path, Path]]:
     """(picture, place below the output folder) for a file, a folder or a glob; no results of runs into ``out``."""
     if path.is_dir():
         found = pictures_below(path, recursive)
         if out is not None and out.resolve() == path.resolve():
-            results = Journal(path)
-            found = [picture for picture in found if not results.lists(picture)]
+            results = Journal(path)  # those of the same command, as they were left, are no sources
+            own = [picture for picture in found if picture.suffix == target_suffix(picture, format)]
+            found = [picture for picture in found if picture not in own or not results.is_known(picture)]
         elif out is not None:
             found = [picture for picture in found if not picture.resolve().is_relative_to(out.resolve())]
         return [(picture, picture.relative_to(path)) for picture in found]
     if not path.exists() and any(mark in str(path) for mark in WILD):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (its ** and absolute paths)
         if matches:
-            return [pair for match in matches if match.is_file() for pair in _find(match, False, out)]
+            return [pair for match in matches if match.is_file() for pair in _find(match, False, out, format)]
     return [(path, Path(path.name))]
 
 

@@ -139,6 +139,12 @@ def test_ppm_of_16_bits(most, tmp_path):
         open_picture(tmp_path / "in.ppm")
 
 
+@pytest.mark.parametrize("head", [b"P6 0 5 65535\n", b"P6 5 0 65535\n", b"P6 999999999 999999999 65535\n"])
+def test_ppm_of_no_or_too_many_pixels(head, tmp_path):
+    (tmp_path / "in.ppm").write_bytes(head)
+    refusal(DataError, lambda: open_picture(tmp_path / "in.ppm"), "in.ppm")
+
+
 def test_a_tiff_of_more_pixels_than_pillow_allows(tmp_path):
     """EXIF is read by Pillow, which refuses to open such a picture and warns of smaller ones."""
     side = 13_500

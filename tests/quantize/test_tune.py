@@ -107,7 +107,7 @@ def test_a_damaged_or_unwritable_state_costs_no_tuning(light_restorer, calibrati
 
     (tmp_path / "state.pt").write_bytes(b"PK\3\4 cut short")
     tuned = tune(tmp_path / "state.pt")
-    assert len(notes) == 1 and "damaged" in notes[0] and "begins anew" in notes[0]
+    assert len(notes) == 1 and "cannot be read" in notes[0] and "begins anew" in notes[0]
     torch.load(tmp_path / "state.pt", weights_only=True)
     assert_equal_weights(tune(tmp_path / "no such folder" / "state.pt"), tuned)
     assert len(notes) == 2 and "cannot be saved" in notes[1]

@@ -177,6 +177,7 @@ def test_what_failed_does_not_stay_in_memory(folder, tmp_path, monkeypatch):
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:600])
     _, bad = run_folder(folder, tmp_path / "out")
     assert isinstance(bad.failure, DataError) and bad.failure.__cause__ is not None
+    assert "in read" in "".join(bad.failure.__notes__)  # where it came from stays as text
     gc.collect()
     assert len(kept) == 2 and [work() for work in kept] == [None, None]
 

@@ -96,11 +96,22 @@ def test_other_containers_and_a_video_without_sound(tmp_path):
     assert (after[0], after[3]) == (before[0], [])
 
 
-def test_ten_bits_stay_ten(tmp_path):
+@pytest.mark.parametrize("target", ["out.mp4", "out.webm", "out.mkv", "out.mov", "out.avi"])
+def test_ten_bits_stay_ten(target, tmp_path):
     write_clip(tmp_path / "in.mp4", pix_fmt="yuv420p10le", sound=False)
-    restore_video(tmp_path / "in.mp4", tmp_path / "out.mp4", [IdentitySession()], Settings())
-    with av.open(str(tmp_path / "out.mp4")) as out:
+    restore_video(tmp_path / "in.mp4", tmp_path / target, [IdentitySession()], Settings())
+    with av.open(str(tmp_path / target)) as out:
         assert next(out.decode(video=0)).format.name == "yuv420p10le"
+
+
+def test_ten_bits_that_no_encoder_of_the_container_takes_are_told(tmp_path):
+    """Of odd sides, for which SVT-AV1 is no way out."""
+    write_clip(tmp_path / "in.mkv", codec="libx265", pix_fmt="yuv444p10le", sound=False, less=1)
+    refusal(
+        OutputError,
+        lambda: restore_video(tmp_path / "in.mkv", tmp_path / "out.webm", [IdentitySession()], Settings()),
+        "in.mkv", "more than 8 bits", ".mkv",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("source, codec, pix_fmt, target, expected", [

@@ -141,3 +141,14 @@ def test_a_run_into_its_own_folder_is_gone_on_with(tmp_path):
         with locked_journal(tmp_path) as journal:
             [result] = run_pictures([*plan.pairs], [IdentitySession()], "", Settings(), journal)
         assert (result.error, result.skipped) == (None, skipped)
+
+
+def test_results_of_another_command_are_sources_of_this_one(tmp_path):
+    """What was restored into a folder may be converted there, and a new original under an old name is restored."""
+    (tmp_path / "raw").mkdir()
+    save_picture(tmp_path / "raw" / "x.png", seed=0)
+    out = tmp_path / "edited"
+    run_folder(tmp_path / "raw", out)
+    save_picture(out / "y.png", seed=1)
+    plan = plan_pictures([out], out, "webp", False, False)
+    assert [target.name for _, target in plan.pairs] == ["x.webp", "y.webp"]
