@@ -12,7 +12,6 @@ import numpy as np
 from elir_edge.errors import DataError, missing_package
 
 MOST_PIXELS = 2**31
-SMALLER = "cut it into parts, or scale it down first"
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
 DEEP_PPM = re.compile(
     rb"P6" + _GAP + rb"(?P<width>\d{1,9})" + _GAP + rb"(?P<height>\d{1,9})" + _GAP + rb"(?P<most>\d{1,9})\s"
@@ -34,6 +33,15 @@ class Decoded:
 def decode(kind: str, path: Path) -> Decoded:
     """The picture at ``path``. Raises DataError for a damaged one, UnavailableError where the package is missing."""
     return {"bmp": _read_with_pillow, "ppm": _read_with_pillow, "heic": _read_heic, "raw": _read_raw}[kind](path)
+
+
+def refuse_too_large(path: Path, width: int, height: int) -> None:
+    """Raise DataError for a picture of more than ``MOST_PIXELS``."""
+    if width * height > MOST_PIXELS:
+        raise DataError(
+            f"{path}: {width} x {height} pixels, more than {MOST_PIXELS} in all",
+            hint="cut it into parts, or scale it down first",
+        )
 
 
 def _read_with_pillow(path: Path) -> Decoded:
@@ -65,8 +73,7 @@ def _read_deep_ppm(path: Path) -> np.ndarray | None:
     width, height, most = (int(found[name]) for name in ("width", "height", "most"))
     if not width or not height:
         return None  # whose refusal is Pillow's
-    if width * height > MOST_PIXELS:
-        raise DataError(f"{path}: {width} x {height} pixels, more than {MOST_PIXELS} in all", hint=SMALLER)
+    refuse_too_large(path, width, height)
     if path.stat().st_size - found.end() < 6 * width * height:
         raise DataError(f"{path}: damaged or cut short", hint="copy it again, or leave it out")
     values = np.fromfile(path, ">u2", 3 * width * height, offset=found.end()).reshape(height, width, 3)

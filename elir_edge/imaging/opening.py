@@ -14,7 +14,7 @@ import numpy as np
 from elir_edge.core.files import source_errors
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.file_formats import FORMATS, kind_of
-from elir_edge.imaging.foreign import MOST_PIXELS, SMALLER, Decoded, decode
+from elir_edge.imaging.foreign import Decoded, decode, refuse_too_large
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
 from elir_edge.imaging.tiff_exif import read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
@@ -143,11 +143,7 @@ def _as_opened(
         with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # a damaged block of EXIF
             header, lost = _with_exif(image, read_tiff_exif(path))
             notes += lost
-    if image.width * image.height > MOST_PIXELS:
-        raise DataError(
-            f"{path}: {image.width} x {image.height} pixels, more than {MOST_PIXELS} in all",
-            hint=SMALLER,
-        )
+    refuse_too_large(path, image.width, image.height)
     upright = image.autorot() if _orientation(image) != 1 else image
     image, more = _to_rgb(upright, path, profile)
     if image is not upright and _has(header, "icc-profile-data"):  # it does not hold for the converted colours

@@ -40,8 +40,9 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
     found, missing = [], []
     for path in given:
         with source_errors(path):
-            found += _find(path, recursive, out, format)
-            missing += [str(picture) for picture, _ in found if picture == path and not path.is_file()]
+            pairs = _find(path, recursive, out, format)
+            missing += [str(path) for picture, _ in pairs if picture == path and not path.is_file()]
+            found += pairs
     if missing:
         raise MissingInputError(
             f"no such picture: {', '.join(missing)}", hint="check the name; quote names with spaces"
@@ -64,8 +65,11 @@ def _find(path: Path, recursive: bool, out: Path | None, format: str | None) -> 
         found = pictures_below(path, recursive)
         if out is not None and out.resolve() == path.resolve():
             results = Journal(path)  # those of the same command, as they were left, are no sources
-            own = [picture for picture in found if picture.suffix == target_suffix(picture, format)]
-            found = [picture for picture in found if picture not in own or not results.is_known(picture)]
+            found = [
+                picture
+                for picture in found
+                if picture.suffix != target_suffix(picture, format) or not results.is_known(picture)
+            ]
         elif out is not None:
             found = [picture for picture in found if not picture.resolve().is_relative_to(out.resolve())]
         return [(picture, picture.relative_to(path)) for picture in found]

@@ -139,10 +139,12 @@ def test_ppm_of_16_bits(most, tmp_path):
         open_picture(tmp_path / "in.ppm")
 
 
-@pytest.mark.parametrize("head", [b"P6 0 5 65535\n", b"P6 5 0 65535\n", b"P6 999999999 999999999 65535\n"])
-def test_ppm_of_no_or_too_many_pixels(head, tmp_path):
+@pytest.mark.parametrize("head, said", [
+    (b"P6 0 5 65535\n", "damaged"), (b"P6 5 0 65535\n", "damaged"), (b"P6 999999999 999999999 65535\n", "in all"),
+])  # fmt: skip
+def test_ppm_of_no_or_too_many_pixels(head, said, tmp_path):
     (tmp_path / "in.ppm").write_bytes(head)
-    refusal(DataError, lambda: open_picture(tmp_path / "in.ppm"), "in.ppm")
+    refusal(DataError, lambda: open_picture(tmp_path / "in.ppm"), "in.ppm", said)
 
 
 def test_a_tiff_of_more_pixels_than_pillow_allows(tmp_path):
