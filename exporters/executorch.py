@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ from elir_edge.errors import missing_package
 from elir_edge.pipeline.target import Conversion, Target
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.export import ExportedProgram
     from torch.fx import GraphModule, Node
 
@@ -62,7 +63,7 @@ def _lower(graph: StaticRestorer, conversion: Conversion) -> tuple[bytes, dict[s
         raise missing_package("executorch", "executorch") from error
     from elir_edge.lowering.trace import trace
 
-    _upsample_by_convolution(graph)
+    upsample_by_convolution(graph)
     program = trace(graph)
     if conversion.precision == "int8":
         from elir_edge.quantize.xnnpack_pt2e import quantize_program
@@ -73,8 +74,8 @@ def _lower(graph: StaticRestorer, conversion: Conversion) -> tuple[bytes, dict[s
     return manager.to_executorch().buffer, facts
 
 
-def _upsample_by_convolution(graph: StaticRestorer) -> None:
-    """Replace nearest-neighbour upsampling by depthwise transposed convolutions with weights 1, in place.
+def upsample_by_convolution(graph: StaticRestorer) -> None:
+    """Replace nearest-neighbour upsampling by whole factors by depthwise transposed convolutions of ones, in place.
 
     XNNPACK has no nearest-neighbour resize. Without it the whole graph is one delegate, and a device needs XNNPACK's
     kernels only. Guarantees the same function.
@@ -83,20 +84,22 @@ def _upsample_by_convolution(graph: StaticRestorer) -> None:
     from torch import nn
 
     for name, channels in _upsampling_channels(graph).items():
-        factor = int(cast(float, cast(nn.Upsample, graph.get_submodule(name)).scale_factor))
+        factor = _copies(cast(nn.Upsample, graph.get_submodule(name)))
+        if factor is None:
+            continue
         copier = nn.ConvTranspose2d(channels, channels, factor, factor, groups=channels, bias=False)
         copier.weight = nn.Parameter(torch.ones_like(copier.weight), requires_grad=False)
         graph.set_submodule(name, copier)
 
 
 def _upsampling_channels(graph: StaticRestorer) -> dict[str, int]:
-    """Number of channels of each upsampling by its path in the graph."""
+    """Number of channels of each upsampling by its path in the graph, of those that have the same one in each call."""
     import torch
     from torch import nn
 
-    found: dict[str, int] = {}
+    found: dict[str, set[int]] = defaultdict(set)
     hooks = [
-        module.register_forward_pre_hook(lambda _, given, name=name: found.__setitem__(name, given[0].shape[1]))
+        module.register_forward_pre_hook(lambda _, given, name=name: found[name].add(given[0].shape[1]))
         for name, module in graph.named_modules()
         if isinstance(module, nn.Upsample)
     ]
@@ -104,7 +107,16 @@ def _upsampling_channels(graph: StaticRestorer) -> dict[str, int]:
         graph(*graph.example_inputs())
     for hook in hooks:
         hook.remove()
-    return found
+    return {name: channels.pop() for name, channels in found.items() if len(channels) == 1}
+
+
+def _copies(upsampling: nn.Upsample) -> tuple[int, int] | None:
+    """How often each pixel is repeated, down and across; None where the output is not a repetition of pixels."""
+    factor = upsampling.scale_factor
+    if upsampling.mode != "nearest" or factor is None:
+        return None
+    rows, columns = factor if isinstance(factor, tuple) else (factor, factor)
+    return (int(rows), int(columns)) if float(rows).is_integer() and float(columns).is_integer() else None
 
 
 def _add_forward(path: Path) -> None:

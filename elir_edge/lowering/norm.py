@@ -40,7 +40,9 @@ class PointwiseGroupNorm(nn.Module):
 
     def __init__(self, norm: nn.GroupNorm, gather: nn.Parameter, spread: nn.Parameter) -> None:
         super().__init__()
-        weight, bias = norm.weight.detach(), norm.bias.detach()
+        like = spread.detach()[:, 0, 0, 0]
+        weight = torch.ones_like(like) if norm.weight is None else norm.weight.detach()
+        bias = torch.zeros_like(like) if norm.bias is None else norm.bias.detach()
         self.gather, self.spread = gather, spread
         self.scale = _frozen(spread.detach() * weight[:, None, None, None])
         self.bias = _frozen(bias[None, :, None, None])
@@ -97,17 +99,22 @@ def set_norm_form(graph: nn.Module, form: NormForm) -> None:
     """
     if form is NormForm.NATIVE:
         return
-    made: dict[int, nn.Module] = {}
+    made: dict[tuple[int, ...], nn.Module] = {}
     matrices: dict[tuple[int, int], tuple[nn.Parameter, nn.Parameter]] = {}
     for parent in list(graph.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.GroupNorm) and form is NormForm.POINTWISE:
                 key = (norm.num_channels, norm.num_groups)
                 gather, spread = matrices.setdefault(key, _group_matrices(norm))
-                setattr(parent, name, made.setdefault(id(norm.weight), PointwiseGroupNorm(norm, gather, spread)))
+                setattr(parent, name, made.setdefault(_identity(norm), PointwiseGroupNorm(norm, gather, spread)))
             elif isinstance(norm, ChannelNorm):
                 kind = PointwiseChannelNorm if form is NormForm.POINTWISE else MeansChannelNorm
-                setattr(parent, name, made.setdefault(id(norm.weight), kind(norm)))
+                setattr(parent, name, made.setdefault((id(norm.weight),), kind(norm)))
+
+
+def _identity(norm: nn.GroupNorm) -> tuple[int, ...]:
+    """Equal for norms that share their weights and compute the same; a norm without weights is equal to itself only."""
+    return (id(norm),) if norm.weight is None else (id(norm.weight), id(norm.bias), norm.num_groups)
 
 
 def _group_matrices(norm: nn.GroupNorm) -> tuple[nn.Parameter, nn.Parameter]:

@@ -11,6 +11,16 @@ SAMPLES = 8
 Feeds = Sequence[Mapping[str, np.ndarray]]
 
 
+def channel_means(values: np.ndarray) -> np.ndarray:
+    """Mean of each channel of an array N x C x ..., float64."""
+    return values.mean((0, *range(2, values.ndim)), dtype=np.float64)
+
+
+def along_channels(shift: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``shift``, one number a channel, in a shape that adds to ``values``, N x C x ..."""
+    return shift.reshape(-1, *[1] * (values.ndim - 2))
+
+
 def numbers_of_samples(count: int) -> list[int]:
     """Numbers of at most 8 of ``count`` samples, evenly spread: means need fewer samples than ranges."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, SAMPLES)).round()})

@@ -91,7 +91,7 @@ def gather_calibration(request: CalibrationRequest, spec: ModelSpec, height: int
     pictures = tuple(picture_of_kind(kind, cut, degradation, rng)[1] for kind, cut in zip(kinds, cuts, strict=True))
     sources = {name: thumbnail_of(pixels) for name, pixels in clean.items()}
     facts = {
-        "source": str(request.folder.name) if request.folder else BUILTIN,
+        "source": request.folder.resolve().name if request.folder else BUILTIN,
         "pictures": len(pictures),
         "task": degradation.name,
         "kinds": {kind: kinds.count(kind) for kind in KINDS if kind in kinds},

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from elir_edge.core.progress import Advance
 from elir_edge.formats.onnx.graph import CONVOLUTIONS, initializers, producers
 from elir_edge.formats.onnx.session import open_model
-from elir_edge.quantize.bias import shift_that_holds
+from elir_edge.quantize.bias import along_channels, channel_means, shift_that_holds
 
 Tensors = dict[str, np.ndarray]
-ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 
 def correct_biases(
@@ -37,10 +36,10 @@ def correct_biases(
         last = nodes[-1]
         alive = _run_section(model, nodes, kept | set(last.output), alive)
         if last.name in means and last.op_type in CONVOLUTIONS:
-            found = np.array([tensors[last.output[0]].mean((0, 2, 3), dtype=np.float64) for tensors in alive])
+            found = np.array([channel_means(tensors[last.output[0]]) for tensors in alive])
             applied = _add_to_bias(last, shift_that_holds(means[last.name] - found), stored, made)
             for tensors in alive:
-                tensors[last.output[0]] += applied[:, None, None]
+                tensors[last.output[0]] += along_channels(applied, tensors[last.output[0]])
         advance(1 / len(sections))
 
 
@@ -86,20 +85,10 @@ def _part(model: ModelProto, nodes: list[NodeProto], inputs: Tensors, outputs: l
     used = {name for node in nodes for name in node.input}
     part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in used)
     for name, array in inputs.items():
-        kind = ELEMENT_TYPES[array.dtype.name]
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         part.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
-    types = _types(nodes, initializers(part))
-    part.graph.output.extend(helper.make_tensor_value_info(name, types[name], None) for name in outputs)
+    part.graph.output.extend(ValueInfoProto(name=name) for name in outputs)  # ONNX Runtime infers the types
     return part
-
-
-def _types(nodes: list[NodeProto], stored: Mapping[str, TensorProto]) -> dict[str, int]:
-    """Types of the outputs of ``nodes``: that of the zero point for QuantizeLinear, else float."""
-    return {
-        name: stored[node.input[2]].data_type if node.op_type == "QuantizeLinear" else TensorProto.FLOAT
-        for node in nodes
-        for name in node.output
-    }
 
 
 def _add_to_bias(

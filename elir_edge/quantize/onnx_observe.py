@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from elir_edge.core.progress import Advance
-from elir_edge.formats.onnx.graph import consumers, convolutions, copy_of, own_tensors, producers, with_outputs
+from elir_edge.formats.onnx.graph import convolutions, copy_of, own_tensors, producers, with_outputs
 from elir_edge.formats.onnx.session import open_model
 from elir_edge.formats.onnx.transposed import split_transposed
+from elir_edge.quantize.bias import channel_means
 from elir_edge.quantize.ranges import Ranges, TailedRanges
 
 QUANTIZED = (
@@ -57,25 +58,15 @@ def observe(
     sessions = [open_model(with_outputs(model, batch)) for batch in batches]
     for sample in feeds:
         for batch, session in zip(batches, sessions, strict=True):
-            values = dict(zip(batch, session.run(batch, dict(sample)), strict=True))
+            results = dict(zip(batch, session.run(batch, dict(sample)), strict=True))
+            values = {name: array for name, array in results.items() if array.dtype == np.float32}
             seen.ranges.add(values)
             for name in outputs.keys() & values.keys():
-                means[outputs[name]].append(values[name].mean((0, 2, 3), dtype=np.float64))
+                means[outputs[name]].append(channel_means(values[name]))
         seen.ranges.add({name: array for name, array in sample.items() if array.dtype == np.float32})
         advance(1)
     seen.means = {name: np.array(rows) for name, rows in means.items()}
     return seen
-
-
-def picture_range(model: ModelProto) -> dict[str, tuple[float, float]]:
-    """Range of the image and of the restored image, known without measuring: 0 to 255 for bytes, else 0 to 1."""
-    *_, last = convolutions(model)
-    after = consumers(model)
-    is_bytes = model.graph.output[0].type.tensor_type.elem_type == TensorProto.UINT8
-    known = (0.0, 255.0 if is_bytes else 1.0)
-    first = next(convolutions(model))
-    ends = [first.input[0], *last.output, *(name for node in after.get(last.output[0], []) for name in node.output)]
-    return dict.fromkeys(ends, known)
 
 
 def _transposed_sizes(model: ModelProto, sample: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:

@@ -16,7 +16,7 @@ from openvino import opset13 as ops
 from elir_edge.core.progress import Advance
 from elir_edge.core.signal_stack import keep_signal_stack
 from elir_edge.formats.openvino import CONVOLUTIONS
-from elir_edge.quantize.bias import Feeds, shift_that_holds
+from elir_edge.quantize.bias import Feeds, channel_means, shift_that_holds
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
@@ -58,7 +58,7 @@ def correct_biases(model: Any, feeds: Feeds, means: Mapping[str, np.ndarray], ad
     alive: list[Tensors] = [sections.inputs(sample) for sample in feeds]
     for name in sections.order:
         alive = sections.run(name, alive)
-        found = np.array([tensors[name, 0].mean((0, 2, 3), dtype=np.float64) for tensors in alive])
+        found = np.array([channel_means(tensors[name, 0]) for tensors in alive])
         shift = shift_that_holds(means[name] - found).astype(np.float32)[None, :, None, None]
         _add_to_bias(corrected[name], shift)
         for tensors in alive:

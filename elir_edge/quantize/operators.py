@@ -22,7 +22,13 @@ ROUNDED: frozenset[Callable[..., Any]] = frozenset(
     {
         *CONVOLUTIONS,
         *(functional.silu, functional.relu, functional.group_norm, functional.layer_norm),
+        *(functional.leaky_relu, functional.prelu, functional.gelu, functional.elu, functional.relu6),
+        *(functional.hardswish, functional.hardsigmoid, functional.hardtanh, functional.softmax),
+        *(functional.batch_norm, functional.instance_norm, functional.linear),
+        *(functional.avg_pool2d, functional.adaptive_avg_pool2d),
         *(torch.relu, torch.tanh, torch.cat, torch.rsqrt, torch.add, torch.mul, torch.sub, torch.mean),
+        *(torch.relu_, torch.sigmoid, torch.div, torch.matmul, Tensor.relu, Tensor.sigmoid, Tensor.div, Tensor.matmul),
+        *(Tensor.__iadd__, Tensor.__isub__, Tensor.__imul__, Tensor.__truediv__, Tensor.__matmul__, Tensor.__rsub__),
         *(Tensor.add, Tensor.mul, Tensor.sub, Tensor.mean, Tensor.tanh, Tensor.clamp, Tensor.rsqrt),
         *(Tensor.__add__, Tensor.__mul__, Tensor.__sub__, Tensor.__radd__, Tensor.__rmul__),
     }
@@ -49,10 +55,18 @@ class Operators(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """See ``torch.overrides``."""
-        if func not in ROUNDED:
+        if func not in ROUNDED or not _reads_floats(args):
             return func(*args, **(kwargs or {}))
         index, self.count = self.count, self.count + 1
         return self._visit(index, func, args, kwargs or {})
+
+
+def _reads_floats(args: Sequence[Any]) -> bool:
+    """Whether an argument is a floating-point tensor, or a sequence with one: others compute positions and sizes."""
+    return any(
+        arg.is_floating_point() if isinstance(arg, Tensor) else isinstance(arg, list | tuple) and _reads_floats(arg)
+        for arg in args
+    )
 
 
 class Convolution:

@@ -10,13 +10,14 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
-from elir_edge.formats.onnx.graph import convolutions, merge_identical, shorten_names
+from elir_edge.formats.onnx.graph import attributes_of, convolutions, merge_identical, shorten_names
 from elir_edge.quantize.bias import Feeds, bias_samples
 from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.levels import BYTES, Grid
 from elir_edge.quantize.onnx_bias import correct_biases
 from elir_edge.quantize.onnx_edges import drop_clip, float_activations, pass_floats_on
-from elir_edge.quantize.onnx_observe import QUANTIZED, observe, picture_range, prepare_model
+from elir_edge.quantize.onnx_observe import QUANTIZED, observe, prepare_model
+from elir_edge.quantize.onnx_picture import picture_ranges
 from elir_edge.quantize.ranges import Ranges, TailedRanges
 
 FOR_EVERY_SAMPLE = 1.0
@@ -46,11 +47,12 @@ def quantize_onnx(
     range for each tensor of each step. GroupNormalization, and SiLU right after it, stay float. The last quantizer does
     the final clip. Raises DataError where a sample leads to NaN or infinity.
     """
+    float_ops |= _without_integer_form(model)
     prepared, largest = prepare_model(model, feeds[0], float_ops)
     drop_clip(prepared, float_ops, keeps_rounding=grid != BYTES)
     with progress.stage("measuring activations", len(feeds)) as advance:
         seen = observe(prepared, feeds, advance, TailedRanges(FOR_EVERY_SAMPLE) if tails else Ranges())
-    ranges = seen.ranges.estimate(grid.ranges) | picture_range(prepared)
+    ranges = seen.ranges.estimate(grid.ranges) | picture_ranges(prepared)
     with progress.stage("quantizing"):
         excluded = float_ops | _sums_of(prepared, latents) | float_activations(prepared)
         quantized = _quantize(prepared, ranges, excluded, largest, grid)
@@ -61,6 +63,15 @@ def quantize_onnx(
     halve_weights(quantized)
     shorten_names(quantized)
     return quantized
+
+
+def _without_integer_form(model: ModelProto) -> frozenset[str]:
+    """Names of the grouped transposed convolutions: no scale of their kernels is that of one output channel.
+
+    ONNX Runtime computes transposed convolutions in float in any case.
+    """
+    transposed = (node for node in model.graph.node if node.op_type == "ConvTranspose")
+    return frozenset(node.name for node in transposed if attributes_of(node).get("group", 1) != 1)
 
 
 def _sums_of(model: ModelProto, latents: frozenset[str]) -> frozenset[str]:

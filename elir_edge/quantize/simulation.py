@@ -19,7 +19,7 @@ from elir_edge.quantize.ranges import RANGE_METHOD, Ranges
 ACTIVATION_LEVELS = 255
 SIGMOID_LEVELS = 256
 SMALLEST = 1e-12
-RECTIFIERS = (functional.relu, torch.relu)
+RECTIFIERS = (functional.relu, torch.relu, torch.relu_, functional.relu6, functional.batch_norm)
 
 Call = Callable[..., Any]
 Inputs = Sequence[tuple[Tensor, ...]]  # of a static graph, one tuple for each picture
@@ -28,7 +28,8 @@ Inputs = Sequence[tuple[Tensor, ...]]  # of a static graph, one tuple for each p
 class Simulation:
     """``ranges``: (low, high) of each rounded tensor by the index of its operator (see ``Operators``).
 
-    ``rectified``: indices of tensors that a ReLU reads; integer graphs round after the ReLU only. ``levels``: steps per
+    ``rectified``: indices of tensors that a ReLU or a batch norm reads, which become one op with what writes them:
+    integer graphs round after it only. ``levels``: steps per
     side of int8 weights.
     """
 
@@ -47,10 +48,11 @@ class Simulation:
         ranges, rectified = Ranges(), set()
 
         def visit(index: int, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            before = getattr(args[0], "elir_index", None)  # read first: in place, the output is the same tensor
             output = func(*args, **kwargs)
             output.elir_index = index
-            if func in RECTIFIERS and hasattr(args[0], "elir_index"):
-                rectified.add(args[0].elir_index)
+            if func in RECTIFIERS and before is not None:
+                rectified.add(before)
             ranges.add({str(index): output.detach().numpy()})
             return output
 

@@ -6,9 +6,10 @@ They work on the protobuf: onnx_ir writes more fields back than it read, so ever
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
 from elir_edge.formats.walk import upstream_by_stage
 
@@ -45,6 +46,11 @@ def consumers(model: ModelProto) -> dict[str, list[NodeProto]]:
 def convolutions(model: ModelProto) -> Iterator[NodeProto]:
     """All convolutions, transposed ones included, in the order of execution."""
     return (node for node in model.graph.node if node.op_type in CONVOLUTIONS)
+
+
+def attributes_of(node: NodeProto) -> dict[str, Any]:
+    """The attributes that a node states, by name."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def add_initializer(model: ModelProto, name: str, values: np.ndarray) -> str:
@@ -111,10 +117,10 @@ def shorten_names(model: ModelProto) -> None:
 
 
 def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
-    """A copy whose only outputs are the float tensors called ``names``."""
+    """A copy whose only outputs are the tensors called ``names``; ONNX Runtime infers their types."""
     exposed = copy_of(model)
     del exposed.graph.output[:]
-    exposed.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    exposed.graph.output.extend(ValueInfoProto(name=name) for name in names)
     return exposed
 
 

@@ -56,7 +56,9 @@ def _instance_norm(
 ) -> list[NodeProto]:
     from onnx import helper
 
-    facts = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    from elir_edge.formats.onnx.graph import attributes_of
+
+    facts = attributes_of(node)
     groups, (batch, channels, height, width) = facts["num_groups"], shape
     grouped = np.array([batch, groups, channels // groups * height, width], np.int64)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from elir_edge.formats.onnx.graph import add_initializer, drop_unused, initializers
+from elir_edge.formats.onnx.graph import add_initializer, attributes_of, drop_unused, initializers
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
@@ -41,9 +41,11 @@ def split_transposed(
 def _is_doubling(node: NodeProto) -> bool:
     if node.op_type != "ConvTranspose":
         return False
-    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    given = attributes_of(node)
     expected = {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1], "group": 1}
-    return all(given.get(name) == value for name, value in expected.items())
+    plain = {"output_padding": [0, 0], "dilations": [1, 1]}
+    has_plain = all(given.get(name, value) == value for name, value in plain.items())
+    return has_plain and "output_shape" not in given and all(given.get(key) == value for key, value in expected.items())
 
 
 def _phase_convolutions(model: ModelProto, node: NodeProto, size: tuple[int, ...]) -> list[NodeProto]:
