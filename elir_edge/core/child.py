@@ -80,7 +80,7 @@ def run_child(
     """
     with tempfile.TemporaryFile() as printed, _start(printed) as child:
         try:
-            given = job_line(function, request, memory_bytes=memory_bytes)
+            given = job_line(function, request, memory_bytes=memory_bytes, parent=os.getpid())
             out, _ = child.communicate(given, timeout)
         except subprocess.TimeoutExpired as error:
             child.kill()
@@ -99,7 +99,9 @@ class Child:
     """A child process that answers questions until it is closed; ``greeting`` is its first answer.
 
     ``function`` takes ``request`` and returns the greeting and a function from question to answer. The child is stopped
-    (SIGSTOP) between questions: runtimes keep threads spinning after a run, which would slow other processes.
+    (SIGSTOP) between questions: runtimes keep threads spinning after a run, which would slow other processes. On Linux
+    it ends with the thread that made it, also where that is killed.
+
     Raises what ``run_child`` raises, with ``name`` before the message.
     """
 
@@ -108,7 +110,7 @@ class Child:
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         self._child = _start(self._printed)
         try:
-            self._write(job_line(function, request, talk=True))
+            self._write(job_line(function, request, talk=True, parent=os.getpid()))
             self.greeting = self._read()
         except BaseException:
             self.close()
@@ -165,9 +167,17 @@ def child_command() -> list[str]:
     return [sys.executable, "-P", "-c", BOOTSTRAP, str(PACKAGE_FOLDER)]
 
 
-def job_line(function: str, request: Answer, talk: bool = False, memory_bytes: int | None = None) -> str:
-    """A job as the line of JSON that the child reads. ``talk``: answer questions after the first answer."""
-    job = {"function": function, "request": request, "talk": talk, "memory_bytes": memory_bytes}
+def job_line(
+    function: str, request: Answer, talk: bool = False, memory_bytes: int | None = None, parent: int | None = None
+) -> str:
+    """A job as the line of JSON that the child reads.
+
+    ``talk``: answer questions after the first answer. ``parent``: process id of the one that starts the child, without
+    which it ends.
+    """
+    job = {
+        "function": function, "request": request, "talk": talk, "memory_bytes": memory_bytes, "parent": parent,
+    }  # fmt: skip
     return json.dumps(job) + "\n"
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from elir_edge.core.parent import end_with_parent
 from elir_edge.errors import ElirEdgeError, ResourceError, is_memory_error
 
 MAX_REASON = 500
@@ -20,6 +21,7 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
+    end_with_parent(job["parent"])
     with channel:
         for message in messages(job, (json.loads(line) for line in sys.stdin)):
             channel.write(json.dumps(message) + "\n")

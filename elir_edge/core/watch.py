@@ -8,7 +8,6 @@ signals on, ends what does not heed them, and knows an exit status that was mean
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from elir_edge.core.child import IMPORT_THE_PACKAGE, PACKAGE_FOLDER
+from elir_edge.core.parent import end_with_parent
 
 GRACE_SECONDS = 10.0
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
-PR_SET_PDEATHSIG = 1
 WATCHED = """
 from elir_edge.core.watch import work
 work(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
@@ -187,9 +186,7 @@ def _kill_after_grace(child: subprocess.Popen[bytes]) -> None:
 
 
 def _die_with_the_watcher(alive: int) -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     threading.Thread(target=_wait_for_the_end_of, args=(alive,), daemon=True).start()
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import elir_edge
 from elir_edge import errors
-from elir_edge.core.child import Child, ChildError, describe_end, run_child
+from elir_edge.core.child import Child, ChildError, child_command, describe_end, job_line, run_child
 from elir_edge.core.child_side import error_as_data
 from elir_edge.errors import (
     DataError,
@@ -21,9 +25,16 @@ from elir_edge.errors import (
     ResourceError,
     UnavailableError,
 )
-from tests.helpers import refusal
+from tests.helpers import child_environment, refusal
 
 ANSWERS = "tests.core.answers"
+PARENT = """
+import time
+from elir_edge.core.child import Child
+child = Child("tests.core.answers:converse", {"start": 5}, "it")
+print(child.pid, flush=True)
+time.sleep(600)
+"""
 
 
 def call(name, request, **options):
@@ -116,3 +127,43 @@ def test_a_conversation():
 def test_a_conversation_that_cannot_begin():
     refusal(ChildError, lambda: Child(f"{ANSWERS}:die", {"status": 4}, "it"), "it: ", "status 4")
     refusal(DataError, lambda: Child(f"{ANSWERS}:fail", {"kind": "other"}, "it"), "it: ZeroDivisionError")
+
+
+def state_of(pid):
+    """The letter for a process's state, as in ps: T where it is stopped; None where it is gone, or only its entry."""
+    try:
+        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if letter in "ZX" else letter
+
+
+def wait_for(condition):
+    """Wait until ``condition`` holds, 20 s at most; returns whether it does."""
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_child_that_stands_still_ends_with_a_parent_that_is_killed():
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment()) as parent:
+        try:
+            child = int(parent.stdout.readline())
+            assert wait_for(lambda: state_of(child) == "T")
+        finally:
+            parent.kill()
+    try:
+        assert wait_for(lambda: state_of(child) is None), "it is still there"
+    finally:
+        if state_of(child):
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_child_whose_parent_is_gone_when_it_begins_ends_at_once():
+    asked = job_line(f"{ANSWERS}:echo", {"text": "still here"}, parent=os.getppid())
+    done = subprocess.run(child_command(), input=asked, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "")
