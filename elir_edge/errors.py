@@ -52,6 +52,10 @@ class UnavailableError(ElirEdgeError):
     exit_code = 69
 
 
+class DeviceError(UnavailableError):
+    """A device does not exist here, or does not start, whatever is to run on it."""
+
+
 class ResourceError(ElirEdgeError):
     """Not enough memory."""
 

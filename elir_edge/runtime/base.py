@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import MORE_MEMORY, DataError, ElirEdgeError, ResourceError, UsageError, is_memory_error
 
+Result = TypeVar("Result")
 AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
 
 
@@ -46,23 +47,14 @@ class Session(ABC):
         Raises UsageError where ``feeds`` do not fit or the session is closed, ResourceError where memory runs out,
         DataError where the runtime fails for another reason.
         """
-        self._check(feeds)
-        try:
-            with self._lock:
-                if not self._open:
-                    raise UsageError(f"this {self.backend} session is closed", hint="open another one")
-                return self._run(feeds)
-        except ElirEdgeError:
-            raise
-        except Exception as error:  # each runtime has errors of its own
-            if is_memory_error(error):
-                raise ResourceError(f"{self.backend} ran out of memory", hint=MORE_MEMORY) from error
-            raise DataError(f"{self.backend} failed to run the artifact: {error}", hint=AGAIN) from error
+        return self._guard(feeds, lambda: self._run(feeds))
 
     def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
-        """Run ``count`` times and discard the outputs; sessions for throughput run in parallel."""
-        for _ in range(count):
-            self.run(feeds)
+        """Run ``count`` times and discard the outputs; sessions for throughput run in parallel.
+
+        Raises what ``run`` raises.
+        """
+        self._guard(feeds, lambda: self._run_many(feeds, count))
 
     def placement(self) -> dict[str, int]:
         """Number of ops by device; empty where all run on ``device`` or the runtime does not report it."""
@@ -84,8 +76,27 @@ class Session(ABC):
     @abstractmethod
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
+    def _run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
+        for _ in range(count):
+            self._run(feeds)
+
     @abstractmethod
     def _close(self) -> None: ...
+
+    def _guard(self, feeds: Mapping[str, np.ndarray], work: Callable[[], Result]) -> Result:
+        """Call ``work`` where ``feeds`` fit and the session is open, alone; its errors become ours."""
+        self._check(feeds)
+        try:
+            with self._lock:
+                if not self._open:
+                    raise UsageError(f"this {self.backend} session is closed", hint="open another one")
+                return work()
+        except ElirEdgeError:
+            raise
+        except Exception as error:  # each runtime has errors of its own
+            if is_memory_error(error):
+                raise ResourceError(f"{self.backend} ran out of memory", hint=MORE_MEMORY) from error
+            raise DataError(f"{self.backend} failed to run the artifact: {error}", hint=AGAIN) from error
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> None:
         names = [tensor.name for tensor in self.inputs]

@@ -14,7 +14,7 @@ from ai_edge_litert.options import GpuOptions, Options
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
-from elir_edge.errors import UnavailableError
+from elir_edge.errors import DeviceError, UnavailableError
 from elir_edge.formats.tflite.file import read_metadata
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.mode import CPU, Mode
@@ -22,7 +22,8 @@ from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 ACCELERATORS = {"GPU": HardwareAccelerator.GPU, "NPU": HardwareAccelerator.NPU}
 PLACED = re.compile(r"(\d+) operations will run on the \w+, and the remaining (\d+) operations will run on the CPU")
-REASONS = (re.compile(r"environment: INTERNAL: (.+)"), re.compile(r"Failed to apply compiler plugins: (.+)"))
+NOT_THERE = re.compile(r"environment: INTERNAL: (.+)")
+REASONS = (NOT_THERE, re.compile(r"Failed to apply compiler plugins: (.+)"))
 
 
 class AcceleratedSession(Session):
@@ -32,7 +33,7 @@ class AcceleratedSession(Session):
 
     def __init__(self, path: Path, mode: Mode) -> None:
         if mode.device not in ACCELERATORS:
-            raise UnavailableError(
+            raise DeviceError(
                 f"LiteRT knows {CPU} and {', '.join(ACCELERATORS)}, no {mode.device}", hint="choose one of these"
             )
         self.device = mode.device
@@ -76,7 +77,8 @@ def _compile(path: Path, mode: Mode) -> tuple[CompiledModel, str]:
             model = CompiledModel.from_file(str(path), options=options)
         except (RuntimeError, ValueError) as error:
             reason = _reason(said()) or str(error).strip().splitlines()[-1]
-            raise UnavailableError(
+            kind = DeviceError if NOT_THERE.search(said()) else UnavailableError  # else it may be the graph's fault
+            raise kind(
                 f"LiteRT's {mode.device} accelerator does not start here: {reason}", hint="run it on the CPU"
             ) from error
         text = said()

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
-from elir_edge.errors import UnavailableError, missing_package
+from elir_edge.errors import DeviceError, missing_package
 from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
@@ -95,7 +95,7 @@ def read_manifest(path: Path) -> str | None:
 def _load(path: Path, options: Any, stages: tuple[str, ...] = (), entry: str | None = None, device: str = CPU) -> Any:
     """An InferenceSession of bytes, with a folder that does not exist: it cannot read files that the graph names."""
     if device not in _providers():
-        raise UnavailableError(
+        raise DeviceError(
             f"this ONNX Runtime has no execution provider {device}, only {', '.join(_providers())}",
             hint="install a build of onnxruntime that has it, or run on the CPU",
         )
@@ -110,7 +110,7 @@ def _load(path: Path, options: Any, stages: tuple[str, ...] = (), entry: str | N
     except Exception as error:  # onnxruntime raises a class of its own for each status code
         raise unusable(path, "ONNX Runtime cannot load it", error) from error
     if session.get_providers()[0] != providers[0]:
-        raise UnavailableError(
+        raise DeviceError(
             f"ONNX Runtime's execution provider {device} is in this build, but does not start here",
             hint="check its driver, or run on the CPU",
         )

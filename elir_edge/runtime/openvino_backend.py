@@ -14,7 +14,7 @@ from elir_edge.core.memory import address_limit, address_room
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.core.signal_stack import keep_signal_stack
-from elir_edge.errors import MORE_MEMORY, DataError, ResourceError, UnavailableError
+from elir_edge.errors import MORE_MEMORY, DataError, DeviceError, ResourceError, UnavailableError
 from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.formats.openvino import node_sources
 from elir_edge.formats.walk import upstream
@@ -57,13 +57,6 @@ class OpenVinoSession(Session):
         self._request = self._compiled.create_infer_request()
         super().__init__(*tensor_specs(path, text, _tensors(model.inputs), _tensors(model.outputs)))
 
-    def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
-        """Run ``count`` times with as many parallel requests as OpenVINO chooses for the hint."""
-        queue = openvino.AsyncInferQueue(self._compiled)
-        for _ in range(count):
-            queue.start_async(dict(feeds))
-        queue.wait_all()
-
     def placement(self) -> dict[str, int]:
         """Number of ops of the compiled graph, under the devices that OpenVINO reports for it."""
         nodes = [op for op in self._compiled.get_runtime_model().get_ops() if _layer_type(op) not in NOT_COMPUTED]
@@ -72,6 +65,13 @@ class OpenVinoSession(Session):
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._request.infer(dict(feeds))
         return {tensor.name: self._request.get_tensor(tensor.name).data.copy() for tensor in self.outputs}
+
+    def _run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
+        """As many at the same time as OpenVINO chooses for the hint."""
+        queue = openvino.AsyncInferQueue(self._compiled)
+        for _ in range(count):
+            queue.start_async(dict(feeds))
+        queue.wait_all()
 
     def _close(self) -> None:
         del self._request, self._compiled
@@ -113,7 +113,7 @@ def _device(core: Any, mode: Mode) -> str:
     if not there and address_limit() is not None:  # its plug-ins cannot be mapped
         raise ResourceError("not enough memory for OpenVINO to load a device", hint=MORE_MEMORY)
     if mode.device not in there:
-        raise UnavailableError(
+        raise DeviceError(
             f"OpenVINO finds no device {mode.device} here, only {', '.join(there)}",
             hint="elir-edge devices lists what there is",
         )

@@ -37,9 +37,12 @@ def open_session(
             computed and cannot be among ``stages``.
         steps: number of Euler steps of a split artifact; None: as many as it has times for.
 
-    Raises MissingInputError, UsageError (the backend does not open such files), UnavailableError (the backend is not
-    installed, has no such mode or cannot start at a stage), DataError (the file is damaged or has no such stage).
+    Raises MissingInputError, UsageError (``threads`` below 1, or the backend does not open such files),
+    UnavailableError (the backend is not installed, has no such mode or cannot start at a stage), DataError (the file is
+    damaged or has no such stage).
     """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}", hint="give 1 or more, or None for the runtime's default")
     if not isinstance(model, str | Path):
         if entry is not None:
             raise _cannot_enter(TORCH)
@@ -68,6 +71,10 @@ def _open_split(
 
     if "entry" in options:
         raise UnavailableError("split artifacts cannot start at a stage", hint="export the model without --split")
+    if options.get("mode", DEFAULT_MODE).hint != DEFAULT_MODE.hint:
+        raise UnavailableError(
+            "split artifacts run one picture at a time, for latency", hint="export the model without --split"
+        )
     module = backend.load()
     if path.suffix != SUFFIX:
         return open_file(path, lambda names: module.open_parts(path, threads, names, **options), stages, steps)
