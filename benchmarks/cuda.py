@@ -68,10 +68,8 @@ def _summary(sections: list[Section]) -> list[str]:
         best = max(good, key=lambda row: row.latency.fps if row.latency else 0)
         speed = best.latency
         assert speed is not None
-        times = f"{speed.fps / paper:.1f}" if paper else ""
-        lines.append(
-            f"| {section.model.name} | {paper} | {speed.fps:.1f} FPS | {best.label} | {best.device} | {times} |"
-        )
+        times, gpu = f"{speed.fps / paper:.1f}" if paper else "", best.device_name or best.device
+        lines.append(f"| {section.model.name} | {paper} | {speed.fps:.1f} FPS | {best.label} | {gpu} | {times} |")
     return lines
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
+COUNT, RANGE = "energy_uj", "max_energy_range_uj"
 MICRO = 1e-6
 
 
@@ -18,14 +19,14 @@ class EnergyMeter:
 
     def read(self) -> tuple[float, ...] | None:
         """Joules of each counter since its start, None if nothing can be read."""
-        return tuple(_number(path / "energy_uj") * MICRO for path in self.counters) or None
+        return tuple(_number(path / COUNT) * MICRO for path in self.counters) or None
 
     def between(self, start: tuple[float, ...] | None, end: tuple[float, ...] | None) -> float | None:
         """Joules between two readings; a counter may have wrapped around once in between."""
         if start is None or end is None:
             return None
         return sum(
-            after - before + (_number(path / "max_energy_range_uj") * MICRO if after < before else 0.0)
+            after - before + (_number(path / RANGE) * MICRO if after < before else 0.0)
             for path, before, after in zip(self.counters, start, end, strict=True)
         )
 
@@ -38,9 +39,12 @@ def find_energy_meter(folder: Path = POWERCAP) -> EnergyMeter:
         return EnergyMeter((), f"no RAPL counters under {POWERCAP}")
     try:
         for path in packages:
-            _number(path / "energy_uj")
+            for name in (COUNT, RANGE):
+                _number(path / name)
     except PermissionError:
         return EnergyMeter((), "RAPL counters are there, but only root may read them")
+    except (OSError, ValueError) as error:
+        return EnergyMeter((), f"RAPL counters are there, but hold no number that can be read ({error})")
     return EnergyMeter(packages)
 
 

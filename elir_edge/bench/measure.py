@@ -21,15 +21,14 @@ from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import is_stable, medians_of, ratio_of, relative_spread
 from elir_edge.core.child import Child
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.errors import ElirEdgeError, UnavailableError
-from elir_edge.runtime.mode import CPU
+from elir_edge.errors import DeviceError, ElirEdgeError, UnavailableError
 
 MAX_WARM_UP = 12
 ROUND_SECONDS = 0.5
 DEFAULT_ROUNDS = 10
 WORKER = "elir_edge.bench.worker:open_worker"
 TOGETHER = 8
-Absent = dict[tuple[str, str], UnavailableError]
+Absent = dict[tuple[str, str], DeviceError]
 
 
 @dataclass(frozen=True)
@@ -143,6 +142,7 @@ class Entry:
         return dataclasses.replace(
             row,
             device=greeting["device"],
+            device_name=greeting["device_name"],
             arithmetic=greeting["arithmetic"],
             cold={name: greeting[name] for name in ("import_s", "load_s", "first_s")},
             placement=greeting["placement"],
@@ -224,7 +224,7 @@ def _restore(entries: list[Entry], pictures: np.ndarray | None, progress: Progre
 
 
 def _enter(entry: Entry, stack: ExitStack, progress: Progress, absent: Absent) -> None:
-    """Start the worker. A device that is missing for one contestant is not tried again for the next."""
+    """Start the worker. A device that does not exist is not tried again; one that refuses this contestant is."""
     row = entry.contestant.row
     place = (row.backend, row.device)
     if place in absent:
@@ -238,5 +238,5 @@ def _enter(entry: Entry, stack: ExitStack, progress: Progress, absent: Absent) -
             entry.worker = worker
         except ElirEdgeError as error:
             entry.error = error
-            if isinstance(error, UnavailableError) and row.device != CPU:
+            if isinstance(error, DeviceError):
                 absent[place] = error

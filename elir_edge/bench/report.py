@@ -123,7 +123,7 @@ def _table_row(row: Row, cell: dict[str, str], names: list[str], fastest: float)
 
 
 def _apart(row: Row) -> str:
-    if len(row.placement) < 2:
+    if not row.strays:
         return ""
     text = ", ".join(f"{count} on {device}" for device, count in row.placement.items())
     return f"<small class='bad'> ops: {escape(text)}</small>"

@@ -13,8 +13,11 @@ from elir_edge.bench.peaks import roof_of
 from elir_edge.bench.statistics import Latency, latency_of
 from elir_edge.core.plain import finite
 from elir_edge.errors import DataError, MissingInputError
+from elir_edge.runtime.backend import TORCH
+from elir_edge.runtime.mode import CPU
 
 SCHEMA = 1
+CUDA = "CUDA"
 OK, WRONG, UNCHECKED, FAILED, ABSENT = "ok", "wrong", "unchecked", "failed", "absent"
 LEAST_EXACT_FIRST = ("int8", "mixed", "bf16", "w8a16", "fp16", "fp32")
 
@@ -42,15 +45,15 @@ class Row:
 
     ``rounds``: all samples in seconds per picture, one list per round; ``ratio``: quartiles of the speed relative to
     the section's first row; ``cold``: seconds to import the runtime, to load and compile, and for the first picture;
-    ``placement``: ops by device, if they are on several; ``energy_j``: joules per picture; ``precision``: of the
-    artifact; ``arithmetic``: of its ops that are not int8.
+    ``placement``: ops by device, where the runtime tells; ``device_name``: of the GPU; ``energy_j``: joules per
+    picture; ``precision``: of the artifact; ``arithmetic``: of its ops that are not int8.
     """
 
     label: str
     gflop: float
     artifact: str | None = None
     backend: str = ""
-    device: str = "CPU"
+    device: str = CPU
     hint: str = "latency"
     precision: str = "fp32"
     arithmetic: str = "fp32"
@@ -66,6 +69,12 @@ class Row:
     judgement: Judgement | None = None
     error: str | None = None
     absent: bool = False
+    device_name: str | None = None
+
+    @property
+    def strays(self) -> bool:
+        """Whether ops ran on another device than ``device``; GPU.1 is a GPU."""
+        return any(name.partition(".")[0] != self.device.partition(".")[0] for name in self.placement)
 
     @property
     def latency(self) -> Latency | None:
@@ -98,7 +107,7 @@ class Row:
     def of_roof(self, peaks: dict[str, float]) -> float | None:
         """GFLOP/s / peak GFLOP/s of matrix products in the same arithmetic; None if not on the CPU."""
         roof, speed = roof_of(peaks, self.computes_in), self.gflops()
-        return None if roof is None or speed is None or self.device != "CPU" else speed / roof
+        return None if roof is None or speed is None or self.device != CPU else speed / roof
 
 
 @dataclass(frozen=True)
@@ -190,5 +199,7 @@ def _row(data: dict[str, Any]) -> Row:
     names = {item.name for item in dataclasses.fields(Row)}
     kept = {key: value for key, value in data.items() if key in names}
     kept["ratio"] = tuple(kept["ratio"]) if kept["ratio"] else None
+    if kept["backend"] == TORCH and kept["device"] not in (CPU, CUDA):  # files of older versions have the name there
+        kept |= {"device": CUDA, "device_name": kept["device"]}
     kept["judgement"] = Judgement(**kept["judgement"]) if kept["judgement"] else None
     return Row(**kept)

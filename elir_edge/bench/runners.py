@@ -19,10 +19,12 @@ Request = dict[str, Any]
 class Runner(ABC):
     """A loaded model that restores pictures.
 
-    ``device`` and ``arithmetic``: where and in what it computes; ``pictures``: number of pictures per ``run``.
+    ``device`` and ``arithmetic``: where and in what it computes; ``device_name``: of the GPU, None where it is not
+    known; ``pictures``: number of pictures per ``run``.
     """
 
     device: str = CPU
+    device_name: str | None = None
     arithmetic: str = "fp32"
     pictures: int = 1
 
@@ -33,6 +35,10 @@ class Runner(ABC):
     @abstractmethod
     def run(self) -> None:
         """Restore the prepared picture once; returns when the result is ready."""
+
+    def run_first(self) -> None:
+        """What the cold start ends with: the prepared picture alone, also where ``run`` restores several at once."""
+        self.run()
 
     @abstractmethod
     def restore(self, pixels: np.ndarray) -> np.ndarray:
@@ -84,6 +90,10 @@ class SessionRunner(Runner):
             self._session.run_many(self._feeds, self.pictures)
         else:
             self._session.run(self._feeds)
+
+    def run_first(self) -> None:
+        """Restore one picture, also for throughput."""
+        self._session.run(self._feeds)
 
     def restore(self, pixels: np.ndarray) -> np.ndarray:
         """Restore one picture; returns the first output, H x W x 3."""

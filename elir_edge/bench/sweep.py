@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 
 from elir_edge.artifacts.artifact import Artifact, Manifest
+from elir_edge.bench.devices import devices_called, devices_to_time, missing_devices
 from elir_edge.bench.energy import find_energy_meter
 from elir_edge.bench.machine import machine_facts
 from elir_edge.bench.measure import DEFAULT_ROUNDS, Contestant, Measured, measure
 from elir_edge.bench.pictures import Scene, judge, make_scene, to_bytes
-from elir_edge.bench.results import UNCHECKED, Judgement, Model, Results, Row, Section
+from elir_edge.bench.results import CUDA, UNCHECKED, Judgement, Model, Results, Row, Section
 from elir_edge.bench.variant import EAGER, TorchVariant
 from elir_edge.core.files import distinct_names
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UsageError
 from elir_edge.runtime.backend import TORCH, choose_backends, get_backend
-from elir_edge.runtime.hardware import devices_of
 from elir_edge.runtime.mode import ARITHMETICS, CPU, HINTS, Mode
 
-TRIED_DEVICES = {"litert": ("GPU",)}
 CHOOSES_MODES = "openvino"
 LATENCY = HINTS[0]
 
@@ -77,9 +76,11 @@ def sweep(
 
     ``reference`` False leaves PyTorch out. Rows that fail have an error, and the others go on.
 
-    Raises UsageError for a backend that opens none of the artifacts, UnavailableError if no runtime is installed.
+    Raises UsageError for a backend that opens none of the artifacts and for a device that no backend knows,
+    UnavailableError if no runtime is installed.
     """
     progress = progress or Silent()
+    plan = dataclasses.replace(plan, devices=devices_called(plan.devices))
     precisions = {artifact.path: artifact.manifest.precision for artifact in artifacts}
     pairs = choose_backends(precisions, plan.backends, progress.note)
     sections, galleries = [], []
@@ -88,12 +89,14 @@ def sweep(
         found = _artifact_rows(group, pairs, plan)
         manifest = group[0].manifest
         forms = _torch_rows(manifest, plan) if reference else []
+        if reference and not forms:
+            progress.note(f"note: PyTorch left out: {_why_no_torch(manifest, plan)}")
         section, gallery, best = run_section(model_of(manifest), [*forms, *found], manifest, plan, progress)
         sections.append(section)
         galleries.append(gallery)
         peaks = {name: max(speed, peaks.get(name, 0.0)) for name, speed in best.items()}
     backends = dict.fromkeys([name for _, name in pairs] + ([TORCH] if reference else []))
-    return make_results(sections, plan, peaks, _missing(list(backends))), galleries
+    return make_results(sections, plan, peaks, missing_devices(backends)), galleries
 
 
 def run_section(
@@ -102,9 +105,11 @@ def run_section(
     """Time ``contestants`` on one model; if the first is PyTorch eager, compare their pictures with its pictures."""
     scene = make_scene(manifest.model_spec(), manifest.size)
     measured = measure(contestants, plan.rounds, progress, scene.degraded, plan.threads)
-    reference = measured.restored[0] if contestants[0].request.get("variant") == EAGER else None
-    made = zip(measured.rows, measured.restored, strict=True)
-    rows = [_row_with_judgement(row, pictures, reference, scene, model.trained) for row, pictures in made]
+    reference = _reference(contestants[0], measured, manifest, plan)
+    rows = [
+        dataclasses.replace(row, judgement=_judgement(row, pictures, reference, scene, model.trained))
+        for row, pictures in zip(measured.rows, measured.restored, strict=True)
+    ]
     return Section(model, rows, measured.noise), _gallery(scene, measured), measured.peaks
 
 
@@ -122,7 +127,7 @@ def torch_contestant(
     form = TorchVariant.parse(variant)
     label = "PyTorch " + variant.replace("+", ", ").replace("_", " ")
     row = Row(
-        label, manifest.graph["gflop"], backend=TORCH, device="CUDA" if form.cuda else CPU,
+        label, manifest.graph["gflop"], backend=TORCH, device=CUDA if form.cuda else CPU,
         arithmetic=form.dtype, threads=threads,
     )  # fmt: skip
     request = {
@@ -139,21 +144,20 @@ def torch_contestant(
     return Contestant(row, request | more)
 
 
+def _why_no_torch(manifest: Manifest, plan: Plan) -> str | None:
+    """Why PyTorch cannot compute the model of ``manifest`` here; None where it can."""
+    if not get_backend(TORCH).is_installed():
+        return "it is not installed; pip install torch"
+    if not (plan.weights or manifest.names_its_weights):
+        return f"it needs the weights, {manifest.weights['name']}; --weights says where they are"
+    return None
+
+
 def _torch_rows(manifest: Manifest, plan: Plan) -> list[Contestant]:
-    if not get_backend(TORCH).is_installed() or not (plan.weights or manifest.names_its_weights):
+    if _why_no_torch(manifest, plan) is not None:
         return []
     variants = dict.fromkeys((EAGER, *plan.torch))
     return [torch_contestant(manifest, variant, plan.weights, plan.threads) for variant in variants]
-
-
-def _missing(backends: list[str]) -> list[str]:
-    """Missing devices of ``backends``, each with the reason."""
-    return [
-        f"{name} {device.name}: {device.detail}"
-        for name in backends
-        for device in devices_of(get_backend(name))
-        if not device.available and name not in TRIED_DEVICES
-    ]
 
 
 def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: Plan) -> list[Contestant]:
@@ -163,21 +167,13 @@ def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: P
         for artifact in group
         for path, backend in pairs
         if path == artifact.path
-        for device in _devices(backend, plan)
+        for device in devices_to_time(backend, plan.devices)
         for mode in _modes(backend, device, plan)
     ]
 
 
-def _devices(backend: str, plan: Plan) -> list[str]:
-    """The devices of ``plan``, else all that are found, and those that only a trial can find."""
-    if plan.devices:
-        return list(plan.devices)
-    found = [device.name for device in devices_of(get_backend(backend)) if device.available]
-    return list(dict.fromkeys([*found, *TRIED_DEVICES.get(backend, ())]))
-
-
 def _modes(backend: str, device: str, plan: Plan) -> list[Mode]:
-    words = plan.modes if backend == CHOOSES_MODES else (LATENCY,)
+    words = dict.fromkeys(plan.modes) if backend == CHOOSES_MODES else (LATENCY,)
     return [parse_mode(word, device) for word in words]
 
 
@@ -230,16 +226,23 @@ def model_of(manifest: Manifest) -> Model:
     )
 
 
-def _row_with_judgement(
-    row: Row, restored: np.ndarray | None, reference: np.ndarray | None, scene: Scene, trained: bool
-) -> Row:
-    """``row`` with the comparison of its pictures with ``reference``; unchecked if that is None."""
-    if restored is None or row.error is not None:
-        return row
-    if reference is None:
-        reason = "PyTorch, or the weights the artifact was made from, are not at hand"
-        return dataclasses.replace(row, judgement=Judgement(UNCHECKED, reason=reason))
-    return dataclasses.replace(row, judgement=judge(restored, reference, scene, row.computes_in, trained))
+def _reference(first: Contestant, measured: Measured, manifest: Manifest, plan: Plan) -> np.ndarray | str:
+    """The pictures of PyTorch eager, N x H x W x 3, or the reason why there are none."""
+    if first.request.get("variant") != EAGER:
+        return f"PyTorch is left out: {_why_no_torch(manifest, plan) or 'it was not asked for'}"
+    pictures = measured.restored[0]
+    return f"PyTorch failed: {measured.rows[0].error}" if pictures is None else pictures
+
+
+def _judgement(
+    row: Row, pictures: np.ndarray | None, reference: np.ndarray | str, scene: Scene, trained: bool
+) -> Judgement | None:
+    """A row's ``pictures`` compared with ``reference``: those of PyTorch, or why there are none. None without any."""
+    if pictures is None or row.error is not None:
+        return None
+    if isinstance(reference, str):
+        return Judgement(UNCHECKED, reason=reference)
+    return judge(pictures, reference, scene, row.computes_in, trained)
 
 
 def _gallery(scene: Scene, measured: Measured) -> Gallery:

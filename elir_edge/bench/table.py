@@ -5,6 +5,7 @@ from __future__ import annotations
 from elir_edge.bench.machine import describe_machine
 from elir_edge.bench.results import ABSENT, FAILED, OK, UNCHECKED, WRONG, Model, Results, Row, Section
 from elir_edge.imaging.comparison import IDENTICAL_DB
+from elir_edge.runtime.backend import TORCH
 
 HEAD = (
     "what runs", "FPS", "p50 ms", "p90", "p99", "min", "spread", "times as fast", "cold s", "peak MB", "MB",
@@ -58,14 +59,18 @@ def text_rows(section: Section, peaks: dict[str, float]) -> list[list[str]]:
 def notes(results: Results) -> list[str]:
     """Lines that go with the table: noise, failures, ops on other devices, missing devices, source of energy."""
     told = [section.noise.verdict() for section in results.sections]
+    firsts = [section.rows[0] for section in results.sections]
+    told += [f"times as fast: as {row.label}" for row in firsts if row.backend != TORCH and row.ratio]
     for row in results.rows:
         if row.error is not None and not row.absent:
             told.append(f"failed: {row.error}")
         if row.judgement is not None and row.judgement.status == WRONG:
             told.append(f"WRONG picture: {_why_wrong(row)}")
+        if row.judgement is not None and row.judgement.status == UNCHECKED:
+            told.append(f"not checked: {row.judgement.reason}")
         if row.device_peak_bytes:
             told.append("peak MB: the process's own memory + that of the GPU")
-        if len(row.placement) > 1:
+        if row.strays:
             told.append(f"{row.label}: {placement_text(row)}")
     told += [f"not there: {row.error}" for row in results.rows if row.absent]
     told += [f"not there: {missing}" for missing in results.missing]

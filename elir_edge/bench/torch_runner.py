@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elir_edge.bench.results import CUDA
 from elir_edge.bench.runners import Request, Runner
 from elir_edge.bench.variant import TorchVariant
-from elir_edge.errors import UnavailableError, UsageError
+from elir_edge.errors import DeviceError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 from elir_edge.families.weights import load_restorer, tensors_sha256
@@ -26,13 +27,14 @@ class TorchRunner(Runner):
     def __init__(self, request: Request) -> None:
         variant = self._variant = TorchVariant.parse(request["variant"])
         if variant.cuda and not torch.cuda.is_available():
-            raise UnavailableError(
+            raise DeviceError(
                 "no CUDA device, or a CPU build of torch", hint="leave out cuda, or install a CUDA build of torch"
             )
         torch.backends.cudnn.benchmark = True  # sizes never change here; this process runs nothing else
         if request["threads"]:
             torch.set_num_threads(request["threads"])
-        self.device = torch.cuda.get_device_name() if variant.cuda else "CPU"
+        if variant.cuda:
+            self.device, self.device_name = CUDA, torch.cuda.get_device_name()
         self.arithmetic, self.pictures = variant.dtype, request.get("batch", 1)
         self._place: dict[str, Any] = {"device": "cuda" if variant.cuda else "cpu", "dtype": DTYPES[variant.dtype]}
         restorer = _load(request)

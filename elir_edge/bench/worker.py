@@ -49,12 +49,13 @@ def open_worker(request: Answer) -> tuple[Answer, Callable[[Answer], Answer]]:
     runner = open_runner(request)
     load_s = time.perf_counter() - start
     runner.prepare(fit_picture(builtin_photograph(PHOTOGRAPH), *request["size"]))
-    first_s = _seconds(runner.run)
+    first_s = _seconds(runner.run_first)
     greeting = {
         "import_s": import_s,
         "load_s": load_s,
         "first_s": first_s,
         "device": runner.device,
+        "device_name": runner.device_name,
         "arithmetic": runner.arithmetic,
         "pictures": runner.pictures,
         "placement": runner.placement(),

@@ -17,7 +17,7 @@ from elir_edge.bench.measure import WORKER, Contestant, Worker, measure
 from elir_edge.bench.results import Row
 from elir_edge.bench.statistics import latency_of
 from elir_edge.core.child import Child, child_command, job_line
-from elir_edge.errors import DataError
+from elir_edge.errors import DataError, DeviceError, UnavailableError
 from tests.helpers import child_environment
 from tests.tiny import SPEC
 
@@ -135,7 +135,7 @@ class FakeWorker:
         self.seconds, self.label = contestant.request["seconds"], contestant.row.label
         self.greeting = {
             "import_s": 0, "load_s": 0, "first_s": self.seconds, "device": "CPU", "arithmetic": "fp32", "pictures": 1,
-            "placement": {},
+            "placement": {}, "device_name": None,
         }  # fmt: skip
         FakeWorker.alive += 1
         FakeWorker.most_alive = max(FakeWorker.most_alive, FakeWorker.alive)
@@ -191,3 +191,29 @@ def test_rows_take_turns_and_the_first_meets_every_group(fakes):
     assert FakeWorker.alive == 0
     assert found.rows[11].ratio == pytest.approx((1 / 12,) * 3)
     assert len(found.rows[0].rounds) == 4
+
+
+def test_only_a_device_that_does_not_exist_is_not_tried_again(fakes, monkeypatch):
+    tried = []
+
+    class Refusing(FakeWorker):
+        def __init__(self, contestant):
+            tried.append(contestant.row.label)
+            if "error" in contestant.request:
+                raise contestant.request["error"]
+            super().__init__(contestant)
+
+    def on(device, label, **more):
+        return Contestant(Row(label, 1.0, backend="litert", device=device), {"seconds": 0.1} | more)
+
+    monkeypatch.setattr("elir_edge.bench.measure.Worker", Refusing)
+    rows = measure([
+        on("CPU", "base"),
+        on("GPU", "split", error=UnavailableError("split artifacts run on the CPU only")),
+        on("GPU", "whole"),
+        on("NPU", "first", error=DeviceError("no such device")),
+        on("NPU", "second"),
+    ], rounds=2).rows  # fmt: skip
+    assert tried == ["base", "split", "whole", "first"]
+    assert [row.status for row in rows] == ["unchecked", "absent", "unchecked", "absent", "absent"]
+    assert rows[4].error == "no such device"

@@ -46,6 +46,19 @@ def test_no_counters_are_told(tmp_path):
     assert "no RAPL" in meter.reason
 
 
+@pytest.mark.parametrize("file, text", [
+    ("energy_uj", None), ("energy_uj", ""), ("energy_uj", "none"), ("max_energy_range_uj", None),
+])  # fmt: skip
+def test_a_zone_without_a_readable_number_is_told(tmp_path, file, text):
+    place = zone(tmp_path, "intel-rapl:0", "package-0", 100) / file
+    place.unlink()
+    if text is not None:
+        place.write_text(text)
+    meter = find_energy_meter(tmp_path)
+    assert meter.read() is None
+    assert "no number that can be read" in meter.reason
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="no /proc on this system")  # noqa: PTH110
 def test_the_clock_knows_our_processes_from_others():
     spin = [sys.executable, "-c", "while True: pass"]
