@@ -116,11 +116,15 @@ class Artifact:
     fresh: bool = True
 
     @property
+    def parts(self) -> list[Path]:
+        """The files, for some formats folders, that a runtime needs; the manifest beside them is none."""
+        alone = [self.path, self.path.with_suffix(".bin")] if self.path.suffix == ".xml" else [self.path]
+        return [self.path.parent / name for name in self.manifest.files] or alone
+
+    @property
     def size_bytes(self) -> int:
         """Size in bytes of all files that a runtime needs."""
-        alone = [self.path, self.path.with_suffix(".bin")] if self.path.suffix == ".xml" else [self.path]
-        paths = [self.path.parent / name for name in self.manifest.files] or alone
-        return sum(file.stat().st_size for path in paths for file in files_of(path))
+        return sum(file.stat().st_size for part in self.parts for file in files_of(part))
 
 
 def require_runnable(artifact: Artifact) -> None:

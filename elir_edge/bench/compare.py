@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from elir_edge.bench.machine import PACKAGES
 from elir_edge.bench.results import ABSENT, FAILED, WRONG, Results, Row
 from elir_edge.bench.statistics import STABLE, median_error, medians_of
 from elir_edge.runtime.backend import TORCH
@@ -47,10 +48,24 @@ def compare_results(old: Results, new: Results) -> list[Change]:
     return changes + [Change(found.row.label, GONE) for key, found in before.items() if key not in after]
 
 
-def same_machine(old: Results, new: Results) -> bool:
-    """Whether both were measured on the same processor, cores and thread count."""
-    facts = [(r.machine["processor"], r.machine["cores"], r.settings.get("threads")) for r in (old, new)]
-    return facts[0] == facts[1]
+def differences(old: Results, new: Results) -> list[str]:
+    """What else than the code differs between two runs, a line each: machine, threads, versions, model, GPU."""
+    before, after = _facts(old), _facts(new)
+    return [f"{name}: {before[name]} -> {value}" for name, value in after.items() if before.get(name, value) != value]
+
+
+def _facts(results: Results) -> dict[str, str]:
+    """What speeds depend on besides the code, by name."""
+    machine = results.machine
+    told: dict[str, object] = {name: machine[name] for name in ("processor", "cores", "system", "python")}
+    told |= {"threads": results.settings.get("threads") or "all"}
+    told |= {name: machine["versions"].get(name, "not installed") for name in PACKAGES}
+    for section in results.sections:
+        model = section.model
+        where = f"{model.name} at {model.size[0]} x {model.size[1]}"
+        told |= {f"weights of {where}": model.weights, f"steps of {where}": model.steps}
+        told |= {f"GPU of {row.label}": row.device_name for row in section.rows if row.device_name}
+    return {name: str(value) for name, value in told.items()}
 
 
 def _by_key(results: Results) -> dict[tuple[object, ...], _Measured]:

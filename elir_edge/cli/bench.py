@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from elir_edge.cli.bench_outputs import Outputs
+from elir_edge.cli.comparison import show_comparison
 from elir_edge.cli.shared import (
     PATH,
     Shown,
     echo_json,
     echo_table,
-    is_given,
     json_option,
     load_model,
     model_options,
     open_artifact,
+    refuse_given,
 )
 from elir_edge.errors import MissingInputError, UnavailableError, UsageError
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Artifact
     from elir_edge.bench.results import Results
     from elir_edge.bench.sweep import Gallery, Plan
+
+MEASURING = (
+    "artifacts", "folder", "backend", "device", "mode", "forms", "preset", "weights", "threads", "rounds",
+)  # fmt: skip
+SHOWING = ("source", "out", "report", "table", "plot")
 
 
 @click.command("bench")
@@ -67,21 +72,18 @@ def command(
     """Time ARTIFACTS (or, without any, those of the preset, exported to build/bench/) beside PyTorch.
 
     Each runs in a process of its own, taking turns, and its pictures are compared with PyTorch's. Exit 1 where a
-    picture is wrong or a row failed; devices that are not there are named.
+    picture is wrong or a row failed; devices that are not there are named, and exit 69 where that leaves no artifact.
     """
+    from elir_edge.bench.devices import devices_called
     from elir_edge.bench.sweep import Plan, sweep
 
-    measuring = bool(artifacts or folder)
+    outputs = Outputs(out, report, table, plot)
     if compare:
-        if measuring or source or any((out, report, table, plot)):
-            raise UsageError(
-                "--compare prints a comparison of two results and takes nothing else but --json",
-                hint="leave out the rest",
-            )
-        return _compare(*compare, as_json)
-    if source and measuring:
-        raise UsageError("--from measures nothing: it takes no artifacts", hint="leave out one of the two")
-    _check_places(out, report, table, plot)
+        refuse_given((*MEASURING, *SHOWING), "--compare takes two results and --json only", "leave it out")
+        return show_comparison(*compare, as_json)
+    if source:
+        refuse_given(MEASURING, "--from shows what was measured before", "leave it out")
+    outputs.check(source)
     shown = Shown()
     galleries: list[Gallery] = []
     if source is not None:
@@ -89,27 +91,47 @@ def command(
 
         results = load_results(source)
     else:
-        if measuring and is_given("preset"):
-            raise UsageError(
-                "--preset is for timing without artifacts: these bring their own model", hint="leave out --preset"
-            )
-        plan = Plan(backend, device, mode or ("latency",), _forms(forms), weights, threads, rounds)
-        opened = _open_runnable(artifacts, folder, shown)
-        results, galleries = sweep(opened or _export_all(preset, plan, shown), plan, shown)
-    _write(results, galleries, out, report, table, plot)
+        _check_backends(backend)
+        devices = devices_called(device)
+        plan = Plan(backend, devices, mode or ("latency",), _forms(forms), weights, threads, rounds)
+        opened = _open_runnable(artifacts, folder, shown) or _export_all(preset, plan, shown)
+        outputs.check_beside(opened)
+        results, galleries = sweep(opened, plan, shown)
+    outputs.write(results, galleries)
     if as_json:
         echo_json(results.to_dict())
     else:
         _show(results)
-    return int(any(row.status in ("failed", "wrong") for row in results.rows))
+    return _exit_code(results)
+
+
+def _check_backends(names: tuple[str, ...]) -> None:
+    """Raise UsageError for a backend that there is not, and for PyTorch, which opens no artifact."""
+    from elir_edge.runtime.backend import TORCH, get_backend
+
+    if TORCH in [get_backend(name).name for name in names]:
+        raise UsageError(
+            f"--backend {TORCH}: PyTorch opens no artifacts",
+            hint="leave it out: PyTorch is timed beside them, in the forms that --torch names",
+        )
+
+
+def _exit_code(results: Results) -> int:
+    """1 where a row failed or its picture is wrong; 69 where no artifact could be timed on the devices asked for."""
+    if any(row.status in ("failed", "wrong") for row in results.rows):
+        return 1
+    ours = [row for row in results.rows if row.artifact is not None]
+    return UnavailableError.exit_code if ours and all(row.absent for row in ours) else 0
 
 
 def _open_runnable(artifacts: tuple[Path, ...], folder: Path | None, shown: Shown) -> list[Artifact]:
     """Those that run here. What is compiled for another device is refused where it was named, else left out."""
     from elir_edge.artifacts.artifact import require_runnable
 
+    if artifacts or folder:
+        refuse_given(("preset",), "is for timing without artifacts: these bring their own model", "leave it out")
     opened = []
-    for path in _paths(artifacts, folder):
+    for path in dict.fromkeys(_paths(artifacts, folder)):
         artifact = open_artifact(path, shown)
         try:
             require_runnable(artifact)
@@ -119,14 +141,9 @@ def _open_runnable(artifacts: tuple[Path, ...], folder: Path | None, shown: Show
             shown.note(f"note: left out: {error}")
         else:
             opened.append(artifact)
+    if not opened and (artifacts or folder):
+        raise UnavailableError("none of these artifacts runs here", hint="export the model for a runtime")
     return opened
-
-
-def _check_places(*paths: Path | None) -> None:
-    from elir_edge.core.publish import check_place
-
-    for path in filter(None, paths):
-        check_place(path)
 
 
 def _forms(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,6 +178,8 @@ def _export_all(preset: str, plan: Plan, shown: Shown) -> list[Artifact]:
     wanted = {get_backend(name).name for name in plan.backends}
     restorer = load_model(preset, plan.weights, shown)
     chosen = [target for target in targets().values() if not wanted or wanted & set(target.backends)]
+    if not chosen:
+        raise UsageError(f"no target is made for {', '.join(sorted(wanted))}", hint="name an artifact that it opens")
     made = []
     for target in chosen:
         try:
@@ -181,29 +200,6 @@ def _bench_folder() -> Path:
     return folder
 
 
-def _write(
-    results: Results,
-    galleries: Sequence[Gallery],
-    out: Path | None,
-    report: Path | None,
-    table: Path | None,
-    plot: Path | None,
-) -> None:
-    from elir_edge.bench.charts import speed_plot
-    from elir_edge.bench.report import html_report
-    from elir_edge.bench.table import markdown
-    from elir_edge.core.publish import write_file
-
-    if out:
-        write_file(out, results.to_json().encode())
-    if report:
-        write_file(report, html_report(results, galleries).encode())
-    if table:
-        write_file(table, markdown(results).encode())
-    if plot:
-        write_file(plot, speed_plot(results).encode())
-
-
 def _show(results: Results) -> None:
     from elir_edge.bench.table import HEAD, notes, text_rows, title
 
@@ -212,30 +208,3 @@ def _show(results: Results) -> None:
         echo_table(HEAD, text_rows(section, results.peaks))
     for note in notes(results):
         click.echo(note)
-
-
-def _compare(old: Path, new: Path, as_json: bool) -> int:
-    from elir_edge.bench.compare import compare_results, same_machine
-    from elir_edge.bench.results import load_results
-
-    before, after = load_results(old), load_results(new)
-    changes = compare_results(before, after)
-    if as_json:
-        echo_json([dataclasses.asdict(change) for change in changes])
-    else:
-        rows = [
-            (
-                change.label,
-                change.verdict,
-                "" if change.factor is None else f"x {change.factor:.2f}",
-                "" if change.noise is None else f"+- {change.noise:.0%}",
-                change.by,
-                "" if change.memory is None else f"x {change.memory:.2f}",
-                change.detail,
-            )
-            for change in changes
-        ]
-        echo_table(("row", "verdict", "speed", "noise", "by", "memory", ""), rows)
-        if not same_machine(before, after):
-            click.echo("note: the two were not measured on the same machine, or not with the same threads")
-    return int(any(change.regressed for change in changes))

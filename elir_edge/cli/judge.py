@@ -63,12 +63,12 @@ def judge_set(
 def _check_places(table: Path | None, output: Path | None, force: bool) -> None:
     """Raises OutputError before the work begins where its result could not be written."""
     from elir_edge.cli.sheets import check_output
-    from elir_edge.core.publish import check_place, refuse_existing
+    from elir_edge.core.publish import check_file_place, refuse_existing
 
     if output is not None:
         check_output(output, force)
     if table is not None:
-        check_place(table)
+        check_file_place(table)
         refuse_existing([table], force)
 
 

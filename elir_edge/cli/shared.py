@@ -153,6 +153,14 @@ def is_given(option: str) -> bool:
     return source is not click.core.ParameterSource.DEFAULT
 
 
+def refuse_given(names: Sequence[str], why: str, hint: str) -> None:
+    """Raise UsageError where the user gave any of the parameters called ``names``: which, ``why``, ``hint``."""
+    parameters = click.get_current_context().command.params
+    given = [parameter.opts[0] for parameter in parameters if parameter.name in names and is_given(parameter.name)]
+    if given:
+        raise UsageError(f"{', '.join(given)}: {why}", hint=hint)
+
+
 def model_of(artifact: Artifact, weights: Sequence[str], progress: Shown) -> Restorer:
     """The PyTorch model that an artifact was made from. Raises UsageError where its weights are not at hand."""
     from elir_edge.families.weights import load_restorer

@@ -34,6 +34,15 @@ def check_place(destination: Path) -> None:
         raise storage_error(destination, error) from error
 
 
+def check_file_place(destination: Path) -> None:
+    """``check_place`` for a file, which takes the place of a file or link, but of no folder.
+
+    Raises OutputError for a folder too.
+    """
+    check_place(destination)
+    _refuse_folder(destination)
+
+
 def refuse_existing(paths: Iterable[Path], force: bool, what: str = "is there already") -> None:
     """Raise OutputError for the first of ``paths`` that exists, also as a dangling link, unless ``force`` is set.
 
@@ -123,8 +132,8 @@ def publish(destination: Path, files: Sequence[Path], gone: Sequence[Path] = ())
     place = destination.parent
     targets = [place / file.name for file in files]
     for file, target in zip(files, targets, strict=True):
-        if target.is_dir() and not target.is_symlink() and not file.is_dir():
-            raise OutputError(f"{target}: is a folder", hint="give the name of a file")
+        if not file.is_dir():
+            _refuse_folder(target)
     if len(files) == 1 and not files[0].is_dir() and not gone:
         with storage_errors(targets[0]):
             files[0].replace(targets[0])  # one rename as it is
@@ -137,6 +146,11 @@ def write_file(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` with one rename. Raises OutputError, StorageError or LockedError."""
     with staging(path) as folder:
         publish(path, [write_in(folder, path.name, data)])
+
+
+def _refuse_folder(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        raise OutputError(f"{target}: is a folder", hint="give the name of a file")
 
 
 def _nearest_folder(destination: Path) -> Path:

@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 import pytest
 
 from elir_edge.bench.charts import latency_chart, memory_chart, size_chart, speed_chart, speed_plot
-from elir_edge.bench.compare import compare_results, same_machine
+from elir_edge.bench.compare import compare_results, differences
 from elir_edge.bench.noise import Noise
-from elir_edge.bench.results import FAILED, WRONG, load_results
+from elir_edge.bench.report import html_report
+from elir_edge.bench.results import FAILED, OK, UNCHECKED, WRONG, Judgement, load_results
 from elir_edge.bench.table import markdown, notes
 from elir_edge.core.files import distinct_names
 from elir_edge.errors import DataError, MissingInputError
-from tests.bench.samples import results, row, usual
+from tests.bench.samples import MODEL, results, row, usual
 from tests.helpers import refusal
 
 
@@ -77,7 +78,7 @@ def test_plots_are_well_formed_and_hold_every_row_with_figures():
 
 def test_equal_runs_are_the_same():
     assert not any(change.regressed for change in compare_results(usual(), usual()))
-    assert same_machine(usual(), usual())
+    assert differences(usual(), usual()) == []
 
 
 def test_slower_beyond_the_noise_is_a_regression():
@@ -135,3 +136,64 @@ def test_what_breaks_or_goes_is_a_regression_and_what_is_new_is_none():
         "PyTorch eager": "same", "a.onnx": "BROKEN", "b.onnx": "BROKEN", "w.onnx": "same", "d.onnx": "new",
         "c.onnx": "GONE",
     }  # fmt: skip
+
+
+def cuda(status=OK, device_name="GPU A", **more):
+    made = dataclasses.replace(row("PyTorch eager, cuda", 0.01, status), artifact=None, backend="torch", device="CUDA")
+    return dataclasses.replace(made, device_name=device_name, **more)
+
+
+def test_a_row_of_pytorch_on_a_gpu_stays_itself_where_it_fails():
+    works, fails = results(cuda()), results(cuda(FAILED, device_name=None))
+    assert [change.verdict for change in compare_results(works, fails)] == ["same", "BROKEN"]
+    assert [change.verdict for change in compare_results(fails, works)] == ["same", "mended"]
+
+
+def test_results_with_the_gpu_in_place_of_its_kind_are_read(tmp_path):
+    path = tmp_path / "old.json"
+    old = json.loads(results(cuda()).to_json())
+    told = old["sections"][0]["rows"][1]
+    told["device"] = told.pop("device_name")
+    path.write_text(json.dumps(old))
+    assert load_results(path) == results(cuda())
+
+
+def test_everything_that_speeds_depend_on_is_compared():
+    old, new = results(cuda()), results(cuda(device_name="GPU B"))
+    machine = old.machine | {"processor": "another", "versions": {"openvino": "1"}}
+    model = dataclasses.replace(MODEL, weights="random:0", steps=3)
+    section = dataclasses.replace(new.sections[0], model=model)
+    new = dataclasses.replace(new, machine=machine, settings={"threads": 2}, sections=[section])
+    assert differences(old, new) == [
+        "processor: a processor -> another",
+        "threads: all -> 2",
+        "torch: 2 -> not installed",
+        "openvino: not installed -> 1",
+        "weights of tiny at 32 x 48: packaged:tiny -> random:0",
+        "steps of tiny at 32 x 48: 2 -> 3",
+        "GPU of PyTorch eager, cuda: GPU A -> GPU B",
+    ]
+
+
+@pytest.mark.parametrize("device, placement, strays", [
+    ("CUDA", {"CPU": 270}, True),
+    ("GPU", {"GPU": 800, "CPU": 1}, True),
+    ("GPU", {"GPU,CPU": 801}, True),
+    ("GPU", {"GPU.0": 801}, False),
+    ("CPU", {"CPU": 270}, False),
+    ("CPU", {}, False),
+])  # fmt: skip
+def test_ops_on_another_device_are_told_also_where_it_is_all_of_them(device, placement, strays):
+    found = results(row("a.onnx", 0.05, device=device, placement=placement))
+    assert found.rows[1].strays is strays
+    assert any("ops by device" in note for note in notes(found)) is strays
+    assert ("ops: " in html_report(found)) is strays
+
+
+def test_a_picture_that_is_not_checked_has_its_reason_and_a_ratio_its_base():
+    unchecked = dataclasses.replace(row("a.onnx", 0.05), judgement=Judgement(UNCHECKED, reason="no weights"))
+    found = results(unchecked)
+    assert "not checked: no weights" in notes(found)
+    assert not any(note.startswith("times as fast") for note in notes(found))
+    alone = dataclasses.replace(found.sections[0], rows=found.rows[1:])
+    assert "times as fast: as a.onnx" in notes(dataclasses.replace(found, sections=[alone]))
