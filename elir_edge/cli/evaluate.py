@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, load_model, model_options
+from elir_edge.cli.shared import (
+    PATH,
+    Shown,
+    echo_json,
+    echo_table,
+    json_option,
+    load_model,
+    model_options,
+    refuse_given,
+)
 from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,12 +63,19 @@ def command(
     With --set, a set of pictures is judged under all conditions, and other denoisers and artifacts beside the model.
     """
     from elir_edge.cli.sheets import check_output
+    from elir_edge.families.spec import load_spec
     from elir_edge.imaging.pictures import write_picture
     from elir_edge.imaging.sheets import contact_sheet
     from elir_edge.training.evaluate import evaluate, restorer_function
 
     if set_name is None:
-        _refuse({"--peer": peers, "--artifact": artifacts, "--only": only, "--table": table})
+        refuse_given(("peers", "artifacts", "only", "table"), "only sets are judged so", "add --set, or leave it out")
+    else:
+        refuse_given(("task", "sigma", "side", "seed"), "the conditions of --set are its own", "leave it out")
+    if sigma is not None:
+        refuse_given(("task",), "--sigma is the task", "leave out one of the two")
+    if not weights:  # which may bring another specification with them
+        _check_side(side, load_spec(preset).size_multiple)
     if output is not None:
         check_output(output, force)
     shown = Shown()
@@ -70,6 +86,7 @@ def command(
         judge_set(restorer, set_name, pictures, peers, artifacts, only, table, output, force, shown, as_json)
         return
     degrade = _degradation(task, sigma)
+    _check_side(side, restorer.spec.size_multiple)
     originals = _originals(pictures, task if sigma is None else None, restorer.spec.size_multiple, side)
     with shown.stage("restoring", len(originals)) as advance:
         result = evaluate(originals, degrade, restorer_function(restorer, seed), seed, lambda: advance(1))
@@ -82,10 +99,16 @@ def command(
         echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
 
 
-def _refuse(options_of_sets: dict[str, Any]) -> None:
-    given = ", ".join(name for name, value in options_of_sets.items() if value)
-    if given:
-        raise UsageError(f"{given}: only sets are judged so", hint="give one with --set, or leave this out")
+def _check_side(side: int | None, multiple: int) -> None:
+    """Raise UsageError for a side that leaves too little of a picture for SSIM; ``multiple``: that of the model."""
+    from elir_edge.training.evaluate import SSIM_SIDE
+
+    least = -(-SSIM_SIDE // multiple) * multiple
+    if side is not None and side < least:
+        raise UsageError(
+            f"--side {side}: the model takes multiples of {multiple}, and SSIM needs {SSIM_SIDE} pixels",
+            hint=f"take {least} or more",
+        )
 
 
 def _degradation(task: str, sigma: float | None) -> Degrade:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from elir_edge.cli.evaluate import command
-from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
+from elir_edge.errors import MissingInputError, OutputError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.imaging.comparison import picture_psnr
 from elir_edge.training.evaluate import ssim
@@ -70,10 +70,32 @@ def test_refusals(folder):
     assert isinstance(run(folder, "-o", folder / "there.png").exception, OutputError)
     assert (folder / "there.png").read_bytes() == b"kept"
     assert isinstance(run(folder, "--pictures", folder / "none").exception, MissingInputError)
-    assert isinstance(run(folder, "--side", 3).exception, DataError)
+
+
+@pytest.mark.parametrize("side, weights", [(3, []), (8, []), (11, ["-w", "random:1"])])
+def test_a_side_that_leaves_nothing_to_compare_is_refused(folder, monkeypatch, side, weights):
+    if not weights:
+        monkeypatch.setattr("elir_edge.cli.evaluate.load_model", lambda *arguments: pytest.fail("it was loaded"))
+    result = run(folder, "--side", side, *weights)
+    assert isinstance(result.exception, UsageError), result.exception
+    assert f"--side {side}: the model takes multiples of 4" in str(result.exception)
+    assert "take 12 or more" in result.exception.hint
 
 
 def test_what_is_for_sets_is_not_ignored_elsewhere(folder):
     result = run(folder, "--artifact", "x.onnx", "--only", "noise 25")
     assert isinstance(result.exception, UsageError)
     assert "--artifact, --only" in str(result.exception) and "--set" in result.exception.hint
+
+
+@pytest.mark.parametrize("given", [["--task", "none"], ["--sigma", "5"], ["--side", "64"], ["--seed", "0"]])
+def test_what_sets_decide_themselves_is_refused_with_one(folder, given):
+    result = run(folder, "--set", "kodak24", *given)
+    assert isinstance(result.exception, UsageError), result.exception
+    assert str(result.exception).startswith(f"{given[0]}: ")
+
+
+def test_a_task_and_a_noise_are_not_both_taken(folder):
+    result = run(folder, "--task", "restoration", "--sigma", "25")
+    assert isinstance(result.exception, UsageError), result.exception
+    assert "--task: --sigma is the task" in str(result.exception)
