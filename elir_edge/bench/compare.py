@@ -57,7 +57,7 @@ def differences(old: Results, new: Results) -> list[str]:
 def _facts(results: Results) -> dict[str, str]:
     """What speeds depend on besides the code, by name."""
     machine = results.machine
-    told: dict[str, object] = {name: machine[name] for name in ("processor", "cores", "system", "python")}
+    told: dict[str, object] = {name: machine.get(name) for name in ("processor", "cores", "system", "python")}
     told |= {"threads": results.settings.get("threads") or "all"}
     told |= {name: machine["versions"].get(name, "not installed") for name in PACKAGES}
     for section in results.sections:

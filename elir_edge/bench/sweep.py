@@ -147,7 +147,7 @@ def torch_contestant(
 def _why_no_torch(manifest: Manifest, plan: Plan) -> str | None:
     """Why PyTorch cannot compute the model of ``manifest`` here; None where it can."""
     if not get_backend(TORCH).is_installed():
-        return "it is not installed; pip install torch"
+        return f"it is not installed; pip install '{get_backend(TORCH).install}'"
     if not (plan.weights or manifest.names_its_weights):
         return f"it needs the weights, {manifest.weights['name']}; --weights says where they are"
     return None

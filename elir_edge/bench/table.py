@@ -59,7 +59,7 @@ def text_rows(section: Section, peaks: dict[str, float]) -> list[list[str]]:
 def notes(results: Results) -> list[str]:
     """Lines that go with the table: noise, failures, ops on other devices, missing devices, source of energy."""
     told = [section.noise.verdict() for section in results.sections]
-    firsts = [section.rows[0] for section in results.sections]
+    firsts = [row for section in results.sections for row in section.rows[:1]]
     told += [f"times as fast: as {row.label}" for row in firsts if row.backend != TORCH and row.ratio]
     for row in results.rows:
         if row.error is not None and not row.absent:
