@@ -23,7 +23,7 @@ PREDICATE = "https://model_signing/signature/v1.0"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MOST_BYTES = 4 << 20
-HASHES = {256: "SHA256", 384: "SHA384", 521: "SHA512"}
+HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 MAKE_KEYS = "openssl ecparam -genkey -name prime256v1 -noout -out KEY; openssl ec -in KEY -pubout -out PUB"
 
 
@@ -151,7 +151,7 @@ def _load(path: Path, parse: Any, kind: str) -> Any:
 
 
 def _check_curve(key: Any, path: Path) -> Any:
-    if getattr(getattr(key, "curve", None), "key_size", 0) not in HASHES or "sec" not in key.curve.name:
+    if getattr(getattr(key, "curve", None), "name", "") not in HASHES:
         raise DataError(f"{path}: not a key of ECDSA on P-256, P-384 or P-521", hint=f"keys are made by {MAKE_KEYS}")
     return key
 
@@ -160,7 +160,7 @@ def _algorithm(public: Any) -> Any:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    return ec.ECDSA(getattr(hashes, HASHES[public.curve.key_size])())
+    return ec.ECDSA(getattr(hashes, HASHES[public.curve.name])())
 
 
 def _pem(public: Any) -> bytes:

@@ -21,11 +21,11 @@ pytest.importorskip("cryptography", reason="the extra 'signing' is not installed
 VERIFY = ("verify", "good.onnx", "--key", "pub.pem")
 
 
-def write_keys(folder: Path, name: str = "") -> None:
+def write_keys(folder: Path, name: str = "", curve: str = "SECP256R1") -> None:
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(getattr(ec, curve)())
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     (folder / f"{name}key.pem").write_bytes(private)
     public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
@@ -37,6 +37,7 @@ def place_signed(place) -> Path:
     """The folder, in which good.onnx is signed."""
     write_keys(place)
     write_keys(place, "other-")
+    write_keys(place, "koblitz-", "SECP256K1")
     path = place / "good.onnx"
     key = read_private_key(place / "key.pem")
     signature_path(path).write_bytes(sign_artifact(load_artifact(path), key))
@@ -79,12 +80,16 @@ FAULTS = {
     "no key": Fault(66, (*VERIFY[:3], "no.pem"), ("no.pem", "no such public key")),
     "a private key for a public one": Fault(65, (*VERIFY[:3], "key.pem"), ("key.pem", "no public key")),
     "a picture for a key": Fault(65, (*VERIFY[:3], "a.png"), ("a.png", "no public key")),
+    "a curve that the layout has not": Fault(65, (*VERIFY[:3], "koblitz-pub.pem"), ("koblitz-pub.pem", "P-256")),
     "a payload of somebody else": Fault(65, VERIFY, ("good.onnx.sig", "not signed with the key"), sign_something_else),
     "a signature that is none": Fault(
         65, VERIFY, ("good.onnx.sig", "no usable signature"), partial(write, "good.onnx.sig", b"[1]")
     ),
     "deep JSON": Fault(65, VERIFY, ("good.onnx.sig",), partial(write, "good.onnx.sig", b"[" * 100_000)),
     "signing with no key": Fault(66, ("export", "-p", "tiny.yaml", "--sign", "no.pem"), ("no.pem", "private key")),
+    "signing on a curve that the layout has not": Fault(
+        65, ("export", "-p", "tiny.yaml", "--sign", "koblitz-key.pem"), ("koblitz-key.pem", "P-256")
+    ),
     "signing with a public key": Fault(
         65, ("export", "-p", "tiny.yaml", "--sign", "pub.pem"), ("pub.pem", "no private key")
     ),
