@@ -12,7 +12,7 @@ from elir_edge.errors import DataError, missing_package
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import custom_codes, op_names
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
-from elir_edge.npu.device import KnownDevice
+from elir_edge.npu.device import KnownDevice, Memory
 
 CONFIGURATION = "Arm/vela.ini"
 CACHED = "Dedicated_Sram"
@@ -21,6 +21,7 @@ OVERRUN = "Failed to allocate tensors"
 NPU_OP = "ethos-u"
 MAX_REASON = 300
 MEMORIES = {"sram": "sram_memory_used", "dram": "dram_memory_used", "flash": "off_chip_flash_memory_used"}
+CONSTANTS = "on_chip_flash_memory_used"
 
 
 def compile_job(job: Job) -> Compilation:
@@ -59,7 +60,7 @@ def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
         files=(result,),
         ops=ops,
         cpu_ops=_cpu_ops(result),
-        memory_kib={name: round(float(summary[key]), 1) for name, key in MEMORIES.items() if float(summary[key])},
+        memory_kib=_memory_kib(summary, job.device.memory),
         figures=_figures(summary, optimise) if float(summary["cycles_total"]) else {},
     )
 
@@ -98,6 +99,16 @@ def _options(device: KnownDevice, cache_kib: int | None) -> list[str]:
     elif _is_cached(device):
         options.setdefault("arena-cache-size", str(device.memory.sram_kib * KIB))
     return [item for key, value in options.items() for item in (f"--{key}", value)]
+
+
+def _memory_kib(summary: dict[str, str], memory: Memory) -> dict[str, float]:
+    """KiB by the device's names of its memories.
+
+    "On-chip flash" holds constants only, and is Vela's name for SRAM that holds them too (``Sram_Only``).
+    """
+    used = {name: float(summary[key]) for name, key in MEMORIES.items()}
+    used[memory.weights or "flash"] += float(summary[CONSTANTS])
+    return {name: round(kib, 1) for name, kib in used.items() if kib}
 
 
 def _figures(summary: dict[str, str], optimise: str) -> dict[str, Any]:

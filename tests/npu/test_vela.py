@@ -1,0 +1,87 @@
+"""What is made of Vela's summary and of a board's options; a stand-in takes the place of Vela itself."""
+
+import importlib.util
+import shutil
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from elir_edge.artifacts.artifact import Artifact
+from elir_edge.core.progress import Silent
+from elir_edge.npu.compile import Compilation, run_compiler
+from elir_edge.npu.compilers import vela
+from elir_edge.npu.device import get_device
+from tests.artifacts.samples import manifest
+from tests.robustness.faults import write_tflite
+
+BOARD = """
+family: board
+compiler: vela
+figures: estimated
+about: a test
+types: [int8]
+ops: [ADD]
+devices:
+  - name: board
+    memory: {%s}
+    options: [accelerator-config=ethos-u55-128, %s]
+"""
+SUMMARY = {
+    "inferences_per_second": "1",
+    "sram_memory_used": "112",
+    "dram_memory_used": "0",
+    "on_chip_flash_memory_used": "0",
+    "off_chip_flash_memory_used": "0",
+    "cycles_total": "1",
+    "core_clock": "5e8",
+    "nn_macs": "1",
+}
+
+
+class StandIn:
+    """Runs as Vela does. ``told``: columns of its summary; ``overruns``: how often it fails for want of cache."""
+
+    def __init__(self, overruns: int = 0, **told: str) -> None:
+        self.summary, self.overruns = SUMMARY | told, overruns
+        self.calls: list[dict[str, str]] = []
+
+    def __call__(self, arguments: list[str], source: Path) -> tuple[bool, str]:
+        given = dict(zip((name.removeprefix("--") for name in arguments[1::2]), arguments[2::2], strict=True))
+        self.calls.append(given)
+        if len(self.calls) <= self.overruns:
+            return True, "Failed to allocate tensors"
+        folder = Path(given["output-dir"])
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(source, folder / f"{source.stem}_vela.tflite")
+        rows = (",".join(self.summary), ",".join(self.summary.values()))
+        (folder / "a_summary_x.csv").write_text("\n".join(rows) + "\n")
+        return False, ""
+
+
+@pytest.fixture
+def compile_for(tmp_path, monkeypatch):
+    """A function from a stand-in, a board's memory and its options to the compilation."""
+
+    def compile_for(stand_in: StandIn, memory: str, *options: str) -> Compilation:
+        board = tmp_path / "board.yaml"
+        board.write_text(BOARD % (memory, ", ".join(options)))
+        artifact = Artifact(write_tflite(tmp_path / "a.tflite"), manifest())
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+        monkeypatch.setattr(vela, "_run", stand_in)
+        monkeypatch.setattr(vela, "_cpu_ops", lambda path: ())
+        return run_compiler(artifact, get_device(str(board)), tmp_path, "out", False, Silent())
+
+    return compile_for
+
+
+def test_constants_in_on_chip_memory_count(compile_for):
+    """Vela calls SRAM that holds the constants too "on-chip flash": it is the board's SRAM."""
+    stand_in = StandIn(on_chip_flash_memory_used="1264.5")
+    result = compile_for(stand_in, "sram_kib: 512, arena: sram, weights: sram", "memory-mode=Sram_Only")
+    assert result.memory_kib == {"sram": 1376.5}
+    assert "1376 KiB of sram are used, the device has 512" in result.problems[0]
+    stand_in = StandIn(on_chip_flash_memory_used="1264.5")
+    result = compile_for(stand_in, "sram_kib: 512, flash_kib: 2048, arena: sram, weights: flash")
+    assert result.memory_kib == {"sram": 112.0, "flash": 1264.5}
+    assert not result.problems
