@@ -28,7 +28,8 @@ class Compilation:
 
     ``ops`` is the number of ops in the artifact, ``cpu_ops`` the names of those that stay on the CPU; ``memory_kib``
     the use of each kind of memory; ``figures`` the compiler's estimates or its simulator's measurements; ``problems``
-    the reasons why the result cannot be used.
+    the reasons why the result cannot be used; ``options`` those that the compiler got beside the device's or in their
+    place.
     """
 
     files: tuple[Path, ...]
@@ -39,6 +40,7 @@ class Compilation:
     problems: tuple[str, ...] = ()
     compiled: bool = True
     artifact: Artifact | None = None
+    options: dict[str, str] = field(default_factory=dict)
 
     @property
     def npu_share(self) -> float:
@@ -185,7 +187,7 @@ def _publish(result: Compilation, artifact: Artifact, device: KnownDevice, stage
         "memory": dataclasses.asdict(device.memory),
         "compiler": compiler.name,
         "compiler_version": compiler.release(),
-        "options": device.options,
+        "options": device.options | result.options,
         "ops": result.ops,
         "cpu_ops": len(result.cpu_ops),
         "memory_kib": result.memory_kib,

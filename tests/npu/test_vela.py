@@ -9,10 +9,12 @@ import pytest
 
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.core.progress import Silent
+from elir_edge.errors import ConfigError
 from elir_edge.npu.compile import Compilation, run_compiler
 from elir_edge.npu.compilers import vela
 from elir_edge.npu.device import get_device
 from tests.artifacts.samples import manifest
+from tests.helpers import refusal
 from tests.robustness.faults import write_tflite
 
 BOARD = """
@@ -85,3 +87,34 @@ def test_constants_in_on_chip_memory_count(compile_for):
     result = compile_for(stand_in, "sram_kib: 512, flash_kib: 2048, arena: sram, weights: flash")
     assert result.memory_kib == {"sram": 112.0, "flash": 1264.5}
     assert not result.problems
+
+
+def test_what_the_board_optimises_is_kept_and_recorded(compile_for):
+    """Without it: first for speed, then, where the SRAM is too small, for size."""
+    large = {"sram_memory_used": "600"}
+    stand_in = StandIn(**large)
+    result = compile_for(stand_in, "sram_kib: 512, arena: sram", "optimise=Performance")
+    assert [call["optimise"] for call in stand_in.calls] == ["Performance"]
+    stand_in = StandIn(**large)
+    result = compile_for(stand_in, "sram_kib: 512, arena: sram")
+    assert [call["optimise"] for call in stand_in.calls] == ["Performance", "Size"]
+    assert result.options["optimise"] == "Size"
+    assert result.figures["optimised_for"] == "size"
+
+
+def test_smaller_caches_are_shares_of_the_boards_own(compile_for):
+    stand_in = StandIn(overruns=2)
+    options = ("memory-mode=Dedicated_Sram", "arena-cache-size=65536")
+    result = compile_for(stand_in, "sram_kib: 384, dram_kib: 9000, arena: dram, weights: dram", *options)
+    sizes = [int(call["arena-cache-size"]) for call in stand_in.calls]
+    assert sizes == [64 * 1024, 61 * 1024, 58 * 1024]
+    assert result.options["arena-cache-size"] == str(sizes[-1])
+    stand_in = StandIn()
+    compile_for(stand_in, "sram_kib: 384, dram_kib: 9000, arena: dram", "memory-mode=Dedicated_Sram_384KB")
+    assert [call["arena-cache-size"] for call in stand_in.calls] == [str(384 * 1024)]
+
+
+@pytest.mark.parametrize("option", ["output-dir=there", "arena-cache-size=much"])
+def test_options_that_cannot_be(compile_for, option):
+    name = option.partition("=")[0]
+    refusal(ConfigError, lambda: compile_for(StandIn(), "sram_kib: 512, arena: sram", option), "board", name)

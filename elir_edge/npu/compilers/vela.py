@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from elir_edge.core.child import run_child
-from elir_edge.errors import DataError, missing_package
+from elir_edge.errors import ConfigError, DataError, missing_package
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import custom_codes, op_names
 from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
@@ -16,8 +16,10 @@ from elir_edge.npu.device import KnownDevice, Memory
 
 CONFIGURATION = "Arm/vela.ini"
 CACHED = "Dedicated_Sram"
+CACHE_SIZE = "arena-cache-size"
 CACHE_SHARES = (0.96, 0.92, 0.88, 0.8)
 OVERRUN = "Failed to allocate tensors"
+OWN_OPTIONS = ("output-dir", "output-format")
 NPU_OP = "ethos-u"
 MAX_REASON = 300
 MEMORIES = {"sram": "sram_memory_used", "dram": "dram_memory_used", "flash": "off_chip_flash_memory_used"}
@@ -25,31 +27,34 @@ CONSTANTS = "on_chip_flash_memory_used"
 
 
 def compile_job(job: Job) -> Compilation:
-    """Compile for speed; if the arena is then larger than the device's, compile again for size.
+    """Compile for speed, and again for size if the SRAM is then too small and the device states no ``optimise``.
 
     If the SRAM is a cache, Vela may fail because its schedule needs more than the stated cache. It is then run again
-    with smaller stated sizes, which make it stay within the real one.
+    with smaller stated sizes, which make it stay within the real one. Raises ConfigError for options it cannot have.
     """
     if importlib.util.find_spec("ethosu") is None:
         raise missing_package("ethos-u-vela", "vela")
-    first = _vela(job, "Performance")
+    options = _options(job.device)
+    first = _vela(job, options)
     memory = job.device.memory
-    if memory.arena == "sram" and first.memory_kib.get("sram", 0) > memory.sram_kib:
-        return _vela(job, "Size")
-    for share in CACHE_SHARES if _is_cached(job.device) else ():
+    chosen = "optimise" in job.device.options
+    if not chosen and memory.arena == "sram" and first.memory_kib.get("sram", 0) > memory.sram_kib:
+        return _vela(job, options | {"optimise": "Size"})
+    cache_kib = int(options.get(CACHE_SIZE, 0)) / KIB
+    for share in CACHE_SHARES if cache_kib else ():
         if first.compiled or not any(OVERRUN in problem for problem in first.problems):
             break
-        first = _vela(job, "Performance", int(memory.sram_kib * share))
+        first = _vela(job, options | {CACHE_SIZE: str(int(cache_kib * share) * KIB)})
     return first
 
 
-def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
-    source = job.artifact.path
+def _vela(job: Job, options: dict[str, str]) -> Compilation:
+    source, optimise = job.artifact.path, options["optimise"]
     ops = len(op_names(read_file(source)))
-    folder = job.folder / f"{optimise}-{cache_kib}"
-    arguments = [str(source.absolute()), *_options(job.device, cache_kib)]
+    folder = job.folder / f"{optimise}-{options.get(CACHE_SIZE)}"
+    arguments = [item for key, value in options.items() for item in (f"--{key}", value)]
     with job.progress.stage(f"Vela for {job.device.name}, optimising {optimise.lower()}"):
-        failed, said = _run([*arguments, "--optimise", optimise, "--output-dir", str(folder)], source)
+        failed, said = _run([str(source.absolute()), *arguments, "--output-dir", str(folder)], source)
     compiled = folder / f"{source.stem}_vela.tflite"
     summaries = list(folder.glob("*_summary_*.csv"))
     if failed or not compiled.is_file() or len(summaries) != 1:
@@ -62,6 +67,7 @@ def _vela(job: Job, optimise: str, cache_kib: int | None = None) -> Compilation:
         cpu_ops=_cpu_ops(result),
         memory_kib=_memory_kib(summary, job.device.memory),
         figures=_figures(summary, optimise) if float(summary["cycles_total"]) else {},
+        options=options,
     )
 
 
@@ -86,19 +92,24 @@ def run_vela(request: dict[str, Any]) -> dict[str, Any]:
         return {"status": 1, "error": f"{type(error).__name__}: {error}"}
 
 
-def _is_cached(device: KnownDevice) -> bool:
-    return dict(device.options).get("memory-mode", "").startswith(CACHED)
-
-
-def _options(device: KnownDevice, cache_kib: int | None) -> list[str]:
-    options = dict(device.options)
+def _options(device: KnownDevice) -> dict[str, str]:
+    """Vela's options: the device's, and what stands for those that it leaves out."""
+    options = {"optimise": "Performance"} | device.options
+    for name in OWN_OPTIONS:
+        if name in options:
+            raise ConfigError(
+                f"{device.name}: the compiler's option '{name}' is set by elir-edge itself",
+                hint=f"remove {name} from the device's options; -o names the output",
+            )
     if "system-config" in options:
         options.setdefault("config", CONFIGURATION)
-    if cache_kib is not None:
-        options["arena-cache-size"] = str(cache_kib * KIB)
-    elif _is_cached(device):
-        options.setdefault("arena-cache-size", str(device.memory.sram_kib * KIB))
-    return [item for key, value in options.items() for item in (f"--{key}", value)]
+    if options.get("memory-mode", "").startswith(CACHED) and device.memory.sram_kib:
+        options.setdefault(CACHE_SIZE, str(device.memory.sram_kib * KIB))
+    if not options.get(CACHE_SIZE, "0").isdecimal():
+        raise ConfigError(
+            f"{device.name}: {CACHE_SIZE} is '{options[CACHE_SIZE]}', no number of bytes", hint=f"write {CACHE_SIZE}=N"
+        )
+    return options
 
 
 def _memory_kib(summary: dict[str, str], memory: Memory) -> dict[str, float]:
