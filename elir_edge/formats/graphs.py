@@ -11,7 +11,7 @@ import numpy as np
 
 from elir_edge.errors import UsageError, missing_package
 from elir_edge.formats.tflite.file import read_file
-from elir_edge.formats.tflite.flatmodel import op_names, tensor_types
+from elir_edge.formats.tflite.flatmodel import constants_of, holds_data, op_names, tensor_types
 
 FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
 FLOAT_BYTES = 2  # NPUs compute in fp16
@@ -82,10 +82,10 @@ def _tflite(path: Path) -> Graph:
     graph = model.subgraphs[0]
     types = tensor_types(model)
     shapes = [tuple(int(side) for side in tensor.shape) for tensor in graph.tensors]
-    constant = [_holds_data(model.buffers[tensor.buffer]) for tensor in graph.tensors]
+    constants = constants_of(model, graph)
 
     def active(indices: Any) -> list[int]:
-        return [int(i) for i in indices if i >= 0 and not constant[i]]
+        return [int(i) for i in indices if i >= 0 and int(i) not in constants]
 
     ops = tuple(
         Op(
@@ -98,14 +98,12 @@ def _tflite(path: Path) -> Graph:
         for name, op in zip(op_names(model), graph.operators, strict=True)
     )
     sizes = {
-        str(i): int(np.prod(shape)) * np.dtype(types[i]).itemsize for i, shape in enumerate(shapes) if not constant[i]
+        str(i): int(np.prod(shape)) * np.dtype(types[i]).itemsize
+        for i, shape in enumerate(shapes)
+        if i not in constants
     }
-    weights = sum(len(buffer.data) for buffer in model.buffers if _holds_data(buffer))
+    weights = sum(len(buffer.data) for buffer in model.buffers if holds_data(buffer))
     return Graph(ops, sizes, tuple(map(str, graph.inputs)), tuple(map(str, graph.outputs)), weights)
-
-
-def _holds_data(buffer: Any) -> bool:
-    return buffer.data is not None and len(buffer.data) > 0
 
 
 def _onnx(path: Path) -> Graph:

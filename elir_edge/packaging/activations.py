@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from elir_edge.formats.tflite.flatmodel import constants_of
+
 BYTES_OF_TYPE = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}  # by the schema's TensorType
 
 
@@ -14,21 +16,17 @@ def peak_activation_bytes(model: Any) -> int:
 
 
 def _peak_of(model: Any, graph: Any) -> int:
+    constants = constants_of(model, graph)
     last = {index: step for step, op in enumerate(graph.operators) for index in op.inputs if index >= 0}
     last |= dict.fromkeys(graph.outputs, len(graph.operators))
     alive = sum(_tensor_bytes(graph.tensors[index]) for index in graph.inputs)
     peak = alive
     for step, op in enumerate(graph.operators):
-        alive += sum(_tensor_bytes(graph.tensors[index]) for index in op.outputs)
+        alive += sum(_tensor_bytes(graph.tensors[index]) for index in op.outputs if index not in constants)
         peak = max(peak, alive)
-        done = {index for index in (*op.inputs, *op.outputs) if index >= 0 and last.get(index, step) == step}
-        alive -= sum(_tensor_bytes(graph.tensors[index]) for index in done if not _is_constant(model, graph, index))
+        done = {int(index) for index in (*op.inputs, *op.outputs) if index >= 0 and last.get(index, step) == step}
+        alive -= sum(_tensor_bytes(graph.tensors[index]) for index in done - constants)
     return peak
-
-
-def _is_constant(model: Any, graph: Any, index: int) -> bool:
-    data = model.buffers[graph.tensors[index].buffer].data
-    return data is not None and len(data) > 0
 
 
 def _tensor_bytes(tensor: Any) -> int:

@@ -534,14 +534,20 @@ def test_peak_activations_of_a_small_graph():
         item.shape, item.type, item.buffer = [1, values], schema.TensorType.FLOAT32, buffer
         return item
 
-    def operation(inputs, outputs):
+    def operation(inputs, outputs, code=0):
         item = schema.OperatorT()
-        item.inputs, item.outputs = inputs, outputs
+        item.inputs, item.outputs, item.opcodeIndex = inputs, outputs, code
+        return item
+
+    def kind(number):
+        item = schema.OperatorCodeT()
+        item.builtinCode = number
         return item
 
     model, graph, weights = schema.ModelT(), schema.SubGraphT(), schema.BufferT()
     weights.data = np.zeros(4000, np.uint8)
     model.subgraphs, model.buffers = [graph], [schema.BufferT(), weights]
+    model.operatorCodes = [kind(schema.BuiltinOperator.ADD), kind(schema.BuiltinOperator.DEQUANTIZE)]
     graph.tensors = [tensor(10), tensor(1000, buffer=1), tensor(20), tensor(5), tensor(5), tensor(7)]
     graph.inputs, graph.outputs = [0], [4]
     graph.operators = [
@@ -549,6 +555,9 @@ def test_peak_activations_of_a_small_graph():
         operation([2, 0], [3, 5]),  # 10 + 20 + 5 + 7, of which nobody reads the 7
         operation([3], [4]),  # 5 + 5
     ]
+    assert peak_activation_bytes(model) == 42 * 4
+    graph.tensors += [tensor(1000, buffer=1), tensor(500)]  # weights of fp16: halves, and the floats made of them
+    graph.operators = [operation([6], [7], code=1), *graph.operators, operation([4, 7], [5])]
     assert peak_activation_bytes(model) == 42 * 4
 
 

@@ -82,6 +82,23 @@ def quantization_of(model: Any, name: str) -> tuple[float, int]:
     return float(quantization.scale[0]), int(quantization.zeroPoint[0])
 
 
+def constants_of(model: Any, graph: Any) -> set[int]:
+    """Indices of the tensors of ``graph`` that no input changes: stored ones, and floats made from stored halves.
+
+    fp16 models store weights as halves; runtimes unpack them once, not at each run.
+    """
+    found = {index for index, tensor in enumerate(graph.tensors) if holds_data(model.buffers[tensor.buffer])}
+    for op in graph.operators:
+        if op_name(model, op) == "dequantize" and found.issuperset(map(int, op.inputs)):
+            found |= {int(index) for index in op.outputs}
+    return found
+
+
+def holds_data(buffer: Any) -> bool:
+    """Whether a buffer of the file has bytes: tensors without are activations."""
+    return buffer.data is not None and len(buffer.data) > 0
+
+
 def constant(model: Any, index: int, dtype: type[np.generic]) -> tuple[np.ndarray, np.ndarray]:
     """Values of the constant ``index``, of type ``dtype``, and the scales of its channels."""
     tensor = model.subgraphs[0].tensors[index]
