@@ -125,9 +125,21 @@ def run_compiler(
 ) -> Compilation:
     """Compile into ``folder`` and check the result against the device's memory; publishes nothing.
 
-    Raises UsageError for an artifact of another format or one that is compiled already, UnavailableError if the
-    compiler is not installed.
+    Raises what ``compiler_for`` does, and UnavailableError if the compiler is not installed.
     """
+    compiler = compiler_for(artifact, device)
+    result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
+    advice = compiler.advice_for(device)
+    problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, device)]
+    return dataclasses.replace(result, problems=tuple(problems))
+
+
+def compiler_for(artifact: Artifact, device: KnownDevice) -> Compiler:
+    """The compiler of ``device``, which takes ``artifact``.
+
+    Raises UsageError for an artifact of another format, one that is split or compiled already, or an unknown compiler.
+    """
+    require_whole(artifact)
     compiler = get_compiler(device.shared.compiler)
     if artifact.path.suffix != compiler.takes:
         raise UsageError(
@@ -136,12 +148,9 @@ def run_compiler(
     if artifact.manifest.compiled is not None:
         raise UsageError(
             f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}",
-            hint="compile the artifact from which it was made",
+            hint=f"give the artifact from which it was made, {artifact.manifest.compiled['made_from']['name']}",
         )
-    result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
-    advice = compiler.advice_for(device)
-    problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, device)]
-    return dataclasses.replace(result, problems=tuple(problems))
+    return compiler
 
 
 def compile_artifact(
@@ -164,12 +173,11 @@ def compile_artifact(
         The compilation. If it has ``problems``, its ``artifact`` is None and nothing was written.
 
     Raises:
-        UsageError: an artifact of another format, or a split one. UnavailableError: the compiler is not installed.
+        UsageError: what ``compiler_for`` refuses. UnavailableError: the compiler is not installed.
         OutputError: the output exists already. StorageError: the disk is full.
     """
     progress = progress or Silent()
-    require_whole(artifact)
-    compiler = get_compiler(device.shared.compiler)
+    compiler = compiler_for(artifact, device)
     path = _output_path(out, artifact, device, compiler)
     with staging(path) as staged, scratch_folder(staged) as scratch:
         refuse_existing(_files_of(path, compiler), force)

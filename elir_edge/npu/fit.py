@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from elir_edge.artifacts.artifact import Artifact, require_whole
+from elir_edge.artifacts.artifact import Artifact
 from elir_edge.families.spec import ModelSpec
 from elir_edge.formats.graphs import Graph, Op, read_graph
-from elir_edge.npu.compile import KIB, get_compiler
+from elir_edge.npu.compile import KIB, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
 from elir_edge.quantize.levels import W8A16
 
@@ -59,11 +59,11 @@ class Model:
 
 
 def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
-    """Whether an artifact (.tflite or .onnx) fits ``device``, from the tensors in the file. Needs no torch.
+    """Whether an artifact fits ``device``, from the tensors in the file. Needs no torch.
 
-    Raises UsageError for other files and split ones, DataError for a damaged one.
+    Raises UsageError for what the device's compiler does not take (``compiler_for``), DataError for a damaged file.
     """
-    require_whole(artifact)
+    compiler_for(artifact, device)
     manifest = artifact.manifest
     graph = read_graph(artifact.path)
     spec = manifest.model_spec()

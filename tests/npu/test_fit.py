@@ -3,20 +3,24 @@
 import dataclasses
 import json
 import re
+from functools import partial
 
 import pytest
 
 from elir_edge import load_restorer, lower
+from elir_edge.artifacts.artifact import Artifact
 from elir_edge.cli import run
 from elir_edge.errors import ConfigError, MissingInputError, UsageError
 from elir_edge.families.elir.spec import ElirSpec
 from elir_edge.families.spec import preset_names
 from elir_edge.formats.graphs import Graph, Op
-from elir_edge.npu.compile import compilers
+from elir_edge.npu.compile import compile_artifact, compilers
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
 from elir_edge.npu.op_graph import graph_of
+from tests.artifacts.samples import manifest
 from tests.helpers import refusal
+from tests.robustness.faults import write_tflite
 from tests.tiny import LIGHT, SPEC
 
 KIB = 1024
@@ -154,6 +158,24 @@ def test_the_command_line_tells_verdict_and_way_out(tiny_artifact, tmp_path, cap
     assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
     assert "--precision int8" in capsys.readouterr().out
     assert run(["fit", str(tiny_artifact("onnx").path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
+
+
+def test_what_the_compiler_does_not_take_is_no_fault_of_the_model(tmp_path):
+    """The same refusals as ``compile``'s, with the same way out."""
+    path = write_tflite(tmp_path / "a.tflite")
+    whole, made = Artifact(path, manifest()), {"device": "other", "made_from": {"name": "b.tflite"}}
+    known = known_devices()
+    unknown = tmp_path / "velo.yaml"
+    unknown.write_text((BOARD % 100).replace("compiler: vela", "compiler: velo"))
+    for artifact, device, said in (
+        (whole, known["htp-v75"], "--target onnx --precision w8a16"),
+        (Artifact(path, manifest(compiled=made)), known["ethos-u55-256"], "b.tflite"),
+        (Artifact(path, manifest(split={"most_steps": 2})), known["ethos-u55-256"], "--split"),
+        (whole, get_device(str(unknown)), "'vela'"),
+    ):
+        error = refusal(UsageError, partial(fit_artifact, artifact, device))
+        assert said in error.hint
+        assert error.hint == refusal(UsageError, partial(compile_artifact, artifact, device)).hint
 
 
 def test_known_devices_are_whole(capsys):
