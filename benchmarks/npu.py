@@ -19,7 +19,8 @@ from elir_edge.artifacts.golden import load_golden
 from elir_edge.cli.shared import Shown
 from elir_edge.errors import UnavailableError
 from elir_edge.imaging.comparison import compare
-from elir_edge.npu.compile import Compilation, compilers, run_compiler
+from elir_edge.npu.compile import run_compiler
+from elir_edge.npu.compiler import Compilation, compilers
 from elir_edge.npu.device import KnownDevice, known_devices
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization

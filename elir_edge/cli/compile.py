@@ -10,7 +10,7 @@ import click
 from elir_edge.cli.shared import PATH, Shown, echo_json, json_option, open_artifact
 
 if TYPE_CHECKING:
-    from elir_edge.npu.compile import Compilation
+    from elir_edge.npu.compiler import Compilation
     from elir_edge.npu.device import KnownDevice
 
 

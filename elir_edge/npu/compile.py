@@ -3,121 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import pkgutil
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elir_edge.artifacts.artifact import Artifact, require_whole, sidecar
+from elir_edge.artifacts.artifact import RUN_ANYWHERE, Artifact, sidecar
+from elir_edge.artifacts.golden import golden_path, has_golden
+from elir_edge.artifacts.signing import signature_path
 from elir_edge.core.files import sha256_of
-from elir_edge.core.plain import installed_version
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, refuse_existing, scratch_folder, staging, write_in
-from elir_edge.errors import UsageError, did_you_mean
+from elir_edge.errors import UsageError
+from elir_edge.npu.compiler import Compilation, Compiler, Job, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
-
-KIB = 1024
-
-
-@dataclass(frozen=True)
-class Compilation:
-    """Result of a compiler. ``files``: the output files, the one to load first; ``compiled``: False if there is none.
-
-    ``ops`` is the number of ops in the artifact, ``cpu_ops`` the names of those that stay on the CPU; ``memory_kib``
-    the use of each kind of memory; ``figures`` the compiler's estimates or its simulator's measurements; ``problems``
-    the reasons why the result cannot be used; ``options`` those that the compiler got beside the device's or in their
-    place.
-    """
-
-    files: tuple[Path, ...]
-    ops: int
-    cpu_ops: tuple[str, ...] = ()
-    memory_kib: dict[str, float] = field(default_factory=dict)
-    figures: dict[str, Any] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    compiled: bool = True
-    artifact: Artifact | None = None
-    options: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def npu_share(self) -> float:
-        """Share of the artifact's ops that run on the NPU, 0..1."""
-        return 1 - len(self.cpu_ops) / self.ops if self.compiled and self.ops else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "path": str(self.artifact.path) if self.artifact else None,
-            "problems": list(self.problems),
-            "compiled": self.compiled,
-            "ops": self.ops,
-            "cpu_ops": dict(Counter(self.cpu_ops)),
-            "npu_share": self.npu_share,
-            "memory_kib": self.memory_kib,
-            "figures": self.figures,
-        }
-
-
-@dataclass(frozen=True)
-class Job:
-    """One compilation: ``artifact`` for ``device`` into ``folder``, files named after ``stem``.
-
-    ``simulate``: run the golden picture on the compiler's simulator, if it has one.
-    """
-
-    artifact: Artifact
-    device: KnownDevice
-    folder: Path
-    stem: str
-    simulate: bool
-    progress: Progress
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """An NPU's compiler. ``takes``: suffix of its input; ``suffixes``: of its output files, the one to load first.
-
-    ``compile`` runs it; ``package`` is the package that it needs and ``extra`` the extra that installs it; ``advice``
-    says which input it takes, ``target`` is the export's that makes one.
-    """
-
-    name: str
-    description: str
-    takes: str
-    suffixes: tuple[str, ...]
-    package: str
-    extra: str
-    advice: str
-    target: str
-    compile: Callable[[Job], Compilation]
-
-    def advice_for(self, device: KnownDevice) -> str:
-        """``advice``, with the command that makes an input for ``device``."""
-        return f"{self.advice}: elir-edge export --target {self.target} --precision {device.shared.recommended}"
-
-    def release(self) -> str:
-        """Installed version of its package."""
-        return installed_version(self.package) or "not installed"
-
-
-def compilers() -> dict[str, Compiler]:
-    """All compilers by name: one file each under ``elir_edge/npu/compilers``."""
-    import elir_edge.npu.compilers as package
-
-    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    found = [importlib.import_module(f"{package.__name__}.{name}").COMPILER for name in modules]
-    return {compiler.name: compiler for compiler in found}
-
-
-def get_compiler(name: str) -> Compiler:
-    """The compiler called ``name``. Raises UsageError, with the nearest name, if there is none."""
-    known = compilers()
-    if name not in known:
-        raise UsageError(f"there is no compiler '{name}'", hint=did_you_mean(name, known))
-    return known[name]
+from elir_edge.pipeline.pareto import pareto_path
 
 
 def run_compiler(
@@ -132,25 +31,6 @@ def run_compiler(
     advice = compiler.advice_for(device)
     problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, device)]
     return dataclasses.replace(result, problems=tuple(problems))
-
-
-def compiler_for(artifact: Artifact, device: KnownDevice) -> Compiler:
-    """The compiler of ``device``, which takes ``artifact``.
-
-    Raises UsageError for an artifact of another format, one that is split or compiled already, or an unknown compiler.
-    """
-    require_whole(artifact)
-    compiler = get_compiler(device.shared.compiler)
-    if artifact.path.suffix != compiler.takes:
-        raise UsageError(
-            f"{artifact.path}: {compiler.description} takes '{compiler.takes}' files", hint=compiler.advice_for(device)
-        )
-    if artifact.manifest.compiled is not None:
-        raise UsageError(
-            f"{artifact.path}: is compiled already, for {artifact.manifest.compiled['device']}",
-            hint=f"give the artifact from which it was made, {artifact.manifest.compiled['made_from']['name']}",
-        )
-    return compiler
 
 
 def compile_artifact(
@@ -203,12 +83,23 @@ def _publish(result: Compilation, artifact: Artifact, device: KnownDevice, stage
         "figures": result.figures,
     }
     files = {file.name: sha256_of(file) for file in result.files}
-    manifest = dataclasses.replace(artifact.manifest, files=files, golden=None, compiled=compiled)
     copies = [copy_in(file, staged) for file in result.files]
-    beside = write_in(staged, sidecar(path).name, manifest.to_json().encode())
-    publish(path, [*copies, beside])
+    golden, extra = _copy_golden(artifact, staged, path) if compiler.name in RUN_ANYWHERE else (None, [])
+    manifest = dataclasses.replace(artifact.manifest, files=files, golden=golden, compiled=compiled)
+    extra.append(write_in(staged, sidecar(path).name, manifest.to_json().encode()))
+    names = {file.name for file in extra}
+    publish(path, [*copies, *extra], [old for old in _beside(path) if old.name not in names])
     written = tuple(path.parent / file.name for file in copies)
     return dataclasses.replace(result, files=written, artifact=Artifact(path, manifest))
+
+
+def _copy_golden(artifact: Artifact, staged: Path, path: Path) -> tuple[dict[str, Any] | None, list[Path]]:
+    """Copy the golden file, if there is one, under the name for ``path``; returns its facts for the manifest."""
+    if artifact.manifest.golden is None or not has_golden(artifact):
+        return None, []
+    source = artifact.path.with_name(Path(artifact.manifest.golden["file"]).name)
+    name = golden_path(path).name
+    return artifact.manifest.golden | {"file": name}, [write_in(staged, name, source.read_bytes())]
 
 
 def _hash_alone(path: Path) -> dict[str, str]:
@@ -245,4 +136,8 @@ def _output_path(out: str | Path | None, artifact: Artifact, device: KnownDevice
 
 
 def _files_of(path: Path, compiler: Compiler) -> list[Path]:
-    return [sidecar(path), *(path.with_name(path.stem + suffix) for suffix in compiler.suffixes)]
+    return [*_beside(path), *(path.with_name(path.stem + suffix) for suffix in compiler.suffixes)]
+
+
+def _beside(path: Path) -> list[Path]:
+    return [sidecar(path), golden_path(path), pareto_path(path), signature_path(path)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.families.spec import ModelSpec
 from elir_edge.formats.graphs import Graph, Op, read_graph
-from elir_edge.npu.compile import KIB, compiler_for, get_compiler
+from elir_edge.npu.compiler import KIB, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
 from elir_edge.quantize.levels import W8A16
 

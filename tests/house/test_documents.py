@@ -13,7 +13,7 @@ import pytest
 import elir_edge
 from elir_edge.cli import COMMANDS
 from elir_edge.families.spec import preset_names
-from elir_edge.npu.compile import compilers
+from elir_edge.npu.compiler import compilers
 from elir_edge.pipeline.target import targets
 from elir_edge.runtime.backend import OWN
 from tests.house.documents import DOCUMENTS, NAMES, NOT_RUN, ROOT, Document

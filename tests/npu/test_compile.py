@@ -13,7 +13,7 @@ from elir_edge.core.files import sha256_of
 from elir_edge.errors import OutputError, UnavailableError, UsageError
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import custom_codes, op_names
-from elir_edge.npu.compile import compilers, get_compiler
+from elir_edge.npu.compiler import compilers, get_compiler
 from elir_edge.npu.compilers.micro import adder, resolver_header
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import fit_artifact

@@ -14,7 +14,8 @@ from elir_edge.errors import ConfigError, MissingInputError, UsageError
 from elir_edge.families.elir.spec import ElirSpec
 from elir_edge.families.spec import preset_names
 from elir_edge.formats.graphs import Graph, Op
-from elir_edge.npu.compile import compile_artifact, compilers
+from elir_edge.npu.compile import compile_artifact
+from elir_edge.npu.compiler import compilers
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
 from elir_edge.npu.op_graph import graph_of

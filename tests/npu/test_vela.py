@@ -10,7 +10,8 @@ import pytest
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.core.progress import Silent
 from elir_edge.errors import ConfigError
-from elir_edge.npu.compile import Compilation, run_compiler
+from elir_edge.npu.compile import run_compiler
+from elir_edge.npu.compiler import Compilation
 from elir_edge.npu.compilers import vela
 from elir_edge.npu.device import get_device
 from tests.artifacts.samples import manifest

@@ -20,7 +20,7 @@ from elir_edge.errors import missing_package
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import op_names
 from elir_edge.imaging.comparison import compare
-from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+from elir_edge.npu.compiler import KIB, Compilation, Compiler, Job
 from elir_edge.validation.verify import golden_feeds, own_rounding_db
 
 TRIAL_ARENA = 1 << 30

@@ -17,7 +17,7 @@ from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.child import run_child
 from elir_edge.errors import DataError, missing_package
 from elir_edge.imaging.comparison import compare
-from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+from elir_edge.npu.compiler import KIB, Compilation, Compiler, Job
 from elir_edge.validation.verify import golden_feeds, own_rounding_db
 
 PROVIDER = "QNNExecutionProvider"

@@ -11,7 +11,7 @@ from elir_edge.core.child import run_child
 from elir_edge.errors import ConfigError, DataError, missing_package
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import custom_codes, op_names
-from elir_edge.npu.compile import KIB, Compilation, Compiler, Job
+from elir_edge.npu.compiler import KIB, Compilation, Compiler, Job
 from elir_edge.npu.device import KnownDevice, Memory
 
 CONFIGURATION = "Arm/vela.ini"
