@@ -160,9 +160,12 @@ def _parse(text: str, where: str) -> dict[str, KnownDevice]:
             raise
         raise ConfigError(f"{where}: {error}", hint=error.hint) from error
     for entry in shared.devices:
-        if not all("=" in option for option in entry.options):
+        if not all(option.partition("=")[0] and "=" in option for option in entry.options):
             raise ConfigError(
                 f"{where}: the options of '{entry.name}' are not all of the form key=value",
                 hint="write each option as key=value",
             )
-    return {entry.name: KnownDevice(entry, shared) for entry in shared.devices}
+    found = {entry.name: KnownDevice(entry, shared) for entry in shared.devices}
+    if len(found) < len(shared.devices):
+        raise ConfigError(f"{where}: two of its devices have one name", hint="give each device a name of its own")
+    return found

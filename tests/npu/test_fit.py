@@ -203,6 +203,8 @@ def test_a_device_that_is_none(tmp_path):
         ((BOARD % 100).replace("estimated", "guessed"), "guessed"),
         ((BOARD % 100) + "recommended: int7\n", "recommended is 'int7'"),
         ((BOARD % 100).replace("accelerator-config=", "accelerator-config "), "key=value"),
+        ((BOARD % 100).replace("accelerator-config=", "="), "key=value"),
+        ((BOARD % 100) + "  - name: board\n", "two of its devices have one name"),
     ):
         path = tmp_path / "bad.yaml"
         path.write_text(text)
