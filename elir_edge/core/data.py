@@ -18,6 +18,12 @@ MAX_YAML_BYTES = 64 * 1024
 MAX_REASON = 500
 MAX_DEPTH = 8
 EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # 1e-3, which YAML 1.1 takes for text: it wants 1.0e-3
+VALUES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+LISTS = {
+    int: ("whole numbers", "it as [1, 2]"),
+    str: ("names", "it as [a, b]"),
+    dict: ("mappings", "- KEY: VALUE lines"),
+}
 
 
 def to_plain(value: Any) -> Any:
@@ -53,12 +59,10 @@ def _refuse_aliases_and_depth(text: str, where: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(
-                f"{where}: YAML aliases are not allowed in a model specification", hint="write the value out in full"
-            )
+            raise ConfigError(f"{where}: YAML aliases are not allowed", hint="write the value out in full")
         if depth > MAX_DEPTH:
             raise ConfigError(
-                f"{where}: nested more than {MAX_DEPTH} deep, which no model specification is", hint="mend the file"
+                f"{where}: nested more than {MAX_DEPTH} deep, which no such file is", hint="mend the file"
             )
 
 
@@ -109,8 +113,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is tuple:
         item_hint = get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            kind = "whole numbers" if item_hint is int else "mappings"
-            raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}", hint="write it as [1, 2]")
+            kind, example = LISTS.get(item_hint, LISTS[dict])
+            raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}", hint=f"write {example}")
         places = [where if item_hint is int else f"{where}[{i}]" for i in range(len(value))]
         return tuple(_convert(item_hint, item, place) for item, place in zip(value, places, strict=True))
     if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
@@ -122,6 +126,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if type(value) is not hint:
         raise ConfigError(
             f"{where}: expected {hint.__name__}, got {value!r:.100}",
-            hint="mend this key; elir-edge presets lists models to begin from",
+            hint=f"mend this key: write {VALUES.get(hint, 'another value')}",
         )
     return value

@@ -135,7 +135,7 @@ def get_device(name: str) -> KnownDevice:
     path = Path(name)
     if not path.is_file():
         raise MissingInputError(
-            f"{path}: no such file", hint="elir-edge fit lists the devices that come with the package"
+            f"{path}: no such file", hint="elir-edge devices --known lists those that come with the package"
         )
     if path.stat().st_size > MAX_YAML_BYTES:
         raise ConfigError(

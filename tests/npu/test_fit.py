@@ -195,8 +195,8 @@ def test_known_devices_are_whole(capsys):
 
 def test_a_device_that_is_none(tmp_path):
     refusal(UsageError, lambda: get_device("ethos-u85-2084"), "ethos-u85-2048")
-    refusal(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml")
-    for text, said in (
+    refusal(MissingInputError, lambda: get_device(str(tmp_path / "no.yaml")), "no.yaml", "devices --known")
+    for text, *said in (
         ("family: x", "missing"),
         (BOARD % 100 + "ram: 3\n", "unknown key 'ram'"),
         ((BOARD % 0), "memory.arena is 'sram'"),
@@ -204,9 +204,11 @@ def test_a_device_that_is_none(tmp_path):
         ((BOARD % 100) + "recommended: int7\n", "recommended is 'int7'"),
         ((BOARD % 100).replace("accelerator-config=", "accelerator-config "), "key=value"),
         ((BOARD % 100).replace("accelerator-config=", "="), "key=value"),
+        ((BOARD % 100).replace("[int8, uint8]", "int8"), "types: expected a list of names", "[a, b]"),
+        ((BOARD % 100).replace("sram_kib: 100", "sram_kib: all"), "expected int", "write a whole number"),
         ((BOARD % 100) + "  - name: board\n", "two of its devices have one name"),
     ):
         path = tmp_path / "bad.yaml"
         path.write_text(text)
-        refusal(ConfigError, lambda: get_device(str(path)), "bad.yaml", said)  # noqa: B023
+        refusal(ConfigError, lambda: get_device(str(path)), "bad.yaml", *said)  # noqa: B023
     assert not set(preset_names()) & set(known_devices())
