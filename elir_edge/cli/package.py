@@ -18,9 +18,10 @@ RUNTIME = "libLiteRt.so"
 @click.option("--lang", "-l", required=True, help="Language of the program to drop it into: c, cpp or kotlin.")
 @click.option("--out", "-o", required=True, type=PATH, help="Folder to write.")
 @click.option("--embed", is_flag=True, help="Link the model into the program (c, cpp) instead of loading a file.")
+@click.option("--name", help="What the model is called in files and sources; two forms of one model need two names.")
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 @json_option
-def command(artifact: Path, lang: str, out: Path, embed: bool, force: bool, as_json: bool) -> None:
+def command(artifact: Path, lang: str, out: Path, embed: bool, name: str | None, force: bool, as_json: bool) -> None:
     """Write a folder that runs a TFLite ARTIFACT in a C, C++ or Android program, and tests itself."""
     from elir_edge.core.publish import check_place
     from elir_edge.packaging.package import RECORD, get_language, package
@@ -28,7 +29,7 @@ def command(artifact: Path, lang: str, out: Path, embed: bool, force: bool, as_j
     get_language(lang, embed)
     check_place(out)
     shown = Shown()
-    folder = package(open_artifact(artifact, shown), lang, out, embed, force, shown)
+    folder = package(open_artifact(artifact, shown), lang, out, embed, force, shown, name)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
         echo_json({"path": str(folder), "lang": lang, "embed": embed, "files": files, "record": RECORD})

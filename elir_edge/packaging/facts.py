@@ -80,8 +80,8 @@ class Facts:
         return dataclasses.replace(self.manifest, files=files, golden=None)
 
 
-def gather_facts(artifact: Artifact) -> Facts:
-    """The facts of a package of ``artifact``.
+def gather_facts(artifact: Artifact, name: str | None = None) -> Facts:
+    """The facts of a package of ``artifact``, in whose files and sources the model is called ``name``; None: its own.
 
     Raises UsageError for artifacts that cannot be packaged: another format than TFLite, a folder, noise as an input, or
     tensors that are neither float32 nor uint8; DataError if the file or its golden file is damaged; MissingInputError
@@ -89,6 +89,9 @@ def gather_facts(artifact: Artifact) -> Facts:
     missing.
     """
     manifest = artifact.manifest
+    identifier = identifier_of(name or str(manifest.spec["name"]))
+    if name not in (None, identifier):
+        raise UsageError(f"'{name}' is no name for C and Kotlin sources", hint=f"--name {identifier}")
     _check(artifact)
     stated = manifest.files.get(artifact.path.name)
     if stated is not None and sha256_of(artifact.path) != stated:
@@ -101,7 +104,7 @@ def gather_facts(artifact: Artifact) -> Facts:
     image, restored = _golden_pair(artifact)
     tolerance = tolerance_for(manifest)
     return Facts(
-        identifier=identifier_of(str(manifest.spec["name"])),
+        identifier=identifier,
         manifest=manifest,
         content=content,
         input=_tensor(manifest.inputs[0]),

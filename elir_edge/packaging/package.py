@@ -43,20 +43,21 @@ def package(
     embed: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    name: str | None = None,
 ) -> Path:
     """Write a folder that runs a .tflite artifact in a program of another language; returns it.
 
     Args:
         artifact: an artifact, or its path.
-        lang: ``c``, ``cpp`` or ``kotlin``. out: the folder to write.
-        embed: link the model into the program (C and C++ only). force: replace an existing package.
-        progress: gets the stages of the work.
+        lang: ``c``, ``cpp`` or ``kotlin``. out: the folder to write. force: replace an existing package.
+        embed: link the model into the program (C and C++ only). progress: gets the stages of the work.
+        name: what the model is called in file names and sources (a-z, 0-9, _); None: by the model's own name.
 
     Raises:
-        UsageError: an unknown language, or an artifact that cannot be packaged. MissingInputError, DataError: the
-        artifact, or the golden file beside it, is missing or damaged. OutputError: ``out`` exists already or cannot be
-        written. UnavailableError: no golden file, and no LiteRT to run the artifact with. StorageError: the disk is
-        full. LockedError: another run is writing ``out``.
+        UsageError: an unknown language, a name that is none, or an artifact that cannot be packaged. DataError,
+        MissingInputError: the artifact, or the golden file beside it, is damaged or missing.
+        OutputError: ``out`` exists already or cannot be written. UnavailableError: no golden file, and no LiteRT to
+        run the artifact with. StorageError: the disk is full. LockedError: another run is writing ``out``.
     """
     progress, destination = progress or Silent(), Path(out)
     language = get_language(lang, embed)
@@ -64,15 +65,15 @@ def package(
         _refuse_existing(destination, force)
         artifact = artifact if isinstance(artifact, Artifact) else load_artifact(artifact)
         with progress.stage("reading the artifact"):
-            facts = gather_facts(artifact)
+            facts = gather_facts(artifact, name)
         files = language.files(facts, embed)
         files[RECORD] = _record(facts, lang, embed, files)
         folder = staged / destination.name
-        for name in sorted(files):
-            place = folder / name
+        for file in sorted(files):
+            place = folder / file
             with storage_errors(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
-            write_in(place.parent, place.name, files[name])
+            write_in(place.parent, place.name, files[file])
         publish(destination, [folder])
     return destination
 

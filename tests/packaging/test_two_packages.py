@@ -1,0 +1,60 @@
+"""Two forms of one model in one program: names of files, symbols and targets do not meet."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from elir_edge import package
+from elir_edge.artifacts.artifact import Artifact
+from elir_edge.artifacts.signature import RESTORED
+from elir_edge.errors import UsageError
+from tests.helpers import refusal
+from tests.packaging.programs import litert_library, needs, run
+from tests.robustness.faults import SIDE, manifest, write_tflite
+
+PROJECT = """cmake_minimum_required(VERSION 3.16)
+project(app C ASM)
+add_subdirectory(small)
+add_subdirectory(large)
+add_executable(restore app.c)
+target_link_libraries(restore PRIVATE small_restorer large_restorer)
+"""
+PROGRAM = """#include "large_model.h"
+#include "small_model.h"
+int main(void) { return elir_small.width == elir_large.width ? 0 : 1; }
+"""
+
+
+@pytest.fixture
+def artifact(tmp_path) -> Artifact:
+    """Gives its picture back."""
+    pytest.importorskip("ai_edge_litert")
+    image = dataclasses.replace(manifest().inputs[0], shape=(1, SIDE, SIDE, 3), layout="NHWC")
+    restored = dataclasses.replace(image, name=RESTORED)
+    facts = manifest(target="tflite", layout="NHWC", inputs=(image,), outputs=(restored,))
+    return Artifact(write_tflite(tmp_path / "a.tflite"), facts)
+
+
+@pytest.mark.parametrize("lang", ["c", "kotlin"])
+def test_a_name_of_its_own(artifact, lang, tmp_path):
+    folder = package(artifact, lang, tmp_path / "p", name="small")
+    texts = [path.read_text() for path in folder.rglob("*") if path.suffix in (".c", ".h", ".kt", ".kts", ".txt")]
+    assert any("small" in text for text in texts)
+    assert not any("elir_tiny" in text or "tiny_restorer" in text for text in texts)
+    error = refusal(UsageError, lambda: package(artifact, lang, tmp_path / "q", name="Small 2"), "Small 2")
+    assert error.hint == "--name small_2"
+
+
+@needs("cmake", "gcc")
+def test_two_in_one_program(artifact, tmp_path):
+    for name in ("small", "large"):
+        package(artifact, "c", tmp_path / name, embed=True, name=name)
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
+    (tmp_path / "app.c").write_text(PROGRAM)
+    made = run(tmp_path, "cmake", "-S", ".", "-B", "build", f"-DLITERT_LIBRARY={litert_library()}")
+    assert made.returncode == 0, made.stderr
+    built = run(tmp_path, "cmake", "--build", "build")
+    assert built.returncode == 0, built.stderr
+    assert run(tmp_path, "build/restore").returncode == 0
