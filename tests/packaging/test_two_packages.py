@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 
 import pytest
 
@@ -45,6 +46,24 @@ def test_a_name_of_its_own(artifact, lang, tmp_path):
     assert not any("elir_tiny" in text or "tiny_restorer" in text for text in texts)
     error = refusal(UsageError, lambda: package(artifact, lang, tmp_path / "q", name="Small 2"), "Small 2")
     assert error.hint == "--name small_2"
+
+
+@needs("sh", "unzip")
+def test_the_readme_takes_the_library_of_each_processor(artifact, tmp_path):
+    """With the wheels of both in their folders, as ``pip download`` leaves them."""
+    folder = package(artifact, "c", tmp_path / "p")
+    lines = (folder / "README.md").read_text().splitlines()
+    downloads = [line.split(" -d ")[1].split()[0] for line in lines if line.startswith("pip download")]
+    for processor in downloads:
+        (folder / processor).mkdir()
+        with zipfile.ZipFile(folder / processor / f"ai_edge_litert-2-{processor}.whl", "w") as wheel:
+            wheel.writestr("ai_edge_litert/libLiteRt.so", processor)
+    for line in lines:
+        if line.startswith("unzip"):
+            done = run(folder, "sh", "-c", line)
+            assert done.returncode == 0, done.stderr
+    found = [(folder / name).read_text() for name in ("libLiteRt.so", "aarch64/libLiteRt.so")]
+    assert found == downloads
 
 
 @needs("cmake", "gcc")
