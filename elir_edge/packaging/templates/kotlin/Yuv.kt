@@ -33,6 +33,8 @@ enum class YuvRange(
 /**
  * A frame of a camera or a video decoder: YUV with half as much chroma each way, in three planes.
  *
+ * Each plane is what lies between position and limit of its buffer.
+ *
  * @param y luma, [yStride] bytes from a row to the next.
  * @param u first chroma, (height + 1) / 2 rows of (width + 1) / 2 values.
  * @param v second chroma, laid out as the first.
@@ -43,9 +45,9 @@ enum class YuvRange(
 class YuvFrame @JvmOverloads constructor(
     val width: Int,
     val height: Int,
-    private val y: ByteBuffer,
-    private val u: ByteBuffer,
-    private val v: ByteBuffer,
+    y: ByteBuffer,
+    u: ByteBuffer,
+    v: ByteBuffer,
     private val yStride: Int,
     private val chromaStride: Int,
     private val chromaStep: Int,
@@ -56,24 +58,29 @@ class YuvFrame @JvmOverloads constructor(
     constructor(image: Image, range: YuvRange = YuvRange.FULL) : this(
         image.width,
         image.height,
-        image.planes[0].buffer,
-        image.planes[1].buffer,
-        image.planes[2].buffer,
+        whole(image.planes[0]),
+        whole(image.planes[1]),
+        whole(image.planes[2]),
         image.planes[0].rowStride,
         image.planes[1].rowStride,
         image.planes[1].pixelStride,
         range,
     )
 
+    private val y: ByteBuffer = y.slice()
+    private val u: ByteBuffer = u.slice()
+    private val v: ByteBuffer = v.slice()
+
     init {
         require(width > 0 && height > 0) { "a frame of $width x $height pixels" }
-        require(yStride >= width && y.limit() >= yStride.toLong() * (height - 1) + width) {
-            "the luma plane has ${y.limit()} bytes, too few for $width x $height pixels with rows of $yStride"
+        require(yStride >= width && y.remaining() >= yStride.toLong() * (height - 1) + width) {
+            "the luma plane has ${y.remaining()} bytes, too few for $width x $height pixels with rows of $yStride"
         }
         val columns = (width + 1) / 2
         val last = chromaStride.toLong() * ((height + 1) / 2 - 1) + chromaStep.toLong() * (columns - 1)
-        require(chromaStep > 0 && chromaStride >= chromaStep * (columns - 1) + 1 && minOf(u.limit(), v.limit()) > last) {
-            "the chroma planes have ${u.limit()} and ${v.limit()} bytes, ${last + 1} are needed"
+        val (first, second) = listOf(u.remaining(), v.remaining())
+        require(chromaStep > 0 && chromaStride >= chromaStep * (columns - 1) + 1 && minOf(first, second) > last) {
+            "the chroma planes have $first and $second bytes, ${last + 1} are needed"
         }
     }
 
@@ -130,6 +137,9 @@ class YuvFrame @JvmOverloads constructor(
     private fun clipped(value: Int, bits: Int): Byte = (value shr bits).coerceIn(0, 255).toByte()
 
     private companion object {
+        /** The plane from its beginning, whatever the program has read of it. */
+        fun whole(plane: Image.Plane): ByteBuffer = plane.buffer.duplicate().apply { rewind() }
+
         const val BITS = 16
         const val HALF = 1 shl (BITS - 1)
         const val MIDDLE = 128
