@@ -2,8 +2,8 @@
 
 const MOST_PIXELS = 16_000_000; // more than phones let one canvas have
 const $ = (id) => document.getElementById(id);
-const manifest = await (await fetch("manifest.json")).json();
-const [graphHeight, graphWidth] = manifest.size;
+const manifest = await loadManifest();
+const [graphHeight, graphWidth] = manifest?.size ?? [1, 1];
 const threads = self.crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency || 1) : 1;
 const worker = new Worker("worker.js", { type: "module" });
 
@@ -13,19 +13,34 @@ let job = 0;
 let ready = false;
 let broken = null; // why no model could be opened
 
-describe();
 worker.onmessage = ({ data }) => {
   if (data.loaded !== undefined) return progress(data.loaded, "Loading the model");
   if (data.ready) return begin();
   if (data.tile?.id === job) return showTile(data.tile);
   if (data.restored?.id === job) return showResult(data.restored);
   if (data.error) {
-    if (!ready) broken = data.error;
+    if (ready) restart();
+    else broken = data.error;
     fail(data.error);
   }
 };
 worker.onerror = () => fail((broken = "the worker could not be started"));
-worker.postMessage({ open: { manifest, threads } });
+if (manifest) {
+  describe();
+  worker.postMessage({ open: { manifest, threads } });
+} else {
+  fail((broken = "manifest.json could not be loaded: put it beside the page, with all other files of the folder"));
+}
+
+/** What the model is, as the export stated it; null where the file is missing or something else. */
+async function loadManifest() {
+  try {
+    const reply = await fetch("manifest.json");
+    return reply.ok ? await reply.json() : null;
+  } catch {
+    return null;
+  }
+}
 
 function describe() {
   $("model").textContent = `${manifest.spec.name}: ${manifest.spec.task}`;

@@ -26,6 +26,7 @@ class Graph {
     const feeds = { image: this.toTensor(rgb) };
     if (this.noise) feeds.noise = new ort.Tensor("float32", normal(this.noise.shape), this.noise.shape);
     const { restored } = await this.session.run(feeds);
+    if (!restored.data.every(Number.isFinite)) throw new Error("the model's result has values that are no numbers");
     return this.fromTensor(restored.data);
   }
 

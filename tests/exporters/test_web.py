@@ -17,6 +17,7 @@ from elir_edge.pipeline.target import get_target
 from exporters.web import RUNTIME, find_runtime
 from tests.helpers import refusal
 from tests.quantized import convert, lower_for, noisy_feeds
+from tests.robustness.faults import identity_model, manifest
 from tests.tiny import why_no_export
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -141,10 +142,35 @@ def test_what_is_wrong_stays_in_sight(page, artifact, browser, tmp_path):
     page.wait_for_timeout(300)
     assert page.is_visible("#error") and "404" in page.inner_text("#error")
     assert not page.is_visible("#progress")
+    page.context.route("**/manifest.json", lambda route: route.fulfill(body=manifest().to_json()))
+    page.context.route("**/model.onnx", lambda route: route.fulfill(body=model_without_numbers()))
+    page.reload()
+    page.set_input_files("#file", tmp_path / "photo.png")
+    page.wait_for_selector("#error:visible")
+    assert "no numbers" in page.inner_text("#error")
+    assert page.is_visible("#start") and not page.is_visible("#progress")
+    page.context.route("**/manifest.json", lambda route: route.fulfill(status=404))
+    page.reload()
+    page.wait_for_selector("#error:visible")
+    page.set_input_files("#file", tmp_path / "photo.png")
+    page.wait_for_timeout(300)
+    assert "manifest.json" in page.inner_text("#error")
+    assert [said for said in page.wrong if not said.startswith("http")] == []  # of the script itself
     alone = browser.new_page()
     alone.goto((artifact.path / "index.html").as_uri())
     assert "web server" in alone.inner_text("#error")
     alone.close()
+
+
+def model_without_numbers() -> bytes:
+    """A graph that adds NaN to its picture."""
+    import onnx
+
+    model = identity_model(None)
+    (constant,) = model.graph.initializer
+    none = np.full(tuple(constant.dims), np.nan, np.float32)
+    constant.CopyFrom(onnx.numpy_helper.from_array(none, constant.name))
+    return model.SerializeToString()
 
 
 def test_without_the_npm_package_the_command_is_named(private_cache, monkeypatch, tmp_path):
