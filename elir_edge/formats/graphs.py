@@ -14,7 +14,7 @@ from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import constants_of, holds_data, op_names, tensor_types
 
 FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
-FLOAT_BYTES = 2  # NPUs compute in fp16
+FLOAT_BYTES = {".tflite": 4, ".onnx": 2}  # a float activation: what is not quantized, NPUs compute in fp16
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _onnx(path: Path) -> Graph:
         ops.append(Op(node.op_type, inputs, tuple(node.output), (), tuple(shapes.get(name, ()) for name in inputs)))
     graph_outputs = tuple(alias.get(item.name, item.name) for item in model.graph.output)
     names = {name for op in ops for name in (*op.inputs, *op.outputs)}
-    sizes = {name: int(np.prod(shapes.get(name, (0,)))) * quantized.get(name, FLOAT_BYTES) for name in names}
+    sizes = {name: int(np.prod(shapes.get(name, (0,)))) * quantized.get(name, FLOAT_BYTES[".onnx"]) for name in names}
     weights = sum(item.ByteSize() for item in model.graph.initializer)
     inputs = tuple(item.name for item in model.graph.input if item.name in names)
     return Graph(tuple(ops), sizes, inputs, graph_outputs, weights)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.families.spec import ModelSpec
-from elir_edge.formats.graphs import Graph, Op, read_graph
+from elir_edge.formats.graphs import FLOAT_BYTES, Graph, Op, read_graph
 from elir_edge.npu.compiler import KIB, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
 from elir_edge.quantize.levels import W8A16
 
 PRECISIONS = ("fp32", "fp16", "int8", W8A16)
 STRIPES, STRIPE_BUFFERS = 4 / 3, 64 * KIB
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
 STRIPING = "vela"
 
 
@@ -144,15 +145,15 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
     smaller = model
     if leaving and model.precision != "int8" and "float32" not in device.shared.types:
         said.append("--precision int8: this NPU computes 8-bit integers only")
-        smaller = _scaled_model(model, 1 / _width(model), "int8")
+        smaller = _in_int8(model, device)
     elif model.precision == "fp32":
-        smaller = _scaled_model(model, 1 / _width(model), "int8")
+        smaller = _in_int8(model, device)
         said += ["--precision int8: a quarter of weights and activations"] if _memory_fits(smaller, device) else []
     if _memory_fits(smaller, device):
         return said
     multiple, side = model.spec.size_multiple, min(model.size)
     for size in range(side - multiple, 0, -multiple):
-        scaled = _scaled_model(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision, weights=False)
+        scaled = _scaled_model(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision)
         if _memory_fits(scaled, device):
             striped = _striped_bytes(scaled.graph, device)
             told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(scaled.graph.arena_bytes())} KiB"
@@ -179,17 +180,21 @@ def _striped_bytes(graph: Graph, device: KnownDevice) -> float | None:
     return min(graph.held_bytes() * STRIPES + STRIPE_BUFFERS, graph.arena_bytes())
 
 
-def _scaled_model(model: Model, factor: float, precision: str, weights: bool = True) -> Model:
-    """``model`` with the bytes of its activations, and of its weights if ``weights``, times ``factor``."""
+def _in_int8(model: Model, device: KnownDevice) -> Model:
+    """``model`` as its int8 form would be."""
+    if model.precision not in WEIGHT_BYTES:
+        return _scaled_model(model, 1, "int8")
+    floats = FLOAT_BYTES[get_compiler(device.shared.compiler).takes]
+    return _scaled_model(model, 1 / floats, "int8", 1 / WEIGHT_BYTES[model.precision])
+
+
+def _scaled_model(model: Model, factor: float, precision: str, weights: float = 1) -> Model:
+    """``model`` with the bytes of its activations times ``factor`` and those of its weights times ``weights``."""
     graph = model.graph
     sizes = {name: math.ceil(size * factor) for name, size in graph.bytes.items()}
-    stored = math.ceil(graph.weight_bytes * factor) if weights else graph.weight_bytes
+    stored = math.ceil(graph.weight_bytes * weights)
     scaled = Graph(graph.ops, sizes, graph.inputs, graph.outputs, stored)
     return Model(model.name, scaled, model.spec, model.size, precision)
-
-
-def _width(model: Model) -> int:
-    return {"fp32": 4, "fp16": 2}.get(model.precision, 1)
 
 
 def _kib(size: float) -> int:

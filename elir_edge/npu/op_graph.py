@@ -8,12 +8,12 @@ from typing import Any
 from torch.fx import Node
 
 from elir_edge.errors import ElirEdgeError
-from elir_edge.formats.graphs import Graph, Op
+from elir_edge.formats.graphs import FLOAT_BYTES, Graph, Op
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.lowering.trace import trace
 
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8a16": 1}
-BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8a16": 2}  # of activations
+INTEGER_BYTES = {"int8": 1, "w8a16": 2}  # of activations
 TYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8", "w8a16": "uint16"}
 TFLITE_OPS = {
     "conv2d": "CONV_2D",
@@ -25,6 +25,7 @@ TFLITE_OPS = {
     "rsqrt": "RSQRT",
     "cat": "CONCATENATION",
     "upsample_nearest2d": "RESIZE_NEAREST_NEIGHBOR",
+    "clamp": "RELU_0_TO_1",
     "sigmoid": "LOGISTIC",
     "tanh": "TANH",
     "pad": "PAD",
@@ -39,19 +40,21 @@ ONNX_OPS = {
     "upsample_nearest2d": "Resize",
     "group_norm": "GroupNormalization",
     "layer_norm": "LayerNormalization",
+    "clamp": "Clip",
     "sigmoid": "Sigmoid",
     "tanh": "Tanh",
     "pad": "Pad",
 }
 OPS = {".tflite": TFLITE_OPS, ".onnx": ONNX_OPS}
-FREE = ("permute", "to", "relu", "clamp", "round", "detach", "alias", "_assert_tensor_metadata", "contiguous")
+FREE = ("permute", "to", "relu", "round", "detach", "alias", "_assert_tensor_metadata", "contiguous")
 
 
 def graph_of(graph: StaticRestorer, precision: str, suffix: str = ".tflite") -> Graph:
     """The ops in order, the bytes of each activation at ``precision``, and the bytes of the weights.
 
     ``suffix``: of the format whose names the ops get. Without ops that the converters fold into the one before (ReLU,
-    the last clip) and changes of layout, which cost nothing. Raises ElirEdgeError for an op whose form is not known.
+    of integers the clips too) and changes of layout, which cost nothing. Raises ElirEdgeError for an op whose form is
+    not known.
     """
     program = trace(graph)
     names: dict[str, str] = {}
@@ -61,27 +64,26 @@ def graph_of(graph: StaticRestorer, precision: str, suffix: str = ".tflite") -> 
     for node in program.graph.nodes:
         if node.op == "placeholder" and node.name in user_inputs:
             names[node.name] = node.name
-            sizes[node.name] = _numbers(node) * (1 if graph.form.io == "uint8" else BYTES[precision])
+            sizes[node.name] = _numbers(node) * (1 if graph.form.io == "uint8" else _value_bytes(precision, suffix))
         elif node.op == "call_function":
-            _add(node, names, sizes, ops, precision, OPS[suffix])
+            _add(node, names, sizes, ops, precision, suffix)
     (output,) = (node for node in program.graph.nodes if node.op == "output")
     restored = output.args[0][-1]
     inputs = tuple(str(name) for name in user_inputs)
     return Graph(tuple(ops), sizes, inputs, (names[restored.name],), graph.parameter_count() * WEIGHT_BYTES[precision])
 
 
-def _add(
-    node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op], precision: str, known: dict[str, str]
-) -> None:
+def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op], precision: str, suffix: str) -> None:
+    known = OPS[suffix]
     kind = str(node.target).split(".")[1]
     read = tuple(dict.fromkeys(names[item.name] for item in node.all_input_nodes if item.name in names))
     if not read:  # made from constants: folded
         return
-    if kind in FREE:
+    if kind in FREE or (kind == "clamp" and precision in INTEGER_BYTES):
         names[node.name] = read[0]
         return
     names[node.name] = node.name
-    sizes[node.name] = _numbers(node) * BYTES[precision]
+    sizes[node.name] = _numbers(node) * _value_bytes(precision, suffix)
     types = (TYPES[precision],)
     shapes = tuple(_shape(item) for item in node.all_input_nodes if item.name in names)
     if kind == "silu":
@@ -96,6 +98,11 @@ def _add(
             hint="export it to that format, and give the file to elir-edge fit",
         )
     ops.append(Op(known[kind], read, (node.name,), types, shapes))
+
+
+def _value_bytes(precision: str, suffix: str) -> int:
+    """Bytes of one value of an activation."""
+    return INTEGER_BYTES.get(precision, FLOAT_BYTES[suffix])
 
 
 def _shape(node: Node) -> tuple[int, ...]:
