@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ class Graph:
     outputs: tuple[str, ...]
     weight_bytes: int
 
-    def arena_bytes(self) -> int:
-        """Largest size of all activations that are alive at once: the minimum of an arena of whole tensors."""
-        return max(self._alive_per_step())
+    def arena_bytes(self, scratch: Sequence[int] = ()) -> int:
+        """Largest size of all activations that are alive at once: the minimum of an arena of whole tensors.
+
+        ``scratch``: bytes that each op needs besides, while it runs.
+        """
+        return max(map(sum, zip_longest(self._alive_per_step(), scratch, fillvalue=0)))
 
     def held_bytes(self) -> int:
         """``arena_bytes`` without tensors that only the next op reads, which a compiler may compute in stripes."""

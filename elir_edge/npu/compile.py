@@ -16,6 +16,7 @@ from elir_edge.core.publish import DEFAULT_FOLDER, copy_in, publish, refuse_exis
 from elir_edge.errors import UsageError
 from elir_edge.npu.compiler import Compilation, Compiler, Job, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
+from elir_edge.npu.fit import fit_artifact
 from elir_edge.pipeline.pareto import pareto_path
 
 
@@ -29,7 +30,7 @@ def run_compiler(
     compiler = compiler_for(artifact, device)
     result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
     advice = compiler.advice_for(device)
-    problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, device)]
+    problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, artifact, device)]
     return dataclasses.replace(result, problems=tuple(problems))
 
 
@@ -113,13 +114,18 @@ def _cpu_problems(result: Compilation, advice: str) -> list[str]:
     return [f"{len(result.cpu_ops)} of {result.ops} ops are left to the CPU: {named} ({advice})"]
 
 
-def _memory_problems(result: Compilation, device: KnownDevice) -> list[str]:
+def _memory_problems(result: Compilation, artifact: Artifact, device: KnownDevice) -> list[str]:
     has = device.memory
-    return [
-        f"{used:.0f} KiB of {name} are used, the device has {has.kib(name)}: see elir-edge fit"
+    found = [
+        f"{used:.0f} KiB of {name} are used, the device has {has.kib(name)}"
         for name, used in result.memory_kib.items()
         if name in (has.arena, has.weights) and used > has.kib(name)
     ]
+    if not found:
+        return []
+    proposes = fit_artifact(artifact, device).verdict != "yes"
+    advice = "elir-edge fit proposes changes" if proposes else "take a smaller --size or a smaller model"
+    return [f"{problem}: {advice}" for problem in found]
 
 
 def _output_path(out: str | Path | None, artifact: Artifact, device: KnownDevice, compiler: Compiler) -> Path:

@@ -11,19 +11,18 @@ from elir_edge.families.spec import ModelSpec
 from elir_edge.formats.graphs import FLOAT_BYTES, Graph, Op, read_graph
 from elir_edge.npu.compiler import KIB, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
+from elir_edge.npu.memory import striped_bytes, whole_bytes
 from elir_edge.quantize.levels import W8A16
 
 PRECISIONS = ("fp32", "fp16", "int8", W8A16)
-STRIPES, STRIPE_BUFFERS = 4 / 3, 64 * KIB
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
-STRIPING = "vela"
 
 
 @dataclass(frozen=True)
 class Fit:
     """Whether a model fits. ``verdict`` is ``yes``, ``no``, or ``tight``: fits only if the compiler works in stripes.
 
-    ``arena_kib``: largest size of whole activations alive at once; ``striped_kib``: its estimate if the compiler works
+    ``arena_kib``: memory for whole activations, ``whole_bytes``; ``striped_kib``: its estimate if the compiler works
     in stripes, None if it does not; ``leaving``: number of ops that leave the NPU, by op and reason; ``problems``:
     reasons for ``no``; ``changes``: options that would help; ``recommended``: the precision to export for the device.
     """
@@ -82,7 +81,7 @@ def fit_model(spec: ModelSpec, size: tuple[int, int], precision: str, device: Kn
 
 def judge(model: Model, device: KnownDevice) -> Fit:
     """Compare the ops and the memory of ``model`` with those of ``device``."""
-    arena, least = model.graph.arena_bytes(), _striped_bytes(model.graph, device)
+    arena, least = whole_bytes(model.graph, device, model.precision), striped_bytes(model.graph, device)
     weights = model.graph.weight_bytes
     leaving = Counter(told for op in model.graph.ops if (told := _leaves(op, device)))
     problems = [*_ops_problem(leaving, len(model.graph.ops)), *_memory_problems(least or arena, weights, device)]
@@ -155,8 +154,8 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
     for size in range(side - multiple, 0, -multiple):
         scaled = _scaled_model(smaller, size * size / (model.size[0] * model.size[1]), smaller.precision)
         if _memory_fits(scaled, device):
-            striped = _striped_bytes(scaled.graph, device)
-            told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(scaled.graph.arena_bytes())} KiB"
+            striped, whole = striped_bytes(scaled.graph, device), whole_bytes(scaled.graph, device, scaled.precision)
+            told = f"{_kib(striped)} KiB in stripes" if striped else f"{_kib(whole)} KiB"
             said.append(f"--size {size}: about {told} of activations; larger pictures are cut into tiles")
             break
     if not model.spec.name.endswith("nano"):
@@ -165,19 +164,9 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
 
 
 def _memory_fits(model: Model, device: KnownDevice) -> bool:
-    striped = _striped_bytes(model.graph, device)
-    arena = model.graph.arena_bytes() if striped is None else striped
+    striped = striped_bytes(model.graph, device)
+    arena = whole_bytes(model.graph, device, model.precision) if striped is None else striped
     return not _memory_problems(arena, model.graph.weight_bytes, device)
-
-
-def _striped_bytes(graph: Graph, device: KnownDevice) -> float | None:
-    """Arena in bytes with Vela's cascades: 4/3 of the tensors that more than the next op reads, and 64 KiB.
-
-    Both figures were measured on this project's graphs. None if the compiler does not work in stripes.
-    """
-    if device.shared.compiler != STRIPING:
-        return None
-    return min(graph.held_bytes() * STRIPES + STRIPE_BUFFERS, graph.arena_bytes())
 
 
 def _in_int8(model: Model, device: KnownDevice) -> Model:

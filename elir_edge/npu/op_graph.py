@@ -85,7 +85,7 @@ def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op]
     names[node.name] = node.name
     sizes[node.name] = _numbers(node) * _value_bytes(precision, suffix)
     types = (TYPES[precision],)
-    shapes = tuple(_shape(item) for item in node.all_input_nodes if item.name in names)
+    shapes = tuple(_shape(item) for item in (*node.all_input_nodes, node) if item.name in names)
     if kind == "silu":
         sigmoid = f"{node.name}.sigmoid"
         sizes[sigmoid] = sizes[node.name]

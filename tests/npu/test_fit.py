@@ -18,6 +18,7 @@ from elir_edge.npu.compile import compile_artifact
 from elir_edge.npu.compiler import compilers
 from elir_edge.npu.device import get_device, known_devices
 from elir_edge.npu.fit import Model, fit_artifact, fit_model, judge
+from elir_edge.npu.memory import whole_bytes
 from elir_edge.npu.op_graph import graph_of
 from tests.artifacts.samples import manifest
 from tests.helpers import refusal
@@ -171,6 +172,22 @@ def test_the_command_line_tells_verdict_and_way_out(tiny_artifact, tmp_path, cap
     assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
     assert "--precision int8" in capsys.readouterr().out
     assert run(["fit", str(tiny_artifact("onnx").path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
+
+
+def test_the_arena_of_tflite_micro_has_sums_and_records(tmp_path):
+    """As its interpreter told of nano in int8: a transposed convolution sums 32-bit values, and kernels have scales."""
+    shapes = ((1, 4, 4, 8), (1, 8, 8, 8))
+    ops = (
+        Op("TRANSPOSE_CONV", ("x",), ("a",), ("int8", "int8"), shapes),
+        Op("ADD", ("a", "x"), ("b",), ("int8", "int8"), shapes),
+    )
+    graph = Graph(ops, {"x": 128, "a": 512, "b": 512}, ("x",), ("b",), 1)
+    records = 2 * 224 + 8 * 8
+    micro = known_devices()["tflite-micro"]
+    assert whole_bytes(graph, micro, "int8") == 128 + 512 + 4 * 512 + records
+    floats = dataclasses.replace(graph, ops=tuple(dataclasses.replace(op, types=("float32",)) for op in ops))
+    assert whole_bytes(floats, micro, "fp32") == graph.arena_bytes() + 2 * 224
+    assert whole_bytes(graph, board(tmp_path), "int8") == graph.arena_bytes() == 128 + 512 + 512
 
 
 def test_what_the_compiler_does_not_take_is_no_fault_of_the_model(tmp_path):

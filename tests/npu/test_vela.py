@@ -23,7 +23,7 @@ family: board
 compiler: vela
 figures: estimated
 about: a test
-types: [int8]
+types: [int8, float32]
 ops: [ADD]
 devices:
   - name: board
@@ -83,7 +83,7 @@ def test_constants_in_on_chip_memory_count(compile_for):
     stand_in = StandIn(on_chip_flash_memory_used="1264.5")
     result = compile_for(stand_in, "sram_kib: 512, arena: sram, weights: sram", "memory-mode=Sram_Only")
     assert result.memory_kib == {"sram": 1376.5}
-    assert "1376 KiB of sram are used, the device has 512" in result.problems[0]
+    assert "1376 KiB of sram are used, the device has 512: take a smaller --size" in result.problems[0]
     stand_in = StandIn(on_chip_flash_memory_used="1264.5")
     result = compile_for(stand_in, "sram_kib: 512, flash_kib: 2048, arena: sram, weights: flash")
     assert result.memory_kib == {"sram": 112.0, "flash": 1264.5}
