@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from elir_edge.families.base import RESTORED, Space, output_stages
 from elir_edge.formats.tflite.edit import rename_tensors, set_metadata
 from elir_edge.formats.tflite.ends import set_outputs
 from elir_edge.formats.tflite.file import pack_model, read_file
-from elir_edge.formats.tflite.flatmodel import tensor_types, tensors_by_stage
+from elir_edge.formats.tflite.flatmodel import largest_sums, outputs_of_kernels, tensor_types, tensors_by_stage
 from elir_edge.formats.tflite.one_file import join_split
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
 
@@ -23,15 +23,22 @@ if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
 
 SIGNATURE = "restore"
+FLOAT_PARTS = "float_parts"
+SUM_BITS, WIDE_BITS, FLOAT_BITS = 8, 16, 32
 
 
 def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     """Write ``stem.tflite`` with the signature ``restore``. Norms are in their pointwise form."""
-    path = conversion.folder / f"{conversion.stem}.tflite"
-    with conversion.progress.stage("converting to TFLite"), captured_output():
-        _export(graph, path)
+    from elir_edge.lowering.transposed import absorb_output_padding
     from elir_edge.quantize.litert_static import latent_sums
 
+    path = conversion.folder / f"{conversion.stem}.tflite"
+    float_parts = _wants_float_parts(conversion)
+    if float_parts:
+        graph = conversion.with_float_ends(graph)
+    absorb_output_padding(graph)
+    with conversion.progress.stage("converting to TFLite"), captured_output():
+        _export(graph, path)
     model = read_file(path)
     rename_tensors(model)
     set_outputs(model, graph.output_names()[-1:], str(path))
@@ -40,7 +47,9 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     sums = len(latent_sums(model, graph.output_names())) if is_int8 else 0
     model = _at_precision(model, graph, conversion)
     if is_int8:
-        facts |= {"latent_sum_bits": 16 if "int16" in tensor_types(model) else 8, "latent_sums": sums}
+        facts |= {"latent_sum_bits": _sum_bits(model, float_parts), "latent_sums": sums}
+    if float_parts:
+        facts[FLOAT_PARTS] = True
     path.write_bytes(pack_model(model))
     return facts
 
@@ -51,12 +60,27 @@ def join(folder: Path, path: Path, most_steps: int) -> dict[str, Any]:
     return {"signature": ", ".join(PARTS)}
 
 
-def has_finer(facts: Mapping[str, Any]) -> bool:
-    """Whether there are sums of the latent stream and they have 8 bits.
+def has_finer(facts: Mapping[str, Any], integers: bool) -> bool:
+    """Whether there is a form more accurate than the one of ``facts``; with ``integers``, one without float ops.
 
-    The finer form has 16, which costs nano 24 % of the time, and ranges that hold for pictures unlike most.
+    The second form has 16 bits for the sums of the latent stream, where there are any, which costs nano 24 % of the
+    time, and ranges that hold for pictures unlike most. The third computes these sums, those of a residual estimator,
+    and the ends of the autoencoder in float: no NPU takes all of it.
     """
-    return facts.get("latent_sum_bits") == 8 and facts.get("latent_sums", 0) > 0
+    return _has_rounded_sums(facts) or ("latent_sum_bits" in facts and not integers and FLOAT_PARTS not in facts)
+
+
+def _has_rounded_sums(facts: Mapping[str, Any]) -> bool:
+    return facts.get("latent_sum_bits") == SUM_BITS and facts.get("latent_sums", 0) > 0
+
+
+def _sum_bits(model: Any, float_parts: bool) -> int:
+    return FLOAT_BITS if float_parts else WIDE_BITS if "int16" in tensor_types(model) else SUM_BITS
+
+
+def _wants_float_parts(conversion: Conversion) -> bool:
+    """Whether the form without rounded sums has missed the gate."""
+    return bool(conversion.missed) and not _has_rounded_sums(conversion.missed)
 
 
 def embed(path: Path, text: str) -> None:
@@ -82,16 +106,35 @@ def _integer(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
     from elir_edge.quantize.litert_static import quantize_tflite
 
     stages = graph.output_names()
+    by_stage = tensors_by_stage(model, stages)
+    float_tensors = conversion.float_names(by_stage)
+    if _wants_float_parts(conversion):
+        float_tensors |= _float_parts(model, graph, by_stage)
     return quantize_tflite(
         model,
         conversion.calibration,
         stages,
         conversion.progress,
-        conversion.float_names(tensors_by_stage(model, stages)),
+        float_tensors,
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
         tails=conversion.fine,
         bounds=_clip_bounds(graph),
     )
+
+
+def _float_parts(model: Any, graph: StaticRestorer, by_stage: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """Names of the tensors in which rounding costs the picture most.
+
+    They are what the ends of the autoencoder compute, pixels inside the graph, the sums of the latent stream, and those
+    of a residual estimator at the largest size. A flat picture shows the rounding of its pixels as another colour.
+    """
+    from elir_edge.quantize.litert_static import latent_sums
+    from elir_edge.quantize.moves import ends_of_autoencoder, stages_of_residual_sums
+
+    kernels = [graph.get_parameter(f"{name}.weight").numpy() for name in sorted(ends_of_autoencoder(graph))]
+    sums = [largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph)]
+    pixels = [stage for stage in _clip_bounds(graph) if stage in by_stage]
+    return outputs_of_kernels(model, kernels).union(pixels, latent_sums(model, graph.output_names()), *sums)
 
 
 def _clip_bounds(graph: StaticRestorer) -> dict[str, tuple[float, float]]:

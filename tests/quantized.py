@@ -31,7 +31,8 @@ def noisy_feeds(size: int, io: str = "float", first: int = 0) -> tuple[dict[str,
 def lower_for(restorer: Restorer, target: str, io: str = "float") -> StaticRestorer:
     """The graph that ``target`` converts, with the noise of the fixture ``tiny_artifact``."""
     chosen = get_target(target)
-    return lower(restorer, noise="baked:3", io=io, layout=chosen.layouts[io], norm=chosen.norm)
+    layouts = {"layout": chosen.layouts[io], "latent_layout": chosen.latent_layout}
+    return lower(restorer, noise="baked:3", io=io, norm=chosen.norm, **layouts)
 
 
 def convert(graph: StaticRestorer, target: str, folder: Path, precision: str, **more) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -128,9 +128,12 @@ def _build(
         manifest = search_mixture(prepared, graph, restorer, request, facts, conversion)
     else:
         manifest = convert_and_embed(prepared, request, facts, conversion)
-        fine = dataclasses.replace(conversion, unrounded=graph)
-        finer = partial(convert_and_embed, prepared, request, facts, fine)
-        manifest = judge_conversion(path, manifest, restorer, request, progress, finer)
+
+        def convert_finer(missed: Mapping[str, Any]) -> Manifest:
+            finer = dataclasses.replace(conversion, unrounded=graph, missed=missed)
+            return convert_and_embed(prepared, request, facts, finer)
+
+        manifest = judge_conversion(path, manifest, restorer, request, progress, convert_finer)
     target.embed(path, _reproducible(manifest).to_json())
     if why_not_run(target) is None:
         open_session(path, target.backends[0]).close()

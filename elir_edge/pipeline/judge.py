@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,14 @@ def judge_conversion(
     restorer: Restorer,
     request: ExportRequest,
     progress: Progress,
-    convert_finer: Callable[[], Manifest],
+    convert_finer: Callable[[Mapping[str, Any]], Manifest],
 ) -> Manifest:
     """Validate the conversion at ``path`` and hold it to its gate; returns the manifest with the figures.
 
-    If the gate fails, ``convert_finer`` writes the target's more accurate variant to ``path``, if it has one, and that
-    is judged instead; with degraded output allowed, only where the weights are trained: stand-ins have no picture to
-    keep. Where this machine cannot run the format, the manifest says so in place of figures. Raises GateError.
+    While the gate fails, ``convert_finer`` writes the target's more accurate variant to ``path``, if it has one, and
+    that is judged instead: it takes the facts of the one before. With degraded output allowed, only where the weights
+    are trained, as stand-ins have no picture to keep, and no variant that brings in float ops. Where this machine
+    cannot run the format, the manifest says so in place of figures. Raises GateError.
     """
     reason = why_not_run(request.target)
     if reason is not None:
@@ -61,9 +62,10 @@ def judge_conversion(
     validation = validate_conversion(path, manifest, restorer, request, progress)
     trained = restorer.source is None or restorer.source.trained
     worth = request.quantization is not None and (trained or not request.quantization.allow_degraded)
-    if worth and not validation.passed and request.target.has_finer(manifest.format):
+    integers = request.quantization is not None and request.quantization.allow_degraded
+    while worth and not validation.passed and request.target.has_finer(manifest.format, integers):
         progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
-        manifest = convert_finer()
+        manifest = convert_finer(manifest.format)
         validation = validate_conversion(path, manifest, restorer, request, progress)
     degraded = check_gate(validation, request.quantization, progress, ways_out_of(request.precision))
     return with_bound(complete_manifest(path, manifest, validation, degraded), restorer)

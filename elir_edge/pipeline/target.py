@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ class Conversion:
 
     For integer precisions: ``calibration`` has the graph's inputs for each calibration sample, in the graph's layout,
     batch axis included; ``float_stages`` names the stages that stay fp32, ``restored`` among them if the decoder does;
-    ``unrounded`` is the network with unrounded weights where the finer form is wanted, accuracy before speed.
+    ``unrounded`` is the network with unrounded weights where a finer form is wanted, accuracy before speed; ``missed``
+    are then the facts that the form before it stated, which missed its gate.
     """
 
     folder: Path
@@ -40,10 +41,11 @@ class Conversion:
     calibration: tuple[Mapping[str, np.ndarray], ...] = ()
     float_stages: frozenset[str] = frozenset()
     unrounded: StaticRestorer | None = None
+    missed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fine(self) -> bool:
-        """Whether the finer form is wanted."""
+        """Whether a finer form is wanted."""
         return self.unrounded is not None
 
     def float_names(
@@ -65,12 +67,12 @@ class Conversion:
         return {FINER: self.fine} if self.precision == "int8" else {}
 
 
-def is_not_finer(facts: Mapping[str, Any]) -> bool:
-    """Whether ``facts`` are those of a graph that has a finer form and is in the plain one."""
+def is_not_finer(facts: Mapping[str, Any], integers: bool = False) -> bool:
+    """Whether ``facts`` are those of a graph that has a finer form and is in the plain one. Parts of both are float."""
     return facts.get(FINER) is False
 
 
-def _no_finer(facts: Mapping[str, Any]) -> bool:
+def _no_finer(facts: Mapping[str, Any], integers: bool) -> bool:
     return False
 
 
@@ -92,7 +94,8 @@ class Target:
         try_it: a command that uses the artifact at ``{path}``.
         quantizers: packages that only integer precisions need.
         bytes_only: precisions whose graphs have uint8 input and output and no other inputs.
-        has_finer: ``has_finer(facts)``: whether a conversion that returned ``facts`` has a more accurate variant.
+        has_finer: ``has_finer(facts, integers)``: whether a conversion that returned ``facts`` has a more accurate
+            variant; with ``integers``, one without float ops where that form has none.
         join: ``join(folder, path, K)`` writes a split artifact, of K steps at most, into the one file ``path`` from the
             parts in ``folder``, and returns facts about the format; None: the folder is the artifact.
         kernel_levels: steps per side of int8 weights at int8 and mixed, see ``quantize.levels``.
@@ -113,7 +116,7 @@ class Target:
     try_it: str = "elir-edge restore PICTURE -o restored.png --artifact {path}"
     quantizers: tuple[str, ...] = ()
     bytes_only: tuple[str, ...] = ()
-    has_finer: Callable[[Mapping[str, Any]], bool] = _no_finer
+    has_finer: Callable[[Mapping[str, Any], bool], bool] = _no_finer
     join: Callable[[Path, Path, int], dict[str, Any]] | None = None
     kernel_levels: int = LEVELS
 

@@ -66,7 +66,8 @@ def quantize_tflite(
     Weights are symmetric with a scale per channel; activations are int8 with a range for each tensor of each step. The
     saturation of the output's type replaces the final clip.
     """
-    _strip_edges(model)
+    renamed = _strip_edges(model)
+    float_tensors = frozenset(renamed.get(name, name) for name in float_tensors)
     seen = TailedRanges() if tails else Ranges()
     means = _observe(model, feeds, stages, progress, seen)
     saturated = _drop_clips(model, bounds or {}, float_tensors)
@@ -80,8 +81,11 @@ def quantize_tflite(
     return quantized
 
 
-def _strip_edges(model: Any) -> None:
-    """Remove the ops at both ends that convert bytes to floats and back."""
+def _strip_edges(model: Any) -> dict[str, str]:
+    """Remove the ops at both ends that convert bytes to floats and back.
+
+    Returns the new names of the tensors that are the ends now, by their old names.
+    """
     graph = model.subgraphs[0]
     ops = op_names(model)
     first, last = 0, len(ops) - 1
@@ -92,12 +96,14 @@ def _strip_edges(model: Any) -> None:
     entry, leave = int(graph.operators[first].inputs[0]), int(graph.operators[last].outputs[0])
     graph.operators = graph.operators[first : last + 1]
     signature = model.signatureDefs[0]
+    renamed = {tensor_name(model, entry): IMAGE, tensor_name(model, leave): RESTORED}
     for outer, inner, name in ((graph.inputs[0], entry, IMAGE), (graph.outputs[0], leave, RESTORED)):
         graph.tensors[int(outer)].name = f"{name}_bytes".encode()
         graph.tensors[inner].name = name.encode()
     graph.inputs, signature.inputs[0].tensorIndex = [entry], entry
     graph.outputs, signature.outputs[0].tensorIndex = [leave], leave
     graph.operators[-1].builtinOptions.fusedActivationFunction = 0
+    return renamed
 
 
 def _drop_clips(

@@ -1,20 +1,35 @@
 """int8 and fp16 .tflite files: integers from input to output, one copy of the weights, pictures near the float ones."""
 
+import copy
+
+import numpy as np
 import pytest
+import torch
 
 from elir_edge import export, load_restorer, open_session
 from elir_edge.core.progress import Silent
 from elir_edge.errors import GateError, UsageError
 from elir_edge.formats.tflite.file import read_file
-from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, op_names, quantization_of
+from elir_edge.formats.tflite.flatmodel import (
+    CONVOLUTIONS,
+    FLOAT32,
+    activations,
+    float_kernels,
+    op_name,
+    op_names,
+    quantization_of,
+)
 from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.quantize.calibration import CalibrationRequest
+from elir_edge.quantize.moves import ends_of_autoencoder
 from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.restore import restore_picture
 from elir_edge.validation.gates import gate_for
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
+from exporters.tflite import FLOAT_PARTS, has_finer
 from tests.helpers import refusal
+from tests.quantized import convert, lower_for, noisy_feeds
 from tests.tiny import QUICK
 
 pytestmark = pytest.mark.slow
@@ -76,16 +91,13 @@ def test_the_manifest_says_what_it_was_calibrated_on(artifacts):
     assert artifacts["fp32"].manifest.quantization is None
 
 
-def test_same_request_same_bytes(light_int8, light_restorer, tmp_path):
-    again = export(light_restorer, "tflite", "int8", noise="baked:3", out=tmp_path, quantization=QUICK)
-    assert again.path.read_bytes() == light_int8.path.read_bytes()
+def test_same_request_same_bytes(bare_artifact, bare_restorer, tmp_path):
+    again = export(bare_restorer, "tflite", "int8", noise="baked:3", out=tmp_path, quantization=QUICK)
+    assert again.path.read_bytes() == bare_artifact("tflite", "int8").path.read_bytes()
 
 
-def test_any_spec_can_be_quantized_the_autoencoder_alone_too(tiny_spec, tmp_path):
-    data = tiny_spec.to_dict() | {"estimator": None, "field": None, "steps": 0, "name": "bare"}
-    bare = load_restorer(type(tiny_spec).from_dict(data, "here"), "random:0")
-    artifact = export(bare, "tflite", "int8", out=tmp_path, quantization=QUICK)
-    with open_session(artifact.path) as session:
+def test_any_spec_can_be_quantized_the_autoencoder_alone_too(bare_artifact):
+    with open_session(bare_artifact("tflite", "int8").path) as session:
         assert restore_picture(session, builtin_photograph("coffee")[:70, :90]).shape == (70, 90, 3)
 
 
@@ -128,6 +140,45 @@ def test_sums_have_16_bits_only_where_the_gate_needs_them(finer, light_int8):
     assert light_int8.manifest.format["latent_sum_bits"] == 8
 
 
+def test_whoever_takes_less_than_the_gate_gets_no_float_op(finer):
+    assert FLOAT_PARTS not in finer[0].manifest.format
+    assert not float_convolutions(read_file(finer[0].path))
+
+
+def test_the_forms_follow_each_other():
+    first, second = ({"latent_sum_bits": bits, "latent_sums": 3} for bits in (8, 16))
+    assert has_finer(first, integers=True) and has_finer(first, integers=False)
+    assert has_finer(second, integers=False) and not has_finer(second, integers=True)
+    assert not has_finer(second | {FLOAT_PARTS: True}, integers=False)
+    assert has_finer({"latent_sum_bits": 8, "latent_sums": 0}, integers=False)
+    assert not has_finer({"schema": 3}, integers=False)  # of a precision without integers
+
+
+def test_the_last_form_has_the_ends_of_the_autoencoder_in_float(light_restorer, tmp_path):
+    graph = lower_for(light_restorer, "tflite", "uint8")
+    rounded = copy.deepcopy(graph)
+    with torch.no_grad():
+        for name in ends_of_autoencoder(graph):
+            rounded.get_submodule(name).weight.zero_()
+    missed = {"latent_sum_bits": 16, "latent_sums": 2}
+    options = {"calibration": noisy_feeds(64, "uint8"), "unrounded": graph, "missed": missed}
+    model = read_file(convert(rounded, "tflite", tmp_path / "last", "int8", **options))
+    kernels = [next(float_kernels(model, op)) for op in float_convolutions(model)]
+    wanted = [graph.get_submodule(name).weight.numpy() for name in ends_of_autoencoder(graph)]
+    assert len(kernels) == len(wanted) == 4
+    made = activations(model)
+    assert all(model.subgraphs[0].tensors[made[f"state_{k}"]].type == FLOAT32 for k in (1, 2))
+    for kernel in kernels:
+        assert any(np.array_equal(np.sort(kernel, axis=None), np.sort(other, axis=None)) for other in wanted)
+
+
+def float_convolutions(model):
+    """The convolutions that write floats."""
+    graph = model.subgraphs[0]
+    found = [op for op in graph.operators if op_name(model, op).upper() in CONVOLUTIONS]
+    return [op for op in found if graph.tensors[int(op.outputs[0])].type == FLOAT32]
+
+
 def test_trained_weights_keep_the_picture(finer, nano):
     """On photographs and noise of another seed than the export's own gate had."""
     artifact, _ = finer
@@ -138,14 +189,14 @@ def test_trained_weights_keep_the_picture(finer, nano):
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite"])
-def test_below_the_gate_nothing_is_published_unless_asked_for(target, light_restorer, tmp_path, monkeypatch):
+def test_below_the_gate_nothing_is_published_unless_asked_for(target, bare_restorer, tmp_path, monkeypatch):
     """In whichever form: files miss it in the first and in the finer one."""
     monkeypatch.setattr(GATES, OUT_OF_REACH)
     wish, notes = Quantization(CalibrationRequest(count=4)), Notes()
     wanted = {"target": target, "precision": "int8", "out": tmp_path, "progress": notes}
-    refusal(GateError, lambda: export(light_restorer, quantization=wish, **wanted), "90", "--allow-degraded")
+    refusal(GateError, lambda: export(bare_restorer, quantization=wish, **wanted), "90", "--allow-degraded")
     assert list(tmp_path.iterdir()) == []
-    assert any("more accurate" in text for text in notes.texts)
+    assert sum("more accurate" in text for text in notes.texts) == 1
     if target == "onnx":
-        marked = export(light_restorer, quantization=QUICK, **wanted)
+        marked = export(bare_restorer, quantization=QUICK, **wanted)
         assert marked.manifest.quantization["degraded"] is True

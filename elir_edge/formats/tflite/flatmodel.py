@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,8 @@ from elir_edge.formats.tflite.file import load_schema
 from elir_edge.formats.walk import upstream_by_stage
 
 FLOAT32, FLOAT16, INT32, UINT8 = 0, 1, 2, 3
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+KERNEL_AXES = 4
 
 
 def op_names(model: Any) -> list[str]:
@@ -74,6 +76,18 @@ def tensors_by_stage(model: Any, stages: Iterable[str]) -> dict[str, set[str]]:
     return {stage: {tensor_name(model, i) for i in tensors & written} for stage, tensors in found.items()}
 
 
+def outputs_of_kernels(model: Any, kernels: Iterable[np.ndarray]) -> frozenset[str]:
+    """Names of what the convolutions write whose float kernels hold the values of one of ``kernels``, in any layout."""
+    sought = [np.sort(kernel, axis=None) for kernel in kernels]
+    found = set()
+    for op in model.subgraphs[0].operators:
+        if op_name(model, op).upper() in CONVOLUTIONS:
+            values = next(float_kernels(model, op), None)
+            if values is not None and any(np.array_equal(np.sort(values, axis=None), other) for other in sought):
+                found.add(tensor_name(model, int(op.outputs[0])))
+    return frozenset(found)
+
+
 def quantization_of(model: Any, name: str) -> tuple[float, int]:
     """Scale and zero point of the activation ``name``; (1, 0) where it is not quantized."""
     quantization = model.subgraphs[0].tensors[activations(model)[name]].quantization
@@ -110,6 +124,26 @@ def float_constant(model: Any, index: int) -> np.ndarray:
     """Values of the float32 constant ``index``."""
     tensor = model.subgraphs[0].tensors[index]
     return np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).reshape(tensor.shape)
+
+
+def largest_sums(model: Any, names: Collection[str]) -> frozenset[str]:
+    """Those of the tensors ``names`` that an ADD computes from two activations, of the largest height."""
+    made, written = activations(model), set(activations(model).values())
+    heights = {}
+    for name in names:
+        op, kind = producer_of(model, made[name])
+        if kind == "ADD" and written.issuperset(map(int, op.inputs)):
+            heights[name] = int(model.subgraphs[0].tensors[made[name]].shape[1])
+    return frozenset(name for name, height in heights.items() if height == max(heights.values()))
+
+
+def float_kernels(model: Any, op: Any) -> Iterator[np.ndarray]:
+    """The float constants of four axes that an op reads, if any."""
+    for index in map(int, op.inputs):
+        tensor = model.subgraphs[0].tensors[index]
+        is_kernel = tensor.type == FLOAT32 and len(tensor.shape) == KERNEL_AXES
+        if is_kernel and model.buffers[tensor.buffer].data is not None:
+            yield float_constant(model, index)
 
 
 @cache
