@@ -51,7 +51,8 @@ def command(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     plan = _plan(recipe, photographs, any_photographs)
     try:
-        from elir_edge.training.train import RunOptions, train
+        from elir_edge.training.train import train
+        from elir_edge.training.trainer import RunOptions
     except ModuleNotFoundError as error:
         from elir_edge.errors import missing_package
 

@@ -8,16 +8,10 @@ collapsed, float16.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -25,11 +19,10 @@ from torch.utils.data import DataLoader
 
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import write_file
-from elir_edge.errors import ConfigError, OutputError, UsageError
+from elir_edge.errors import ConfigError, OutputError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
-from elir_edge.training.arithmetic import AUTO, choose_precision
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule, find_encoder
@@ -38,31 +31,7 @@ from elir_edge.training.recipe import Recipe, Stage
 from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
 from elir_edge.training.run_folder import TILES, check_run, facts_of, note_run
 from elir_edge.training.tiles import TileSpec, tile_store
-
-LAST = "last"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Folder and hardware of a run. The batch of a recipe is per device: the number of devices changes the result.
-
-    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``. The
-    precision ``auto`` is bf16-mixed where the hardware multiplies bf16, else 32-true.
-    ``save_minutes``: time between checkpoints. ``workers``: processes that draw batches. ``tensorboard``: write its
-    logs too.
-    """
-
-    folder: Path
-    precision: str = AUTO
-    accelerator: str = "auto"
-    devices: int | str = "auto"
-    nodes: int = 1
-    strategy: str = "auto"
-    workers: int = 0
-    save_minutes: float = 2.0
-    tensorboard: bool = False
-    progress: bool = True
-    callbacks: tuple[Callback, ...] = ()
+from elir_edge.training.trainer import LAST, RunOptions, fit, make_trainer
 
 
 def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None) -> Path:
@@ -128,19 +97,12 @@ def _run_stage(
     folder = options.folder / stage.name
     checkpoint = folder / f"{LAST}.ckpt"
     resume = checkpoint if checkpoint.is_file() else None
-    try:
-        trainer = _trainer(stage, folder, options)
-    except (MisconfigurationException, ValueError) as error:
-        raise UsageError(
-            f"this machine cannot train with these options: {error}", hint="try --accelerator cpu --devices 1"
-        ) from error
+    trainer = make_trainer(stage, folder, options)
     degrade = None if stage.kind == "autoencoder" else find_degradation(recipe.task).apply
     source = BatchSource(store, degrade, stage.batch, stage.crop, seed, stage.saturation)
     batches = StepBatches(source, steps_done(resume), trainer.global_rank)
     loader: DataLoader[Any] = DataLoader(batches, batch_size=None, num_workers=options.workers)
-    trainer.fit(module, loader, ckpt_path=str(resume) if resume else None)
-    if trainer.global_step < stage.steps:
-        raise KeyboardInterrupt
+    fit(trainer, module, loader, resume)
     if trainer.is_global_zero:
         write_tensors(options.folder / f"{stage.name}.safetensors", module.averaged_state())
     trainer.strategy.barrier()
@@ -166,39 +128,6 @@ def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: in
     if stage.kind == "rectified_flow":
         return RectifiedFlowModule(restorer, stage, seed)
     return FlowModule(restorer, find_encoder(teacher or restorer), stage, seed)
-
-
-def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
-    saver = ModelCheckpoint(
-        dirpath=folder,
-        filename=LAST,
-        train_time_interval=timedelta(minutes=options.save_minutes),
-        enable_version_counter=False,
-    )
-    bar = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
-    return lightning.Trainer(
-        max_steps=stage.steps,
-        precision=choose_precision(options.precision, options.accelerator),  # type: ignore[arg-type]
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        strategy=options.strategy,
-        gradient_clip_val=stage.clip,
-        callbacks=[saver, *bar, *options.callbacks],
-        logger=_loggers(folder, options.tensorboard),
-        log_every_n_steps=min(50, stage.steps),
-        enable_progress_bar=options.progress,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
-def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
-    """Loggers with a new version at every start: a resumed run keeps the earlier logs."""
-    loggers: list[Logger] = [CSVLogger(folder, name="logs")]
-    if tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
-    return loggers
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The loop: a tiny run through every stage, and one that is stopped half way and goes on to the very same weights."""
 
 import dataclasses
+import signal
 
 import lightning
 import numpy as np
@@ -16,7 +17,8 @@ from elir_edge.training import arithmetic
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import FlowModule
 from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage
-from elir_edge.training.train import RunOptions, collapsed_weights, steps_done, train
+from elir_edge.training.train import collapsed_weights, steps_done, train
+from elir_edge.training.trainer import RunOptions
 from tests.helpers import refusal, save_picture
 
 SPEC = ElirSpec(
@@ -86,6 +88,21 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path):
     assert len(list((tmp_path / "other" / "flow" / "logs").iterdir())) == 2
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
+
+
+class InterruptAt(lightning.Callback):
+    """Ctrl-C in a step of a stage."""
+
+    def on_train_batch_end(self, trainer, module, *_):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_is_told_as_such_and_heeded_again_afterwards(recipe, tmp_path):
+    """Lightning ends the program with status 1 and without a word."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, options(tmp_path / "run", callbacks=(InterruptAt(),)))
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_training_checkpoints_are_of_the_published_kind(recipe, tmp_path):

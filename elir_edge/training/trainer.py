@@ -1,0 +1,110 @@
+"""Lightning's trainer as the stages of a recipe use it: the hardware it runs on, its logs, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader
+
+from elir_edge.errors import UsageError
+from elir_edge.training.arithmetic import AUTO, choose_precision
+from elir_edge.training.module import StageModule
+from elir_edge.training.recipe import Stage
+
+LAST = "last"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Folder and hardware of a run. The batch of a recipe is per device: the number of devices changes the result.
+
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``. The
+    precision ``auto`` is bf16-mixed where the hardware multiplies bf16, else 32-true.
+    ``save_minutes``: time between checkpoints. ``workers``: processes that draw batches. ``tensorboard``: write its
+    logs too.
+    """
+
+    folder: Path
+    precision: str = AUTO
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    strategy: str = "auto"
+    workers: int = 0
+    save_minutes: float = 2.0
+    tensorboard: bool = False
+    progress: bool = True
+    callbacks: tuple[Callback, ...] = ()
+
+
+def make_trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
+    """Lightning's trainer of one stage, whose logs and checkpoint go into ``folder``.
+
+    Raises UsageError for options that this machine cannot train with.
+    """
+    try:
+        return _trainer(stage, folder, options)
+    except (MisconfigurationException, ValueError) as error:
+        raise UsageError(
+            f"this machine cannot train with these options: {error}", hint="try --accelerator cpu --devices 1"
+        ) from error
+
+
+def fit(trainer: lightning.Trainer, module: StageModule, batches: DataLoader[Any], resume: Path | None) -> None:
+    """Train ``module`` to the end of its stage, from the checkpoint ``resume`` on where there is one.
+
+    Raises KeyboardInterrupt where Ctrl-C ended it: Lightning makes an exit with status 1 of that, and ignores the
+    signal from then on.
+    """
+    heeded = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, batches, ckpt_path=str(resume) if resume else None)
+    except SystemExit as exit_:
+        if not trainer.interrupted:
+            raise
+        if heeded is not None:
+            signal.signal(signal.SIGINT, heeded)
+        raise KeyboardInterrupt from exit_
+    if trainer.global_step < module.stage.steps:
+        raise KeyboardInterrupt
+
+
+def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
+    saver = ModelCheckpoint(
+        dirpath=folder,
+        filename=LAST,
+        train_time_interval=timedelta(minutes=options.save_minutes),
+        enable_version_counter=False,
+    )
+    bar = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
+    return lightning.Trainer(
+        max_steps=stage.steps,
+        precision=choose_precision(options.precision, options.accelerator),  # type: ignore[arg-type]
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy=options.strategy,
+        gradient_clip_val=stage.clip,
+        callbacks=[saver, *bar, *options.callbacks],
+        logger=_loggers(folder, options.tensorboard),
+        log_every_n_steps=min(50, stage.steps),
+        enable_progress_bar=options.progress,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _loggers(folder: Path, tensorboard: bool) -> list[Logger]:
+    """Loggers with a new version at every start: a resumed run keeps the earlier logs."""
+    loggers: list[Logger] = [CSVLogger(folder, name="logs")]
+    if tensorboard:
+        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
+    return loggers
