@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
@@ -49,6 +49,18 @@ class StageModule(lightning.LightningModule):
         for part in self.trained_parts():
             part.requires_grad_(True)
 
+    def on_train_start(self) -> None:
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the parts that this stage trains. The others are used as they will be: no dropout in them,
+        and the statistics of their batch norms stay."""
+        super().train(False)
+        for part in self.trained_parts():
+            part.train(mode)
+        self.training = mode
+        return self
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         parameters = [value for value in self.restorer.parameters() if value.requires_grad]
         optimizer = AdamW(parameters, lr=self.stage.rate, betas=(0.9, 0.999), weight_decay=self.stage.weight_decay)
@@ -61,6 +73,7 @@ class StageModule(lightning.LightningModule):
             self.average.update(self.restorer, self.global_step)
 
     def on_train_end(self) -> None:
+        self.restorer.train()  # Lightning warns of parts that are not, and a next stage may train them
         self.average.update(self.restorer, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from elir_edge.errors import ConfigError
 from elir_edge.families.elir.spec import ElirSpec, ShuffleSpec
@@ -58,6 +59,18 @@ def test_each_stage_moves_its_own_parts(kind, moved):
     module.log = lambda *_, **__: None
     module.training_step(clean_and_degraded()).backward()
     assert moved_parts(restorer) == moved
+
+
+def test_a_part_that_is_not_trained_is_used_as_it_is():
+    """Dropout and batch norms of the estimator: not even a strategy that calls ``train`` puts them to work."""
+    restorer = new_restorer(SPEC, 0)
+    module = RectifiedFlowModule(restorer, STAGES[2], 0)
+    module.on_train_start()
+    assert not restorer.estimator.training
+    nn.ModuleList([module]).train()
+    assert {name for name, part in restorer.parts.items() if part.training} == {"field"}
+    assert module.training and all(part.training for part in restorer.field.modules())
+    assert not any(part.training for part in restorer.estimator.modules())
 
 
 def test_the_path_goes_from_the_noised_posterior_mean_to_the_clean_picture():
