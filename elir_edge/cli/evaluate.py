@@ -94,9 +94,16 @@ def command(
         write_picture(output, contact_sheet(result.pictures))
     name = task if sigma is None else f"noise {sigma:g}"
     if as_json:
-        echo_json({"model": preset, "task": name, "scores": [dataclasses.asdict(s) for s in _all(result)]})
+        scores = [dataclasses.asdict(s) for s in _all(result)]
+        echo_json({"model": preset, "task": name, "untouched": result.untouched, "scores": scores})
     else:
         echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
+        _tell_untouched(result.untouched, len(originals))
+
+
+def _tell_untouched(untouched: int, count: int) -> None:
+    if 0 < untouched < count:
+        click.echo(f"mean PSNR: without the {untouched} of {count} pictures that the task left as they were (200 dB)")
 
 
 def _check_side(side: int | None, multiple: int) -> None:

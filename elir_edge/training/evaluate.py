@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import fmean
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.random import Generator
 
 from elir_edge.errors import DataError, UnavailableError
 from elir_edge.families.restorer import Restorer
-from elir_edge.imaging.comparison import picture_psnr
+from elir_edge.imaging.comparison import IDENTICAL_DB, picture_psnr
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
 
@@ -39,6 +40,11 @@ class Score:
     degraded: Quality
     restored: Quality
 
+    @property
+    def untouched(self) -> bool:
+        """Whether the degraded picture is the original."""
+        return self.degraded.psnr == IDENTICAL_DB
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -47,11 +53,22 @@ class Evaluation:
     scores: tuple[Score, ...]
     pictures: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
 
+    @property
+    def untouched(self) -> int:
+        """Number of pictures that the degradation left as they were."""
+        return sum(score.untouched for score in self.scores)
+
     def mean(self) -> Score:
-        """The means over all pictures."""
-        return Score(
-            "mean", mean_quality([s.degraded for s in self.scores]), mean_quality([s.restored for s in self.scores])
+        """The means over all pictures; those of PSNR without ``untouched`` ones, unless all are.
+
+        An untouched picture has 200 dB, which stands for no error: a few of them would decide the mean.
+        """
+        counted = [score for score in self.scores if not score.untouched] or self.scores
+        sides = (
+            mean_quality([side(s) for s in self.scores], [side(s) for s in counted])
+            for side in (attrgetter("degraded"), attrgetter("restored"))
         )
+        return Score("mean", *sides)
 
 
 def evaluation_photographs() -> dict[str, np.ndarray]:
@@ -171,12 +188,11 @@ def to_picture(image: torch.Tensor) -> np.ndarray:
     return (image[0].clamp(0.0, 1.0) * 255.0).round().byte().permute(1, 2, 0).numpy()
 
 
-def mean_quality(values: Sequence[Quality]) -> Quality:
-    """The mean of each figure; LPIPS over those that have it."""
+def mean_quality(values: Sequence[Quality], of_psnr: Sequence[Quality] | None = None) -> Quality:
+    """The mean of each figure; LPIPS over those that have it, PSNR over ``of_psnr`` where that is given."""
     distances = [v.lpips for v in values if v.lpips is not None]
-    return Quality(
-        fmean(v.psnr for v in values), fmean(v.ssim for v in values), fmean(distances) if distances else None
-    )
+    psnr = fmean(v.psnr for v in of_psnr or values)
+    return Quality(psnr, fmean(v.ssim for v in values), fmean(distances) if distances else None)
 
 
 def _lpips_network() -> torch.nn.Module:

@@ -1,6 +1,7 @@
 """elir-edge evaluate on stand-in weights: the figures are those of the pictures on its sheet."""
 
 import json
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from elir_edge.cli.evaluate import command
 from elir_edge.errors import MissingInputError, OutputError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.imaging.comparison import picture_psnr
+from elir_edge.imaging.degradations import DEGRADATIONS, Degradation
 from elir_edge.training.evaluate import ssim
 
 SPEC = ElirSpec(
@@ -63,6 +65,15 @@ def test_the_table_names_every_picture(folder):
     assert result.exit_code == 0, result.exception
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["picture", "a.png", "b.png", "mean"]
+
+
+def test_how_many_pictures_the_mean_leaves_out_is_told(folder, monkeypatch):
+    left = cycle((True, False))
+    task = Degradation("restoration", "", lambda image, rng: image if next(left) else image // 2)
+    monkeypatch.setitem(DEGRADATIONS, "restoration", task)
+    result = run(folder)
+    assert result.stdout.splitlines()[-1].startswith("mean PSNR: without the 1 of 2 pictures")
+    assert json.loads(run(folder, "--json").stdout)["untouched"] == 1
 
 
 def test_refusals(folder):

@@ -51,6 +51,20 @@ def test_each_picture_has_noise_of_its_own_and_the_mean_is_one():
     assert all(isinstance(score.degraded, Quality) for score in result.scores)
 
 
+def test_pictures_that_the_task_leaves_as_they_are_do_not_decide_the_mean_psnr():
+    """200 dB stands for no error: one picture of two would make 110 dB of 20."""
+    pictures = {"a": flat(100), "b": flat(50)}
+    result = evaluate(
+        pictures, lambda image, rng: image if image[0, 0, 0] == 50 else image + 9, lambda image: image + 1
+    )
+    mean, touched = result.mean(), result.scores[0]
+    assert result.untouched == 1
+    assert (mean.degraded.psnr, mean.restored.psnr) == (touched.degraded.psnr, touched.restored.psnr)
+    assert mean.restored.ssim == pytest.approx(np.mean([score.restored.ssim for score in result.scores]))
+    clean = evaluate(pictures, lambda image, rng: image, lambda image: image)
+    assert clean.untouched == 2 and clean.mean().restored.psnr == 200
+
+
 def test_centre_is_the_largest_that_fits():
     image = np.arange(21 * 30 * 3, dtype=np.uint8).reshape(21, 30, 3)
     assert np.array_equal(centre(image, 8), image[2:18, 3:27])
