@@ -11,6 +11,7 @@ from elir_edge.core.data import build_dataclass, parse_yaml
 from elir_edge.core.files import sha256_of
 from elir_edge.errors import ConfigError, DataError, MissingInputError, did_you_mean
 from elir_edge.families.spec import ModelSpec, load_spec
+from elir_edge.imaging.degradations import find_degradation
 
 KINDS = ("autoencoder", "flow", "posterior_mean", "rectified_flow")
 MEASURES = ("absolute", "logarithm", "squared")
@@ -127,8 +128,8 @@ class Recipe:
     """A run: preset of the model, name of the degradation, data, and the stages in order.
 
     ``estimator_from``: an ELIR preset with weights whose networks are the first weights of a stacked estimator. Raises
-    ConfigError for repeated names of stages, kinds that the model's family does not have, and for crops that the model
-    or the tiles do not allow.
+    ConfigError for an unknown degradation, repeated names of stages, kinds that the model's family does not have, and
+    for crops that the model or the tiles do not allow.
     """
 
     preset: str
@@ -142,6 +143,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= MOST_SEED:
             raise ConfigError(f"recipe: seed {self.seed}", hint=f"choose one of 0 to {MOST_SEED}")
+        find_degradation(self.task)
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
             raise ConfigError(

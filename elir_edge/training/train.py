@@ -19,17 +19,16 @@ from torch.utils.data import DataLoader
 
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import write_file
-from elir_edge.errors import ConfigError, OutputError
+from elir_edge.errors import OutputError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
-from elir_edge.training.module import AutoencoderModule, FlowModule, StageModule, find_encoder
 from elir_edge.training.posterior_mean import begin_estimator
-from elir_edge.training.recipe import Recipe, Stage
-from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
+from elir_edge.training.recipe import Recipe
 from elir_edge.training.run_folder import TILES, check_run, facts_of, note_run
+from elir_edge.training.stages import check_stages, stage_module
 from elir_edge.training.tiles import TileSpec, tile_store
 from elir_edge.training.trainer import LAST, RunOptions, fit, make_trainer
 
@@ -38,9 +37,10 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
     """Run the stages of ``recipe`` that are not finished in ``options.folder``; returns the path of the weights.
 
     An interrupted stage resumes from its checkpoint with the batches and random numbers of an uninterrupted run.
-    Raises ConfigError for a flow stage without an autoencoder stage before it, UsageError for missing devices and for a
-    folder with the run of another recipe,
-    OutputError for a folder that cannot be written, and what ``tile_store`` raises.
+    Before anything is drawn, ConfigError is raised for stages that the model cannot be trained by (see
+    ``check_stages``) and for an estimator that it cannot begin with. Raises UsageError for missing devices and for a
+    folder with the run of another recipe, OutputError for a folder that cannot be written, and what ``tile_store``
+    raises.
     """
     _make_folder(options.folder)
     return _train(recipe, options, progress or Silent())
@@ -49,14 +49,13 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     data = recipe.data
     tiles = TileSpec(data.tiles, data.side, data.procedural, data.packaged, data.folder, data.pictures)
+    restorer = _first_weights(recipe)
+    check_stages(recipe.stages, restorer)
     facts = facts_of(recipe, tiles)
     check_run(options.folder, facts)
     rank_zero_only(note_run)(options.folder, facts)
     with progress.stage("drawing training tiles", tiles.count) as advance:
         store = tile_store(options.folder / TILES, tiles, recipe.seed, lambda: advance(1))
-    restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
-    if recipe.estimator_from is not None:
-        begin_estimator(restorer, recipe.estimator_from)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
@@ -72,6 +71,13 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     weights = options.folder / "weights.safetensors"
     rank_zero_only(write_tensors)(weights, collapsed_weights(restorer))
     return weights
+
+
+def _first_weights(recipe: Recipe) -> Restorer:
+    restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
+    if recipe.estimator_from is not None:
+        begin_estimator(restorer, recipe.estimator_from)
+    return restorer
 
 
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
@@ -93,7 +99,7 @@ def _run_stage(
     recipe: Recipe, index: int, restorer: Restorer, teacher: Restorer | None, store: Any, options: RunOptions
 ) -> None:
     stage, seed = recipe.stages[index], recipe.seed * 100 + index
-    module = _module(stage, restorer, teacher, seed)
+    module = stage_module(stage, restorer, teacher, seed)
     folder = options.folder / stage.name
     checkpoint = folder / f"{LAST}.ckpt"
     resume = checkpoint if checkpoint.is_file() else None
@@ -113,21 +119,6 @@ def steps_done(checkpoint: Path | None) -> int:
     if checkpoint is None:
         return 0
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-
-
-def _module(stage: Stage, restorer: Restorer, teacher: Restorer | None, seed: int) -> StageModule:
-    if stage.kind == "autoencoder":
-        return AutoencoderModule(restorer, stage, seed)
-    if stage.kind == "posterior_mean":
-        return PosteriorMeanModule(restorer, stage, seed)
-    if teacher is None and any(True for _ in find_encoder(restorer).parameters()):
-        raise ConfigError(
-            f"stage {stage.name}: a flow stage needs an autoencoder stage before it",
-            hint="put a stage of kind 'autoencoder' before it in the recipe",
-        )
-    if stage.kind == "rectified_flow":
-        return RectifiedFlowModule(restorer, stage, seed)
-    return FlowModule(restorer, find_encoder(teacher or restorer), stage, seed)
 
 
 def _make_folder(folder: Path) -> None:

@@ -46,6 +46,7 @@ def test_without_decay_the_rate_stays():
         (("seed: 1", "sed: 1"), "sed"),
         (("seed: 1\n", ""), "seed"),
         (("preset: nano", "preset: nanno"), "nanno"),
+        (("task: restoration", "task: restoratoin"), "restoratoin"),
         (("seed: 1", "seed: 1234567890"), "seed 1234567890"),
         (("crop: 32}", "crop: 32, rate: fast}"), r"stages\[0\]\.rate"),
         (("crop: 32}", "crop: 32, objective: {every: 0}}"), "every is 0"),

@@ -138,9 +138,18 @@ def test_photographs_of_another_folder_are_noticed(recipe, tmp_path):
     refusal(UsageError, lambda: train(theirs, options(tmp_path / "run")), "pictures")
 
 
-def test_a_flow_stage_alone_has_no_teacher(recipe, tmp_path):
-    with pytest.raises(ConfigError, match="autoencoder stage before"):
-        train(dataclasses.replace(recipe, stages=(FLOW,)), options(tmp_path / "run"))
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stages": (AUTOENCODER, FLOW, FINETUNE)[1:]}, "autoencoder stage before"),
+        ({"estimator_from": "nano"}, "no stacked estimator"),
+        ({"preset": "nano", "stages": (AUTOENCODER,)}, "has no weights"),
+    ],
+)
+def test_what_a_model_cannot_be_trained_by_is_told_before_anything_is_drawn(changes, said, recipe, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        train(dataclasses.replace(recipe, **changes), options(tmp_path / "new"))
+    assert not any((tmp_path / "new").iterdir())
 
 
 def moved_parts(restorer: Restorer) -> set[str]:
