@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -40,7 +41,7 @@ class DataRecipe:
     """``tiles`` squares of ``side`` pixels, a share of them ``procedural``, the rest cut from photographs.
 
     Those are the ``pictures`` of ``folder``, by file and sha256 (all of its pictures where none is named), and the ones
-    inside installed packages, unless ``packaged`` is false.
+    inside installed packages, unless ``packaged`` is false. Raises ConfigError for values out of range.
     """
 
     tiles: int = 10000
@@ -50,6 +51,13 @@ class DataRecipe:
     folder: str | None = None
     pictures: tuple[PictureFile, ...] = ()
 
+    def __post_init__(self) -> None:
+        if min(self.tiles, self.side) < 1 or not 0.0 <= self.procedural <= 1.0:
+            raise ConfigError(
+                f"data: tiles {self.tiles}, side {self.side}, procedural {self.procedural} are not all in range",
+                hint="tiles and side are at least 1, procedural 0 to 1",
+            )
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -58,7 +66,8 @@ class Objective:
     The paper's objective is ``latent`` 1, the rest 0. C and P are additions: errors of the decoded coarse latent, and
     of the picture that all ``steps`` Euler steps end in, both with gradients to every part and as ``measure`` says
     (``losses.pixel_error``).
-    The latent terms are formed at one step in ``every``. ``segments``, ``dt``, ``alpha``: see FlowSettings.
+    The latent terms are formed at one step in ``every``. ``segments``, ``dt``, ``alpha``: see FlowSettings. Raises
+    ConfigError for values out of range, and where no term has a weight.
     """
 
     latent: float = 1.0
@@ -74,6 +83,19 @@ class Objective:
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
             raise ConfigError(f"measure is '{self.measure}'", hint=did_you_mean(self.measure, MEASURES))
+        weights = {name: getattr(self, name) for name in ("latent", "coarse", "path", "alpha")}
+        if not all(0.0 <= weight < math.inf for weight in weights.values()):
+            raise ConfigError(f"objective: {_listed(weights)} are no weights", hint="weights are at least 0 and finite")
+        if not self.latent and not self.coarse and not self.path:
+            raise ConfigError(
+                "objective: latent, coarse and path are 0, so that there is nothing to minimize",
+                hint="give one of them a weight",
+            )
+        if self.segments < 1 or not 0.0 < self.dt < 1.0 or not 0.0 <= self.beta <= 1.0:
+            raise ConfigError(
+                f"objective: segments {self.segments}, dt {self.dt}, beta {self.beta} are not all in range",
+                hint="segments is at least 1, dt between 0 and 1, beta 0 to 1",
+            )
         if self.every < 1 or (self.every > 1 and not self.coarse and not self.path):
             raise ConfigError(
                 f"objective.every is {self.every}: steps without the latent terms need another one",
@@ -115,6 +137,13 @@ class Stage:
                 f"stage {self.name}: steps {self.steps}, batch {self.batch}, crop {self.crop}, warm_up {self.warm_up}, "
                 f"decay {self.decay} are not all in range",
                 hint="steps, batch and crop are at least 1, warm_up at least 0, decay 0 to 1",
+            )
+
+        others = {name: getattr(self, name) for name in ("rate", "saturation", "weight_decay", "clip", "latent_noise")}
+        if not (self.rate > 0.0 and self.saturation >= 1.0 and all(0.0 <= v < math.inf for v in others.values())):
+            raise ConfigError(
+                f"stage {self.name}: {_listed(others)} are not all in range",
+                hint="rate is above 0, saturation at least 1, the others at least 0, and all finite",
             )
 
     def rate_at(self, step: int) -> float:
@@ -169,6 +198,10 @@ class Recipe:
         return load_spec(self.preset)
 
 
+def _listed(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes of the package, sorted."""
     folder = resources.files("elir_edge.training") / "recipes"
@@ -188,7 +221,10 @@ def load_recipe(recipe: str) -> Recipe:
     path = Path(recipe)
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file", hint=f"recipes of the package: {', '.join(recipe_names())}")
-    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text", hint="save it as UTF-8") from error
 
 
 def parse_recipe(text: str, where: str = "recipe") -> Recipe:

@@ -4,6 +4,7 @@ import pytest
 
 from elir_edge.errors import ConfigError, MissingInputError
 from elir_edge.training.recipe import Stage, load_recipe, parse_recipe, recipe_names
+from tests.helpers import refusal
 
 MINIMAL = """
 preset: nano
@@ -51,6 +52,23 @@ def test_without_decay_the_rate_stays():
         (("crop: 32}", "crop: 32, rate: fast}"), r"stages\[0\]\.rate"),
         (("crop: 32}", "crop: 32, objective: {every: 0}}"), "every is 0"),
         (("crop: 32}", "crop: 32, objective: {every: 2}}"), "every is 2"),
+        (("crop: 32}", "crop: 32, objective: {latent: 0.0}}"), "nothing to minimize"),
+        (("crop: 32}", "crop: 32, objective: {latent: -1.0}}"), "latent -1"),
+        (("crop: 32}", "crop: 32, objective: {alpha: .nan}}"), "alpha nan"),
+        (("crop: 32}", "crop: 32, objective: {segments: 0}}"), "segments 0"),
+        (("crop: 32}", "crop: 32, objective: {dt: 2.0}}"), "dt 2"),
+        (("crop: 32}", "crop: 32, objective: {dt: -0.5}}"), "dt -0.5"),
+        (("crop: 32}", "crop: 32, objective: {beta: 7.0}}"), "beta 7"),
+        (("crop: 32}", "crop: 32, rate: -1.0}"), "rate -1"),
+        (("crop: 32}", "crop: 32, rate: .nan}"), "rate nan"),
+        (("crop: 32}", "crop: 32, rate: .inf}"), "rate inf"),
+        (("crop: 32}", "crop: 32, weight_decay: -1.0}"), "weight_decay -1"),
+        (("crop: 32}", "crop: 32, clip: -1.0}"), "clip -1"),
+        (("crop: 32}", "crop: 32, latent_noise: .nan}"), "latent_noise nan"),
+        (("crop: 32}", "crop: 32, saturation: 0.0}"), "saturation 0"),
+        (("tiles: 4", "tiles: 0"), "tiles 0"),
+        (("tiles: 4", "tiles: -3"), "tiles -3"),
+        (("side: 32", "side: 32, procedural: 1.5"), "procedural 1.5"),
     ],
 )
 def test_mistakes_are_named(change, message):
@@ -73,3 +91,9 @@ def test_unknown_names_and_missing_files():
         load_recipe("nanoo")
     with pytest.raises(MissingInputError):
         load_recipe("nowhere.yaml")
+
+
+def test_a_recipe_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("preset: nano # für\n".encode("latin-1"))
+    refusal(ConfigError, lambda: load_recipe(str(path)), "latin.yaml", "UTF-8")
