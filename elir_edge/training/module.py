@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from elir_edge.errors import GateError
 from elir_edge.families.networks.euler import euler_step
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
@@ -21,6 +22,7 @@ from elir_edge.training.linear import Collapsed
 from elir_edge.training.recipe import Stage
 
 AVERAGE_KEY = "moving_average"
+CHECK_EVERY = 50  # steps: reading whether weights are finite waits for the device
 
 Terms = dict[str, tuple[float, Tensor]]
 
@@ -72,11 +74,24 @@ class StageModule(lightning.LightningModule):
         if self.global_step > 0:
             self.average.update(self.restorer, self.global_step)
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.global_step % CHECK_EVERY == 0 or self.global_step == self.stage.steps:
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Raise GateError where a weight is NaN or infinite: it stays so, and the loss with it."""
+        if not all(bool(value.isfinite().all()) for value in self.restorer.parameters() if value.requires_grad):
+            raise GateError(
+                f"stage {self.stage.name}: diverged, at step {self.global_step} weights are NaN or infinite",
+                hint="lower the stage's rate, and begin again in another folder (-o)",
+            )
+
     def on_train_end(self) -> None:
         self.restorer.train()  # Lightning warns of parts that are not, and a next stage may train them
         self.average.update(self.restorer, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check_finite()
         checkpoint[AVERAGE_KEY] = self.average.state_dict()
         values = self.averaged_state()
         for part in self.restorer.parts:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import write_file
-from elir_edge.errors import OutputError
+from elir_edge.errors import GateError, OutputError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
@@ -39,8 +39,8 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
     An interrupted stage resumes from its checkpoint with the batches and random numbers of an uninterrupted run.
     Before anything is drawn, ConfigError is raised for stages that the model cannot be trained by (see
     ``check_stages``) and for an estimator that it cannot begin with. Raises UsageError for missing devices and for a
-    folder with the run of another recipe, OutputError for a folder that cannot be written, and what ``tile_store``
-    raises.
+    folder with the run of another recipe, OutputError for a folder that cannot be written, GateError where training
+    diverges, and what ``tile_store`` raises.
     """
     _make_folder(options.folder)
     return _train(recipe, options, progress or Silent())
@@ -81,13 +81,24 @@ def _first_weights(recipe: Recipe) -> Restorer:
 
 
 def collapsed_weights(restorer: Restorer) -> dict[str, Tensor]:
-    """Weights for publication: linear blocks collapsed, float16, names as in ``Restorer(spec)``."""
+    """Weights for publication: linear blocks collapsed, float16, names as in ``Restorer(spec)``.
+
+    Raises GateError for weights that float16 does not hold.
+    """
     plain = copy.deepcopy(restorer)
     collapse(plain, restorer.spec.foreign_parts)
-    return {
+    found = {
         name: (value.detach().half() if value.is_floating_point() else value).contiguous()
         for name, value in plain.state_dict().items()
     }
+    beyond = [name for name, value in found.items() if not value.isfinite().all()]
+    if beyond:
+        raise GateError(
+            f"{len(beyond)} of {len(found)} tensors are NaN or beyond {torch.finfo(torch.float16).max:g}, the most of"
+            f" float16: {', '.join(beyond[:3])}",
+            hint="train in another folder (-o) with a lower rate or more weight_decay",
+        )
+    return found
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from elir_edge.errors import ConfigError, UsageError
+from elir_edge.errors import ConfigError, GateError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
@@ -150,6 +150,28 @@ def test_what_a_model_cannot_be_trained_by_is_told_before_anything_is_drawn(chan
     with pytest.raises(ConfigError, match=said):
         train(dataclasses.replace(recipe, **changes), options(tmp_path / "new"))
     assert not any((tmp_path / "new").iterdir())
+
+
+class Spoil(lightning.Callback):
+    """A step after which a weight is NaN."""
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer, module, *_):
+        next(module.trained_parts()[0].parameters()).fill_(float("nan"))
+
+
+def test_a_run_that_diverges_stops_and_saves_nothing_of_it(recipe, tmp_path):
+    spoilt = options(tmp_path / "run", callbacks=(Spoil(),), save_minutes=100.0)
+    refusal(GateError, lambda: train(recipe, spoilt), "autoencoder: diverged", "rate")
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_weights_beyond_float16_are_not_published():
+    restorer = new_restorer(SPEC, 0)
+    with torch.no_grad():
+        restorer.dec.get_parameter(next(name for name, _ in restorer.dec.named_parameters())).fill_(1e6)
+    refusal(GateError, lambda: collapsed_weights(restorer), "65504", "dec.")
 
 
 def moved_parts(restorer: Restorer) -> set[str]:
