@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--out", "-o", "output", type=PATH, help="Folder of the run. Default: runs/RECIPE.")
 @click.option("--photographs", type=PATH, help="Folder with the photographs to train on.")
 @click.option("--any-photographs", is_flag=True, help="Take all pictures of that folder, not those the recipe names.")
-@click.option("--precision", default="auto", show_default=True, help="auto, or Lightning's: 32-true, bf16-mixed ...")
+@click.option("--precision", default="auto", show_default=True, help="auto, 32-true, bf16-mixed or 16-mixed.")
 @click.option("--accelerator", default="auto", show_default=True, help="Lightning's: auto, cpu, gpu, mps.")
 @click.option("--devices", default="auto", show_default=True, help="How many devices, or auto.")
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many machines.")

@@ -5,17 +5,24 @@ from __future__ import annotations
 import torch
 
 from elir_edge.bench.machine import vector_instructions
+from elir_edge.errors import UsageError
 
 AUTO = "auto"
+PRECISIONS = (AUTO, "32-true", "bf16-mixed", "16-mixed")
 WITH_BF16 = ("avx512_bf16", "amx_bf16")
 
 
 def choose_precision(wanted: str, accelerator: str) -> str:
-    """``wanted``, or for ``auto`` bf16-mixed where the hardware multiplies bf16, else 32-true.
+    """``wanted``, ``32`` for 32-true; for ``auto`` bf16-mixed where the hardware multiplies bf16, else 32-true.
 
     A processor without such instructions takes ten times as long for a convolution in bf16 as in float32 (measured
-    with torch 2.13 on AVX2). ``accelerator`` is Lightning's.
+    with torch 2.13 on AVX2). ``accelerator`` is Lightning's. Raises UsageError for a precision
+    whose weights are not float32: their average and what is published are.
     """
+    if wanted == "32":
+        return "32-true"
+    if wanted not in PRECISIONS:
+        raise UsageError(f"there is no precision '{wanted}' to train in", hint=f"known: {', '.join(PRECISIONS)}")
     if wanted != AUTO:
         return wanted
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())

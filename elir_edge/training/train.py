@@ -23,6 +23,7 @@ from elir_edge.errors import GateError, OutputError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
+from elir_edge.training.arithmetic import choose_precision
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.posterior_mean import begin_estimator
@@ -38,10 +39,11 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
 
     An interrupted stage resumes from its checkpoint with the batches and random numbers of an uninterrupted run.
     Before anything is drawn, ConfigError is raised for stages that the model cannot be trained by (see
-    ``check_stages``) and for an estimator that it cannot begin with. Raises UsageError for missing devices and for a
-    folder with the run of another recipe, OutputError for a folder that cannot be written, GateError where training
-    diverges, and what ``tile_store`` raises.
+    ``check_stages``) and for an estimator that it cannot begin with. Raises UsageError for missing devices, an unknown
+    precision and a folder with the run of another recipe, OutputError for a folder that cannot be written, GateError
+    where training diverges, and what ``tile_store`` raises.
     """
+    choose_precision(options.precision, options.accelerator)
     _make_folder(options.folder)
     return _train(recipe, options, progress or Silent())
 

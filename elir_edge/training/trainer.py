@@ -26,8 +26,9 @@ LAST = "last"
 class RunOptions:
     """Folder and hardware of a run. The batch of a recipe is per device: the number of devices changes the result.
 
-    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``. The
-    precision ``auto`` is bf16-mixed where the hardware multiplies bf16, else 32-true.
+    ``precision``, ``accelerator``, ``devices``, ``nodes``, ``strategy`` are Lightning's; nodes share ``folder``.
+    ``precision`` is one of ``arithmetic.PRECISIONS``; ``auto`` is bf16-mixed where the hardware multiplies bf16, else
+    32-true.
     ``save_minutes``: time between checkpoints. ``workers``: processes that draw batches. ``tensorboard``: write its
     logs too.
     """

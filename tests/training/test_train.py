@@ -242,3 +242,12 @@ def test_bf16_is_for_processors_that_multiply_it(instructions, chosen, monkeypat
     assert arithmetic.choose_precision("auto", "cpu") == chosen
     assert arithmetic.choose_precision("auto", "gpu") == "bf16-mixed"
     assert arithmetic.choose_precision("16-mixed", "cpu") == "16-mixed"
+    assert arithmetic.choose_precision("32", "cpu") == "32-true"
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true", "half"])
+def test_weights_are_trained_in_float32(precision, recipe, tmp_path):
+    """Before anything is done: averages in another type, and noise in float32, do not go with such weights."""
+    unknown = options(tmp_path / "new", precision=precision)
+    refusal(UsageError, lambda: train(recipe, unknown), precision, "bf16-mixed")
+    assert not (tmp_path / "new").exists()
