@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 from elir_edge.core.data import build_dataclass, parse_yaml
 from elir_edge.core.files import sha256_of
 from elir_edge.errors import ConfigError, DataError, MissingInputError, did_you_mean
-from elir_edge.families.spec import ModelSpec, load_spec
+from elir_edge.families.spec import NAME, ModelSpec, load_spec
 from elir_edge.imaging.degradations import find_degradation
 
 KINDS = ("autoencoder", "flow", "posterior_mean", "rectified_flow")
 MEASURES = ("absolute", "logarithm", "squared")
+TAKEN = re.compile(r"weights|.*\.(safetensors|npy|json)", re.IGNORECASE)  # files in the folder of a run
 MOST_SEED = 10**8  # the seeds of all stages, steps and devices that follow from it are below 2^64
 
 
@@ -111,7 +113,7 @@ class Stage:
     estimator, field, and the decoder with ``train_decoder``. Latent-PMRF's are posterior_mean, the estimator, by
     ``objective.measure`` in pixels, and rectified_flow, the field. ``batch`` is per device, ``crop`` in pixels.
     ``latent_noise``: standard deviation of the noise on the latent of an autoencoder stage. ``saturation``: see
-    ``tiles.saturate``. Raises ConfigError for values out of range.
+    ``tiles.saturate``. Raises ConfigError for values out of range, and for a ``name`` that no folder of a run can have.
     """
 
     name: str
@@ -130,6 +132,11 @@ class Stage:
     objective: Objective = dataclasses.field(default_factory=Objective)
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or TAKEN.fullmatch(self.name):
+            raise ConfigError(
+                f"stage '{self.name:.100}': its folder and file in that of the run cannot be called so",
+                hint="use letters, digits, '_', '-', '+' and '.', not '.' or '-' first, and not 'weights', the result",
+            )
         if self.kind not in KINDS:
             raise ConfigError(f"stage {self.name}: kind is '{self.kind}'", hint=did_you_mean(self.kind, KINDS))
         if min(self.steps, self.batch, self.crop) < 1 or self.warm_up < 0 or not 0.0 <= self.decay <= 1.0:
