@@ -179,7 +179,7 @@ class FlowModule(StageModule):
         return terms
 
     def _error(self, latent: Tensor, clean: Tensor) -> Tensor:
-        return losses.pixel_error(clean, self._decode(latent), self.stage.objective.measure)
+        return losses.pixel_error(clean, self._decode(latent), self.stage.measure)
 
     def _latent_terms(self, coarse: Tensor, clean: Tensor, generator: torch.Generator) -> Terms:
         objective = self.stage.objective

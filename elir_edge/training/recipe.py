@@ -67,7 +67,7 @@ class Objective:
 
     The paper's objective is ``latent`` 1, the rest 0. C and P are additions: errors of the decoded coarse latent, and
     of the picture that all ``steps`` Euler steps end in, both with gradients to every part and as ``measure`` says
-    (``losses.pixel_error``).
+    (``losses.pixel_error``; None: see ``Stage.measure``).
     The latent terms are formed at one step in ``every``. ``segments``, ``dt``, ``alpha``: see FlowSettings. Raises
     ConfigError for values out of range, and where no term has a weight.
     """
@@ -80,10 +80,10 @@ class Objective:
     dt: float = 0.05
     coarse: float = 0.0
     path: float = 0.0
-    measure: str = "absolute"
+    measure: str | None = None
 
     def __post_init__(self) -> None:
-        if self.measure not in MEASURES:
+        if self.measure is not None and self.measure not in MEASURES:
             raise ConfigError(f"measure is '{self.measure}'", hint=did_you_mean(self.measure, MEASURES))
         weights = {name: getattr(self, name) for name in ("latent", "coarse", "path", "alpha")}
         if not all(0.0 <= weight < math.inf for weight in weights.values()):
@@ -111,7 +111,7 @@ class Stage:
 
     ``kind`` autoencoder: encoder and decoder on clean crops; the others train on degraded crops. flow, ELIR's: encoder,
     estimator, field, and the decoder with ``train_decoder``. Latent-PMRF's are posterior_mean, the estimator, by
-    ``objective.measure`` in pixels, and rectified_flow, the field. ``batch`` is per device, ``crop`` in pixels.
+    ``measure`` in pixels, and rectified_flow, the field. ``batch`` is per device, ``crop`` in pixels.
     ``latent_noise``: standard deviation of the noise on the latent of an autoencoder stage. ``saturation``: see
     ``tiles.saturate``. Raises ConfigError for values out of range, and for a ``name`` that no folder of a run can have.
     """
@@ -152,6 +152,11 @@ class Stage:
                 f"stage {self.name}: {_listed(others)} are not all in range",
                 hint="rate is above 0, saturation at least 1, the others at least 0, and all finite",
             )
+
+    @property
+    def measure(self) -> str:
+        """The objective's; else squared for the posterior mean, which minimizes that error, and absolute for others."""
+        return self.objective.measure or ("squared" if self.kind == "posterior_mean" else "absolute")
 
     def rate_at(self, step: int) -> float:
         """Factor of ``rate`` in optimizer step ``step``, counted from 0."""

@@ -13,7 +13,10 @@ from elir_edge.training.recipe import Stage
 
 
 class PosteriorMeanModule(StageModule):
-    """The estimator alone: its error to the clean picture in pixels; the mean squared one makes the posterior mean."""
+    """The estimator alone: its error to the clean picture in pixels.
+
+    The mean squared one, the default, makes the posterior mean.
+    """
 
     def __init__(self, restorer: Restorer, stage: Stage, seed: int) -> None:
         super().__init__(restorer, stage, seed)
@@ -24,7 +27,7 @@ class PosteriorMeanModule(StageModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         degraded, clean = (side.contiguous(memory_format=torch.channels_last) for side in batch)
-        loss = losses.pixel_error(clean, self.restorer.estimator(degraded).float(), self.stage.objective.measure)
+        loss = losses.pixel_error(clean, self.restorer.estimator(degraded).float(), self.stage.measure)
         self.log("loss", loss, prog_bar=True)
         return loss
 

@@ -3,7 +3,7 @@
 import pytest
 
 from elir_edge.errors import ConfigError, MissingInputError
-from elir_edge.training.recipe import Stage, load_recipe, parse_recipe, recipe_names
+from elir_edge.training.recipe import Objective, Stage, load_recipe, parse_recipe, recipe_names
 from tests.helpers import refusal
 
 MINIMAL = """
@@ -84,6 +84,13 @@ def test_mistakes_are_named(change, message):
 def test_rates_are_written_as_people_write_them():
     for text in ("1e-3", "1.0e-3", "0.001"):
         assert parse_recipe(MINIMAL.replace("crop: 32}", f"crop: 32, rate: {text}}}")).stages[0].rate == 1e-3
+
+
+def test_a_posterior_mean_is_one_unless_the_recipe_says_otherwise():
+    """The mean absolute error makes the conditional median."""
+    assert Stage("a", "posterior_mean").measure == "squared"
+    assert Stage("a", "posterior_mean", objective=Objective(measure="absolute")).measure == "absolute"
+    assert Stage("a", "flow").measure == "absolute"
 
 
 def test_stages_need_different_names():
