@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
@@ -20,6 +22,7 @@ from elir_edge.training.module import StageModule
 from elir_edge.training.recipe import Stage
 
 LAST = "last"
+DDP, NOTEBOOK, TOLERANT = "ddp", "ddp_notebook", "_find_unused_parameters_true"  # names of Lightning's strategies
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,16 @@ class RunOptions:
 def make_trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
     """Lightning's trainer of one stage, whose logs and checkpoint go into ``folder``.
 
-    Raises UsageError for options that this machine cannot train with.
+    On several devices, ``auto`` and ``ddp`` tolerate parts without gradients in a step: an objective has them at steps
+    that leave out its latent terms. Raises UsageError for options that this machine cannot train with.
     """
     try:
-        return _trainer(stage, folder, options)
+        trainer = _trainer(stage, folder, options)
+        if trainer.world_size > 1 and isinstance(trainer.strategy, DDPStrategy) and options.strategy in (AUTO, DDP):
+            launcher = trainer.strategy.launcher
+            kind = NOTEBOOK if launcher is not None and launcher.is_interactive_compatible else DDP
+            return _trainer(stage, folder, dataclasses.replace(options, strategy=f"{kind}{TOLERANT}"))
+        return trainer
     except (MisconfigurationException, ValueError) as error:
         raise UsageError(
             f"this machine cannot train with these options: {error}", hint="try --accelerator cpu --devices 1"

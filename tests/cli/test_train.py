@@ -1,14 +1,18 @@
 """elir-edge train: a tiny recipe through the command, and what it refuses."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from lightning.pytorch.strategies import DDPStrategy
 from safetensors.numpy import load_file
 
 from elir_edge.cli.train import command
 from elir_edge.errors import ConfigError, MissingInputError, OutputError, UsageError
+from elir_edge.training.recipe import Stage
+from elir_edge.training.trainer import RunOptions, make_trainer
 from tests.helpers import run_process
 
 SPEC = """
@@ -62,6 +66,17 @@ def test_several_devices(recipe, tmp_path):
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["weights"] == str(tmp_path / "run" / "weights.safetensors")
     assert (tmp_path / "run" / "flow.safetensors").is_file()
+
+
+def test_steps_without_the_latent_terms_are_allowed_for_on_several_devices(tmp_path):
+    """They leave the field without gradients, which DDP takes for a mistake unless it is told."""
+    several = RunOptions(tmp_path, precision="32-true", accelerator="cpu", devices=2, progress=False)
+    for options in (several, dataclasses.replace(several, strategy="ddp")):
+        assert make_trainer(Stage("a"), tmp_path, options).strategy._ddp_kwargs["find_unused_parameters"]
+    given = dataclasses.replace(several, strategy="ddp_find_unused_parameters_false")
+    assert not make_trainer(Stage("a"), tmp_path, given).strategy._ddp_kwargs["find_unused_parameters"]
+    alone = make_trainer(Stage("a"), tmp_path, dataclasses.replace(several, devices=1))
+    assert not isinstance(alone.strategy, DDPStrategy)
 
 
 def test_refusals(recipe, tmp_path):
