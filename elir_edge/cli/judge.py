@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,15 +40,12 @@ def judge_set(
     from elir_edge.imaging.pictures import write_picture
     from elir_edge.imaging.sheets import contact_sheet
     from elir_edge.training.judge import judge_methods, load_set, rows_to_show, table_of
-    from elir_edge.training.peers import find_peer
 
     _check_places(table, output, force)
     pictures = load_set(set_name, folder)
     conditions = _conditions(only)
     with ExitStack() as stack:
-        methods: dict[str, Method] = {restorer.spec.name: _model(restorer)}
-        methods |= {path.name: _artifact(path, stack) for path in artifacts}
-        methods |= dict(map(find_peer, peers))
+        methods = _methods(restorer, artifacts, peers, stack)
         verdicts = judge_methods(pictures, conditions, methods, shown)
         if output is not None:
             write_picture(output, contact_sheet(rows_to_show(pictures, _most_telling(conditions), methods)))
@@ -80,6 +78,25 @@ def _conditions(only: tuple[str, ...]) -> list[Condition]:
         known = ", ".join(condition.name for condition in all_conditions())
         raise UsageError(f"no condition begins with {' or '.join(only)}", hint=f"known: {known}")
     return found
+
+
+def _methods(
+    restorer: Restorer, artifacts: tuple[Path, ...], peers: tuple[str, ...], stack: ExitStack
+) -> dict[str, Method]:
+    """What is judged, by its name in the table. Raises UsageError for one that is given twice."""
+    from elir_edge.core.files import distinct_names
+    from elir_edge.training.peers import find_peer
+
+    names = distinct_names(artifacts)
+    found: list[tuple[str, Method]] = [(restorer.spec.name, _model(restorer))]
+    found += [(names[path], _artifact(path, stack)) for path in artifacts]
+    found += map(find_peer, peers)
+    twice = [name for name, count in Counter(name for name, _ in found).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"{', '.join(twice)}: given twice, and a table has one column of a name", hint="leave one of them out"
+        )
+    return dict(found)
 
 
 def _model(restorer: Restorer) -> Method:

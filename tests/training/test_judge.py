@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from elir_edge.cli import judge as command_of_sets
 from elir_edge.cli.evaluate import command
 from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
@@ -34,6 +35,17 @@ def own_set(tmp_path, monkeypatch):
     (sets / "two.yaml").write_text("\n".join(lines))
     monkeypatch.setattr(judge.resources, "files", lambda package: tmp_path / "package")
     return folder
+
+
+@pytest.fixture
+def tiny(tmp_path) -> str:
+    """The path of a specification that is quick to judge."""
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(
+        "{name: tiny, size: 32, steps: 0, sigma_s: 0, autoencoder: {kind: shuffle, levels: 1}, field: null,"
+        " estimator: {kind: residual, widths: [4], blocks: [1]}, weights: 'random:0'}"
+    )
+    return str(spec)
 
 
 def test_a_set_is_read_in_its_order_and_other_pictures_are_refused(own_set):
@@ -93,13 +105,8 @@ def test_ffdnet_reads_its_published_names_and_takes_odd_sizes(tmp_path):
     refusal(UsageError, lambda: find_peer("nml"), "did you mean 'nlm'?")
 
 
-def test_the_command_line_judges_and_writes_the_table_and_the_sheet(own_set, tmp_path):
-    spec = tmp_path / "tiny.yaml"
-    spec.write_text(
-        "{name: tiny, size: 32, steps: 0, sigma_s: 0, autoencoder: {kind: shuffle, levels: 1}, field: null,"
-        " estimator: {kind: residual, widths: [4], blocks: [1]}, weights: 'random:0'}"
-    )
-    arguments = ["-p", str(spec), "--set", "two", "--pictures", str(own_set), "--only", "noise 25", "--peer", "nlm"]
+def test_the_command_line_judges_and_writes_the_table_and_the_sheet(own_set, tiny, tmp_path):
+    arguments = ["-p", tiny, "--set", "two", "--pictures", str(own_set), "--only", "noise 25", "--peer", "nlm"]
     places = ["--table", str(tmp_path / "t.md"), "-o", str(tmp_path / "sheet.png")]
     outcome = CliRunner().invoke(command, [*arguments, *places, "--json"])
     assert outcome.exit_code == 0, outcome.exception
@@ -108,3 +115,15 @@ def test_the_command_line_judges_and_writes_the_table_and_the_sheet(own_set, tmp
     assert (tmp_path / "t.md").read_text().startswith("| | input | tiny | non-local means |")
     assert Image.open(tmp_path / "sheet.png").size[0] > 4 * SIDE
     assert isinstance(CliRunner().invoke(command, [*arguments[:6], "--only", "nose"]).exception, UsageError)
+
+
+def test_artifacts_of_one_name_are_told_apart_and_nothing_is_judged_twice(own_set, tiny, monkeypatch):
+    """The last of one name took the place of the others."""
+    monkeypatch.setattr(command_of_sets, "_artifact", lambda path, stack: lambda degraded, sigma: degraded)
+    arguments = ["-p", tiny, "--set", "two", "--pictures", str(own_set), "--only", "noise 25", "--json"]
+    several = ["--artifact", "v1/a.onnx", "--artifact", "v2/a.onnx"]
+    outcome = CliRunner().invoke(command, [*arguments, *several])
+    assert outcome.exit_code == 0, outcome.exception
+    assert list(json.loads(outcome.stdout)["conditions"][0]["psnr"]) == ["input", "tiny", "v1/a.onnx", "v2/a.onnx"]
+    twice = CliRunner().invoke(command, [*arguments, "--peer", "nlm", "--peer", "nlm"])
+    assert isinstance(twice.exception, UsageError) and "non-local means" in str(twice.exception)
