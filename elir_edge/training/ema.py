@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +18,16 @@ def decay_at(step: int, decay: float = DECAY, warm_up: float = WARM_UP_STEPS) ->
 
 
 class MovingAverage:
-    """Averages of the parameters of a module, by name."""
+    """Averages of the parameters of a module, by name; a tied one under each of its names, as in ``state_dict``."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
+        self.values = {name: value.detach().clone() for name, value in _parameters(module)}
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         """average <- d average + (1 - d) parameter, d = ``decay_at(step)``."""
         share = 1.0 - decay_at(step)
-        for name, value in module.named_parameters():
+        for name, value in _parameters(module):
             self.values[name] = self.values[name].to(value.device).lerp_(value.detach(), share)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -38,3 +39,7 @@ class MovingAverage:
         if values.keys() != self.values.keys():
             raise KeyError(f"averages of other parameters: {sorted(values.keys() ^ self.values.keys())[:3]}")
         self.values = {name: value.clone() for name, value in values.items()}
+
+
+def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return module.named_parameters(remove_duplicate=False)

@@ -39,3 +39,15 @@ def test_values_are_copies_and_names_are_checked():
     assert torch.equal(average.values["weight"], kept["weight"])
     with pytest.raises(KeyError):
         average.load_state_dict({"weight": kept["weight"]})
+
+
+def test_tied_weights_are_averaged_under_each_of_their_names():
+    """Only the first was: the others were published as they were after the last step."""
+    layer = nn.Linear(1, 1)
+    average = MovingAverage(nn.Sequential(layer, layer))
+    assert average.values.keys() == nn.Sequential(layer, layer).state_dict().keys()
+    with torch.no_grad():
+        layer.weight.add_(1.0)
+    average.update(nn.Sequential(layer, layer), 500)
+    assert torch.equal(average.values["0.weight"], average.values["1.weight"])
+    assert not torch.equal(average.values["0.weight"], layer.weight)
