@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from elir_edge.cli.shared import PATH, Shown, echo_json, json_option
+from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from elir_edge.training.recipe import Recipe
@@ -81,6 +82,8 @@ def command(
 def _plan(recipe: str, photographs: Path | None, any_photographs: bool) -> Recipe:
     from elir_edge.training.recipe import load_recipe
 
+    if any_photographs and photographs is None:
+        raise UsageError("--any-photographs: of which folder?", hint="name it with --photographs FOLDER")
     plan = load_recipe(recipe)
     if photographs is None:
         return plan

@@ -37,9 +37,15 @@ class TileSpec:
 def training_pictures(spec: TileSpec) -> tuple[np.ndarray, ...]:
     """The photographs that tiles are cut from, uint8 H x W x 3.
 
-    Raises MissingInputError for a folder or a picture that is not there, DataError where the folder holds no picture,
-    one is unreadable, or one is not what the recipe names.
+    Raises MissingInputError for a folder or a picture that is not there, and where tiles are to be cut from photographs
+    and there are none; DataError where the folder holds no picture, one is unreadable, or one is not what the recipe
+    names.
     """
+    if spec.folder is None and not spec.packaged and not spec.pictures and spec.procedural < 1.0:
+        raise MissingInputError(
+            f"{1 - spec.procedural:.0%} of the tiles are to be cut from photographs, and there are none",
+            hint="--photographs FOLDER says where they are; a recipe with procedural: 1.0 or packaged: true needs none",
+        )
     packaged = [load_photograph(photograph) for photograph in TRAINING] if spec.packaged else []
     return (*packaged, *(read_picture(path) for path in find_pictures(spec)))
 

@@ -82,6 +82,7 @@ def test_steps_without_the_latent_terms_are_allowed_for_on_several_devices(tmp_p
 def test_refusals(recipe, tmp_path):
     assert isinstance(run("--recipe", "nnano").exception, ConfigError)
     assert isinstance(run("--recipe", tmp_path / "none.yaml").exception, MissingInputError)
+    assert isinstance(run("--recipe", recipe, "--any-photographs").exception, UsageError)
     assert isinstance(run("--recipe", recipe, "-o", recipe / "in a file").exception, OutputError)
     assert isinstance(run("--recipe", recipe, "-o", tmp_path / "run", "--accelerator", "abacus").exception, UsageError)
     nowhere = run("--recipe", recipe, "-o", tmp_path / "new", "--photographs", tmp_path / "none")

@@ -17,6 +17,7 @@ from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.dead_leaves import Fills, LeafSpec, dead_leaves, draw_radius, power_noise, texture_bank
 from elir_edge.training.recipe import PictureFile
 from elir_edge.training.tiles import TileSpec, photograph_tile, tile_store, training_pictures
+from tests.helpers import refusal
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -125,6 +126,13 @@ def test_named_pictures_are_read_and_others_refused(tmp_path):
         training_pictures(dataclasses.replace(spec, pictures=(PictureFile("b.png", "0" * 64),)))
     with pytest.raises(MissingInputError, match="1 photographs that do not come"):
         training_pictures(dataclasses.replace(spec, folder=None))
+
+
+def test_tiles_of_photographs_need_some():
+    """They were all dead leaves without a word."""
+    none = TileSpec(packaged=False, procedural=0.25)
+    refusal(MissingInputError, lambda: training_pictures(none), "75% of the tiles", "--photographs")
+    assert training_pictures(dataclasses.replace(none, procedural=1.0)) == ()
 
 
 def test_folders_without_pictures_are_refused(tmp_path):
