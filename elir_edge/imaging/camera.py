@@ -2,8 +2,8 @@
 
 Poisson-Gaussian sensor noise after Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling
 and fitting for single-image raw-data" (TIP 2008): variance a x + b at the linear value x in [0, 1]. Bilinear
-demosaicking makes it correlated between neighbours and channels, the tone curve makes it depend on brightness. The
-picture itself stays sharp: what demosaicking takes from it is left out.
+demosaicking (of green, a smoother kind: see ``_demosaic``) makes it correlated between neighbours and channels, the
+tone curve makes it depend on brightness. The picture itself stays sharp: what demosaicking takes from it is left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ def _masks(shape: tuple[int, int], start: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _demosaic(seen: np.ndarray) -> np.ndarray:
-    """Bilinear demosaicking of one colour of the mosaic."""
+    """``seen``, H x W, 0 where the mosaic has another colour, smoothed by [1/2, 1, 1/2] along both axes.
+
+    For red and blue that is bilinear demosaicking. For green, times its share of 1/2, it is so only where the mosaic
+    has another colour: where it has green, the value is half of the one seen and an eighth of each diagonal neighbour,
+    so that its noise is weaker there (variance 5/16 instead of 1). Published figures were measured with it.
+    """
     from scipy.ndimage import convolve1d
 
     rows: np.ndarray = convolve1d(seen, TAPS, 0, mode="mirror")
