@@ -76,7 +76,7 @@ def command(
     if as_json:
         echo_json({"recipe": recipe, "weights": str(weights)})
     else:
-        click.echo(f"{weights}\nnext: elir-edge evaluate --preset {plan.preset} --weights {weights}")
+        click.echo(f"{weights}\nnext: elir-edge evaluate --preset {plan.preset} --weights {weights} --task {plan.task}")
 
 
 def _plan(recipe: str, photographs: Path | None, any_photographs: bool) -> Recipe:

@@ -38,9 +38,7 @@ def read_checkpoint(path: Path, family: Family) -> Tensors:
     No code in the file is run. Raises MissingInputError where there is no such file, DataError where it is not a
     checkpoint.
     """
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such checkpoint file", hint="check the name given with --weights")
-    return family.canonical_names(_read_tensors(path), str(path))
+    return family.canonical_names(read_content(path), str(path))
 
 
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
@@ -99,7 +97,10 @@ def _not_finite(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[st
     ]
 
 
-def _read_tensors(path: Path) -> Mapping[str, Any]:
+def read_content(path: Path) -> Mapping[str, Any]:
+    """What a PyTorch or safetensors file holds, by its own names. Raises as ``read_checkpoint``."""
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such checkpoint file", hint="check the name")
     with path.open("rb") as file:
         start = file.read(TAR_MAGIC[0] + 8)
     if not start:

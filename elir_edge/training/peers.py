@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from elir_edge.errors import MissingInputError, UsageError, did_you_mean, missing_package
+from elir_edge.errors import DataError, UsageError, did_you_mean, missing_package
+from elir_edge.families.checkpoint import load_into, only_tensors, read_content
 
 Denoiser = Callable[[np.ndarray, float], np.ndarray]
 NAMES = ("nlm", "cbm3d", "ffdnet=FILE")
@@ -20,7 +21,7 @@ STRENGTH, PATCH, DISTANCE = 0.6, 5, 6
 def find_peer(text: str) -> tuple[str, Denoiser]:
     """``nlm``, ``cbm3d`` or ``ffdnet=FILE`` -> its name for a table, and the denoiser.
 
-    Raises UsageError for another name, MissingInputError for a missing file, UnavailableError for a missing package.
+    Raises UsageError for another name, UnavailableError for a missing package, and what ``ffdnet`` raises.
     """
     kind, _, path = text.partition("=")
     if kind == "nlm":
@@ -53,12 +54,17 @@ def cbm3d(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def ffdnet(path: Path) -> Denoiser:
-    """FFDNet, colour (Zhang, Zuo, Zhang, TIP 2018), with the weights of a state dict at ``path``."""
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such file", hint="the weights of FFDNet in colour, as a state dict")
+    """FFDNet, colour (Zhang, Zuo, Zhang, TIP 2018), with the weights of a state dict at ``path``.
+
+    Raises MissingInputError for a missing file, DataError for one that is not such a state dict.
+    """
     network = FFDNet()
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network.layers.load_state_dict({name.partition("itermediate_dncnn.")[2]: value for name, value in state.items()})
+    state = only_tensors(read_content(path), str(path))
+    named = {name.partition("itermediate_dncnn.")[2] or name: value for name, value in state.items()}
+    try:
+        load_into(network.layers, named, str(path))
+    except DataError as error:
+        raise DataError(str(error), hint="give the weights of FFDNet in colour, as a state dict") from error
     network.eval()
 
     def denoise(image: np.ndarray, sigma: float) -> np.ndarray:

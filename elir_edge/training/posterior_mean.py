@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from elir_edge.errors import ConfigError
-from elir_edge.families.networks.residual import ResidualEstimator, ResidualField
+from elir_edge.families.networks.residual import Block, ResidualEstimator, ResidualField
 from elir_edge.families.networks.stacked import StackedEstimator
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.fold_time import fold_field_time
 from elir_edge.families.weights import load_restorer
+
+EXPANDED_HINT = "write expanded: false in the recipe: trained networks have one convolution in place of two"
 
 
 @torch.no_grad()
@@ -34,8 +36,12 @@ def begin_estimator(restorer: Restorer, preset: str) -> None:
         except RuntimeError as error:
             raise ConfigError(
                 f"estimator_from {preset}: its networks are of another shape",
-                hint="give the stacked estimator the widths and blocks of that preset",
+                hint=EXPANDED_HINT if _is_expanded(stage) else "give the stacked estimator its widths and blocks",
             ) from error
+
+
+def _is_expanded(network: nn.Module) -> bool:
+    return any(isinstance(module, Block) and len(module.conv1) > 1 for module in network.modules())
 
 
 def _networks(model: Restorer, preset: str) -> list[nn.Module]:

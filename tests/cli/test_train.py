@@ -53,7 +53,8 @@ def test_a_recipe_gives_weights_and_a_second_run_has_nothing_left_to_do(recipe, 
     weights = json.loads(result.stdout)["weights"]
     before = load_file(weights)
     stage = (tmp_path / "run" / "flow.safetensors").stat().st_mtime_ns
-    assert run("--recipe", recipe, "-o", tmp_path / "run").exit_code == 0
+    again = run("--recipe", recipe, "-o", tmp_path / "run")
+    assert again.exit_code == 0 and "--task restoration" in again.stdout
     assert (tmp_path / "run" / "flow.safetensors").stat().st_mtime_ns == stage
     assert all(np.array_equal(value, before[name]) for name, value in load_file(weights).items())
 

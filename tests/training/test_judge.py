@@ -102,6 +102,10 @@ def test_ffdnet_reads_its_published_names_and_takes_odd_sizes(tmp_path):
     assert restored.shape == picture.shape
     assert np.allclose(restored, direct, atol=1e-3)
     refusal(MissingInputError, lambda: find_peer("ffdnet=none.pth"), "none.pth")
+    torch.save({"other": torch.zeros(2)}, tmp_path / "g.pth")
+    refusal(DataError, lambda: find_peer(f"ffdnet={tmp_path / 'g.pth'}"), "g.pth", "other", "FFDNet in colour")
+    (tmp_path / "h.pth").write_text("no checkpoint")
+    refusal(DataError, lambda: find_peer(f"ffdnet={tmp_path / 'h.pth'}"), "h.pth")
     refusal(UsageError, lambda: find_peer("nml"), "did you mean 'nlm'?")
 
 

@@ -21,6 +21,7 @@ from elir_edge.training.posterior_mean import begin_estimator
 from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage, load_recipe
 from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
 from elir_edge.training.train import train
+from tests.helpers import refusal
 from tests.training.test_train import moved_parts, options
 
 SPEC = LatentPmrfSpec(
@@ -148,3 +149,12 @@ def test_an_estimator_of_another_shape_is_refused(networks):
     stack = StackedSpec(levels=1, networks=(ResidualSpec(widths=(6,), blocks=(1,)),) * networks)
     with pytest.raises(ConfigError, match="estimator_from nano"):
         begin_estimator(new_restorer(dataclasses.replace(SPEC, estimator=stack), 0), "nano")
+
+
+def test_an_expanded_estimator_cannot_begin_as_a_trained_one_and_the_hint_says_what_to_write():
+    recipe = load_recipe("latent-pmrf-nano")
+    for expanded, said in ((True, "expanded: false"), (False, "widths and blocks")):
+        stack = recipe.spec.estimator
+        wide = stack if expanded else dataclasses.replace(stack, networks=(SPEC.field,) * len(stack.networks))
+        restorer = new_restorer(dataclasses.replace(recipe.spec, estimator=wide), 0, expanded=expanded)
+        refusal(ConfigError, lambda restorer=restorer: begin_estimator(restorer, "nano"), "another shape", said)
