@@ -95,10 +95,10 @@ def command(
     name = task if sigma is None else f"noise {sigma:g}"
     if as_json:
         scores = [dataclasses.asdict(s) for s in _all(result)]
-        echo_json({"model": preset, "task": name, "untouched": result.untouched, "scores": scores})
+        echo_json({"model": preset, "task": name, "untouched": result.untouched_count, "scores": scores})
     else:
         echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
-        _tell_untouched(result.untouched, len(originals))
+        _tell_untouched(result.untouched_count, len(originals))
 
 
 def _tell_untouched(untouched: int, count: int) -> None:

@@ -16,8 +16,8 @@ def choose_precision(wanted: str, accelerator: str) -> str:
     """``wanted``, ``32`` for 32-true; for ``auto`` bf16-mixed where the hardware multiplies bf16, else 32-true.
 
     A processor without such instructions takes ten times as long for a convolution in bf16 as in float32 (measured
-    with torch 2.13 on AVX2). ``accelerator`` is Lightning's. Raises UsageError for a precision
-    whose weights are not float32: their average and what is published are.
+    with torch 2.13 on AVX2). ``accelerator`` is Lightning's. Raises UsageError for any other
+    precision: the average of the weights, and the noise, are float32.
     """
     if wanted == "32":
         return "32-true"

@@ -41,7 +41,7 @@ class Score:
     restored: Quality
 
     @property
-    def untouched(self) -> bool:
+    def is_untouched(self) -> bool:
         """Whether the degraded picture is the original."""
         return self.degraded.psnr == IDENTICAL_DB
 
@@ -54,16 +54,16 @@ class Evaluation:
     pictures: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
 
     @property
-    def untouched(self) -> int:
+    def untouched_count(self) -> int:
         """Number of pictures that the degradation left as they were."""
-        return sum(score.untouched for score in self.scores)
+        return sum(score.is_untouched for score in self.scores)
 
     def mean(self) -> Score:
-        """The means over all pictures; those of PSNR without ``untouched`` ones, unless all are.
+        """The means over all pictures; those of PSNR without untouched ones, unless all are.
 
         An untouched picture has 200 dB, which stands for no error: a few of them would decide the mean.
         """
-        counted = [score for score in self.scores if not score.untouched] or self.scores
+        counted = [score for score in self.scores if not score.is_untouched] or self.scores
         sides = (
             mean_quality([side(s) for s in self.scores], [side(s) for s in counted])
             for side in (attrgetter("degraded"), attrgetter("restored"))

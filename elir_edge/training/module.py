@@ -55,8 +55,10 @@ class StageModule(lightning.LightningModule):
         self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for the parts that this stage trains. The others are used as they will be: no dropout in them,
-        and the statistics of their batch norms stay."""
+        """Set training mode for the parts that this stage trains, and evaluation mode for the others.
+
+        Those are used as they will be: without dropout, and the statistics of their batch norms stay.
+        """
         super().train(False)
         for part in self.trained_parts():
             part.train(mode)

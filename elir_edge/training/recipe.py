@@ -14,9 +14,9 @@ from elir_edge.core.files import sha256_of
 from elir_edge.errors import ConfigError, DataError, MissingInputError, did_you_mean
 from elir_edge.families.spec import NAME, ModelSpec, load_spec
 from elir_edge.imaging.degradations import find_degradation
+from elir_edge.training.objective import Objective, listing
 
 KINDS = ("autoencoder", "flow", "posterior_mean", "rectified_flow")
-MEASURES = ("absolute", "logarithm", "squared")
 TAKEN = re.compile(r"weights|.*\.(safetensors|npy|json)", re.IGNORECASE)  # files in the folder of a run
 MOST_SEED = 10**8  # the seeds of all stages, steps and devices that follow from it are below 2^64
 
@@ -62,50 +62,6 @@ class DataRecipe:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """Loss = ``latent`` (L_mmse + (1 - beta) L_lcfm + beta L_mse) + ``coarse`` C + ``path`` P.
-
-    The paper's objective is ``latent`` 1, the rest 0. C and P are additions: errors of the decoded coarse latent, and
-    of the picture that all ``steps`` Euler steps end in, both with gradients to every part and as ``measure`` says
-    (``losses.pixel_error``; None: see ``Stage.measure``).
-    The latent terms are formed at one step in ``every``. ``segments``, ``dt``, ``alpha``: see FlowSettings. Raises
-    ConfigError for values out of range, and where no term has a weight.
-    """
-
-    latent: float = 1.0
-    every: int = 1
-    beta: float = 0.001
-    alpha: float = 0.001
-    segments: int = 5
-    dt: float = 0.05
-    coarse: float = 0.0
-    path: float = 0.0
-    measure: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.measure is not None and self.measure not in MEASURES:
-            raise ConfigError(f"measure is '{self.measure}'", hint=did_you_mean(self.measure, MEASURES))
-        weights = {name: getattr(self, name) for name in ("latent", "coarse", "path", "alpha")}
-        if not all(0.0 <= weight < math.inf for weight in weights.values()):
-            raise ConfigError(f"objective: {_listed(weights)} are no weights", hint="weights are at least 0 and finite")
-        if not self.latent and not self.coarse and not self.path:
-            raise ConfigError(
-                "objective: latent, coarse and path are 0, so that there is nothing to minimize",
-                hint="give one of them a weight",
-            )
-        if self.segments < 1 or not 0.0 < self.dt < 1.0 or not 0.0 <= self.beta <= 1.0:
-            raise ConfigError(
-                f"objective: segments {self.segments}, dt {self.dt}, beta {self.beta} are not all in range",
-                hint="segments is at least 1, dt between 0 and 1, beta 0 to 1",
-            )
-        if self.every < 1 or (self.every > 1 and not self.coarse and not self.path):
-            raise ConfigError(
-                f"objective.every is {self.every}: steps without the latent terms need another one",
-                hint="write every: 1, or give coarse or path a weight",
-            )
-
-
-@dataclass(frozen=True)
 class Stage:
     """One stage of AdamW. The rate grows for ``warm_up`` steps and falls to 0 over the last ``decay`` of the steps.
 
@@ -135,7 +91,8 @@ class Stage:
         if not NAME.fullmatch(self.name) or TAKEN.fullmatch(self.name):
             raise ConfigError(
                 f"stage '{self.name:.100}': its folder and file in that of the run cannot be called so",
-                hint="use letters, digits, '_', '-', '+' and '.', not '.' or '-' first, and not 'weights', the result",
+                hint="use letters, digits, '_', '-', '+' and '.', not '.' or '-' first; not 'weights', nor a file's name"
+                " (.npy, .json, .safetensors)",
             )
         if self.kind not in KINDS:
             raise ConfigError(f"stage {self.name}: kind is '{self.kind}'", hint=did_you_mean(self.kind, KINDS))
@@ -145,11 +102,10 @@ class Stage:
                 f"decay {self.decay} are not all in range",
                 hint="steps, batch and crop are at least 1, warm_up at least 0, decay 0 to 1",
             )
-
         others = {name: getattr(self, name) for name in ("rate", "saturation", "weight_decay", "clip", "latent_noise")}
         if not (self.rate > 0.0 and self.saturation >= 1.0 and all(0.0 <= v < math.inf for v in others.values())):
             raise ConfigError(
-                f"stage {self.name}: {_listed(others)} are not all in range",
+                f"stage {self.name}: {listing(others)} are not all in range",
                 hint="rate is above 0, saturation at least 1, the others at least 0, and all finite",
             )
 
@@ -208,10 +164,6 @@ class Recipe:
     def spec(self) -> ModelSpec:
         """The specification of the model."""
         return load_spec(self.preset)
-
-
-def _listed(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in values.items())
 
 
 def recipe_names() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from elir_edge.core.publish import write_file
 from elir_edge.errors import DataError, MissingInputError, UsageError
-from elir_edge.training.recipe import Recipe
+from elir_edge.training.recipe import Recipe, Stage
 from elir_edge.training.tiles import TileSpec, find_pictures
 
 NAME = "recipe.json"
@@ -27,10 +27,16 @@ def facts_of(recipe: Recipe, tiles: TileSpec) -> dict[str, Any]:
         "estimator_from": recipe.estimator_from,
         "data": data,
         "pictures": _pictures(tiles),
-        "stages": [dataclasses.asdict(stage) for stage in recipe.stages],
+        "stages": [_facts_of_stage(stage) for stage in recipe.stages],
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))
     return plain
+
+
+def _facts_of_stage(stage: Stage) -> dict[str, Any]:
+    """With the measure that it has by default: writing that into the recipe changes nothing."""
+    objective = dataclasses.replace(stage.objective, measure=stage.measure)
+    return dataclasses.asdict(dataclasses.replace(stage, objective=objective))
 
 
 def check_run(folder: Path, now: dict[str, Any]) -> None:

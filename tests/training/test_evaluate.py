@@ -58,11 +58,11 @@ def test_pictures_that_the_task_leaves_as_they_are_do_not_decide_the_mean_psnr()
         pictures, lambda image, rng: image if image[0, 0, 0] == 50 else image + 9, lambda image: image + 1
     )
     mean, touched = result.mean(), result.scores[0]
-    assert result.untouched == 1
+    assert result.untouched_count == 1
     assert (mean.degraded.psnr, mean.restored.psnr) == (touched.degraded.psnr, touched.restored.psnr)
     assert mean.restored.ssim == pytest.approx(np.mean([score.restored.ssim for score in result.scores]))
     clean = evaluate(pictures, lambda image, rng: image, lambda image: image)
-    assert clean.untouched == 2 and clean.mean().restored.psnr == 200
+    assert clean.untouched_count == 2 and clean.mean().restored.psnr == 200
 
 
 def test_centre_is_the_largest_that_fits():

@@ -3,7 +3,10 @@
 import pytest
 
 from elir_edge.errors import ConfigError, MissingInputError
-from elir_edge.training.recipe import Objective, Stage, load_recipe, parse_recipe, recipe_names
+from elir_edge.training.objective import Objective
+from elir_edge.training.recipe import Stage, load_recipe, parse_recipe, recipe_names
+from elir_edge.training.run_folder import facts_of
+from elir_edge.training.tiles import TileSpec
 from tests.helpers import refusal
 
 MINIMAL = """
@@ -91,6 +94,12 @@ def test_a_posterior_mean_is_one_unless_the_recipe_says_otherwise():
     assert Stage("a", "posterior_mean").measure == "squared"
     assert Stage("a", "posterior_mean", objective=Objective(measure="absolute")).measure == "absolute"
     assert Stage("a", "flow").measure == "absolute"
+
+
+def test_to_write_the_default_measure_makes_no_other_run():
+    written = parse_recipe(MINIMAL.replace("crop: 32}", "crop: 32, objective: {measure: absolute}}"))
+    tiles = TileSpec(count=4, side=32)
+    assert facts_of(written, tiles) == facts_of(parse_recipe(MINIMAL), tiles)
 
 
 def test_stages_need_different_names():

@@ -17,12 +17,14 @@ from elir_edge.imaging.pictures import builtin_photograph
 from elir_edge.training.evaluate import to_tensor
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import AutoencoderModule
+from elir_edge.training.objective import Objective
 from elir_edge.training.posterior_mean import begin_estimator
-from elir_edge.training.recipe import DataRecipe, Objective, Recipe, Stage, load_recipe
+from elir_edge.training.recipe import DataRecipe, Recipe, Stage, load_recipe
 from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
 from elir_edge.training.train import train
 from tests.helpers import refusal
-from tests.training.test_train import moved_parts, options
+from tests.training.test_gradients import moved_parts
+from tests.training.test_train import options
 
 SPEC = LatentPmrfSpec(
     name="tiny",
