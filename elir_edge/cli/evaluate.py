@@ -68,12 +68,7 @@ def command(
     from elir_edge.imaging.sheets import contact_sheet
     from elir_edge.training.evaluate import evaluate, restorer_function
 
-    if set_name is None:
-        refuse_given(("peers", "artifacts", "only", "table"), "only sets are judged so", "add --set, or leave it out")
-    else:
-        refuse_given(("task", "sigma", "side", "seed"), "the conditions of --set are its own", "leave it out")
-    if sigma is not None:
-        refuse_given(("task",), "--sigma is the task", "leave out one of the two")
+    _refuse_ignored(set_name, sigma)
     if not weights:  # which may bring another specification with them
         _check_side(side, load_spec(preset).size_multiple)
     if output is not None:
@@ -97,13 +92,24 @@ def command(
         scores = [dataclasses.asdict(s) for s in _all(result)]
         echo_json({"model": preset, "task": name, "untouched": result.untouched_count, "scores": scores})
     else:
-        echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
-        _tell_untouched(result.untouched_count, len(originals))
+        _show(result)
 
 
-def _tell_untouched(untouched: int, count: int) -> None:
+def _show(result: Evaluation) -> None:
+    echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
+    count, untouched = len(result.scores), result.untouched_count
     if 0 < untouched < count:
         click.echo(f"mean PSNR: without the {untouched} of {count} pictures that the task left as they were (200 dB)")
+
+
+def _refuse_ignored(set_name: str | None, sigma: float | None) -> None:
+    """Raise UsageError for options that were given and would decide nothing."""
+    if set_name is None:
+        refuse_given(("peers", "artifacts", "only", "table"), "only sets are judged so", "add --set, or leave it out")
+    else:
+        refuse_given(("task", "sigma", "side", "seed"), "the conditions of --set are its own", "leave it out")
+    if sigma is not None:
+        refuse_given(("task",), "--sigma is the task", "leave out one of the two")
 
 
 def _check_side(side: int | None, multiple: int) -> None:

@@ -91,7 +91,7 @@ class Stage:
         if not NAME.fullmatch(self.name) or TAKEN.fullmatch(self.name):
             raise ConfigError(
                 f"stage '{self.name:.100}': its folder and file in that of the run cannot be called so",
-                hint="use letters, digits, '_', '-', '+' and '.', not '.' or '-' first; not 'weights', nor a file's name"
+                hint="use letters, digits, '_', '-', '+' and '.', not '.' or '-' first; not weights, nor a file's name"
                 " (.npy, .json, .safetensors)",
             )
         if self.kind not in KINDS:
