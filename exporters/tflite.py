@@ -65,7 +65,7 @@ def has_finer(facts: Mapping[str, Any], integers: bool) -> bool:
 
     The second form has 16 bits for the sums of the latent stream, where there are any, which costs nano 24 % of the
     time, and ranges that hold for pictures unlike most. The third computes these sums, those of a residual estimator,
-    and the ends of the autoencoder in float: no NPU takes all of it.
+    pixels inside the graph and the ends of the autoencoder in float: no NPU takes all of it.
     """
     return _has_rounded_sums(facts) or ("latent_sum_bits" in facts and not integers and FLOAT_PARTS not in facts)
 

@@ -29,8 +29,7 @@ class Simulation:
     """``ranges``: (low, high) of each rounded tensor by the index of its operator (see ``Operators``).
 
     ``rectified``: indices of tensors that a ReLU or a batch norm reads, which become one op with what writes them:
-    integer graphs round after it only. ``levels``: steps per
-    side of int8 weights.
+    integer graphs round after it only. ``levels``: steps per side of int8 weights.
     """
 
     def __init__(self, ranges: dict[int, tuple[float, float]], rectified: frozenset[int], levels: int = LEVELS) -> None:

@@ -128,8 +128,8 @@ def float_constant(model: Any, index: int) -> np.ndarray:
 
 def largest_sums(model: Any, names: Collection[str]) -> frozenset[str]:
     """Those of the tensors ``names`` that an ADD computes from two activations, of the largest height."""
-    made, written = activations(model), set(activations(model).values())
-    heights = {}
+    made = activations(model)
+    written, heights = set(made.values()), {}
     for name in names:
         op, kind = producer_of(model, made[name])
         if kind == "ADD" and written.issuperset(map(int, op.inputs)):
@@ -142,7 +142,7 @@ def float_kernels(model: Any, op: Any) -> Iterator[np.ndarray]:
     for index in map(int, op.inputs):
         tensor = model.subgraphs[0].tensors[index]
         is_kernel = tensor.type == FLOAT32 and len(tensor.shape) == KERNEL_AXES
-        if is_kernel and model.buffers[tensor.buffer].data is not None:
+        if is_kernel and holds_data(model.buffers[tensor.buffer]):
             yield float_constant(model, index)
 
 
