@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -55,17 +56,23 @@ def restore_on_ray(rows: Path | Iterable[tuple[Path, Path]], job: Job, workers: 
     with locked_journal(job.out) as journal:
         with _cluster(workers, job.threads), _ray_errors():
             found = _dataset(data, rows, job.out).repartition(target_num_rows_per_block=ROWS_A_TASK)
-            results = found.map_batches(
-                RayWorker,
-                fn_constructor_args=(told,),
-                compute=data.ActorPoolStrategy(size=workers),
-                num_cpus=job.threads,
-                batch_size=None,
-                batch_format="numpy",
-                ray_remote_args_fn=lambda: {"max_task_retries": TRIES, "max_restarts": TRIES},
-            )
-            yield from _record_failures(results.iter_rows(), job.out / FAILURES)
+            yield from _record_failures(_map(data, found, told, workers).iter_rows(), job.out / FAILURES)
         journal.gather()
+
+
+def _map(data: Any, found: Any, job: Job, workers: int) -> Any:
+    """The dataset of results of ``found``. A picture that kills its worker is tried ``TRIES`` times more."""
+    # Ray drops the function of arguments in 2.64 (pyproject.toml stays below), and nothing else limits the tries.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        return found.map_batches(
+            RayWorker,
+            fn_constructor_args=(job,),
+            compute=data.ActorPoolStrategy(size=workers),
+            num_cpus=job.threads,
+            batch_size=None,
+            batch_format="numpy",
+            ray_remote_args_fn=lambda: {"max_task_retries": TRIES, "max_restarts": TRIES},
+        )
 
 
 def _record_failures(rows: Iterable[Mapping[str, Any]], path: Path) -> Iterator[Restored]:

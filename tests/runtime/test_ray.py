@@ -105,6 +105,7 @@ def test_what_the_engine_does_not_do_is_refused(run, job, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("error:.*ray_remote_args_fn")
 def test_a_folder_gives_the_same_bytes_and_is_gone_on_with(cluster, run, job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = make_pictures(tmp_path / "in", 40)
