@@ -15,7 +15,7 @@ READY := .venv/.ready
 # Not in the lock: torch, whose build depends on the machine, and what only the extras peers and qnn need.
 UNLOCKED := torch coloredlogs humanfriendly ncnn onnxruntime-qnn pnnx portalocker
 
-.PHONY: setup setup-locked lock audit export test test-quick lint bench clean
+.PHONY: setup setup-locked lock audit export test test-quick test-campaign lint bench clean
 
 setup: $(READY)
 
@@ -45,10 +45,13 @@ export: $(READY)
 	$(BIN)/elir-edge export --target $(TARGET) --preset $(PRESET) --precision $(PRECISION) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(SHARED)
+	$(BIN)/python -m pytest $(SHARED) -m "not campaign"
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest $(SHARED) -m "not slow"
+	$(BIN)/python -m pytest $(SHARED) -m "not campaign and not slow"
+
+test-campaign: $(READY)
+	$(BIN)/python -m pytest $(SHARED) -m campaign
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from elir_edge.validation.trials import gather_pictures
 from elir_edge.validation.validate import validate
 from tests.stand_in_weights import stand_in_state
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 # The formats whose graph is inspected here; the other targets are held by the contract tests.
 TARGETS = ("onnx", "openvino", "tflite")

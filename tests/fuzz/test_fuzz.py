@@ -18,7 +18,7 @@ def test_the_same_number_is_the_same_damage():
     assert first == again != other and first != whole
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("target", READERS)
 def test_damaged_files_are_read_or_refused(target):
     runs = NATIVE_RUNS if READERS[target].native else RUNS

@@ -18,7 +18,7 @@ from tests.helpers import run_process
 from tests.house.documents import DOCUMENTS, NOT_RUN, ROOT, Document
 
 MINUTES = 60.0
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 
 class Reader:

@@ -197,6 +197,3 @@ def test_below_the_gate_nothing_is_published_unless_asked_for(target, bare_resto
     refusal(GateError, lambda: export(bare_restorer, quantization=wish, **wanted), "90", "--allow-degraded")
     assert list(tmp_path.iterdir()) == []
     assert sum("more accurate" in text for text in notes.texts) == 1
-    if target == "onnx":
-        marked = export(bare_restorer, quantization=QUICK, **wanted)
-        assert marked.manifest.quantization["degraded"] is True

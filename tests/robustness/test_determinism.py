@@ -12,7 +12,7 @@ from elir_edge.imaging.pictures import read_picture
 from tests.helpers import child_environment, command_line, save_picture, snapshot
 
 FRESH = 5
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 
 def finish(*arguments, cwd, cores: int | None = None) -> None:

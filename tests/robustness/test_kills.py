@@ -13,7 +13,7 @@ from tests.robustness.kills import WRITERS, kill_often
 TIMES = {"restore": 10, "export": 3, "export openvino": 3, "package": 6}
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.campaign,
     pytest.mark.skipif(sys.platform != "linux", reason="only there a worker dies with what watches it at once"),
 ]
 

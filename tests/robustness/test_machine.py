@@ -15,6 +15,8 @@ from tests.core.test_publish import mount_tmpfs
 from tests.helpers import Outcome, child_environment, command_line, heed_signals, run_process, snapshot
 from tests.robustness.faults import TINY, assert_told
 
+pytestmark = pytest.mark.campaign
+
 RESTORE = ("restore", "a.png", "-a", "good.onnx", "-o")
 EXPORT = ("export", "-p", "tiny.yaml", "-o", "old.onnx", "--force")
 MB = 1_000_000
@@ -62,7 +64,6 @@ CAPS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("line", CAPS)
 def test_a_memory_cap_is_called_one(line, place):
     """Never a bug, a damaged artifact or a package that is not installed; the advice is one that can be followed."""
@@ -79,7 +80,6 @@ def test_a_memory_cap_is_called_one(line, place):
 SIGNALS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGHUP": (129, "the terminal was closed")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["loading the model", "lowering"])
 @pytest.mark.parametrize("name", SIGNALS)
 def test_signals_end_a_run_and_leave_nothing(name, stage, place):
@@ -123,7 +123,6 @@ def test_a_converter_that_ends_the_process_is_told(place, monkeypatch):
         assert ("SIGABRT" if status < 0 else "status 1") in str(error)
 
 
-@pytest.mark.slow
 def test_no_room_for_temporary_files(place):
     """The converters of some formats end the whole process then."""
     with mount_tmpfs(place.parent / "small", "size=100k") as scratch:

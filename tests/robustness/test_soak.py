@@ -6,7 +6,7 @@ import pytest
 
 from tests.robustness.soak import Soak, soak, soak_restore, write_artifacts
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 
 
 def of(*memory: float) -> Soak:

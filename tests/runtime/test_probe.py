@@ -17,7 +17,7 @@ from elir_edge.runtime.probe import probe
 from elir_edge.runtime.session import open_session
 from tests.helpers import refusal
 
-COPIES = 20
+COPIES = 4  # many more, in fewer processes: tests/fuzz
 
 
 @pytest.fixture
