@@ -84,7 +84,8 @@ def run_child(
             out, _ = child.communicate(given, timeout)
         except subprocess.TimeoutExpired as error:
             child.kill()
-            raise ChildError(f"{subject}: no answer within {timeout:.3g} s", hint, last_words(printed)) from error
+            slow = "try again when the machine is less busy" + (f"; if that changes nothing, {hint}" if hint else "")
+            raise ChildError(f"{subject}: no answer within {timeout:.3g} s", slow, last_words(printed)) from error
         except BaseException:
             child.kill()
             raise

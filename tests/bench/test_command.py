@@ -16,11 +16,11 @@ SOFTWARE_GPU = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 
 
 @pytest.fixture(scope="module")
-def folder(light_artifact, tmp_path_factory):
+def folder(bare_artifact, tmp_path_factory):
     """Two artifacts of one model, and files that are none."""
     folder = tmp_path_factory.mktemp("artifacts")
     for target in ("onnx", "openvino"):
-        shutil.copytree(light_artifact(target, noise="baked:0").path.parent, folder, dirs_exist_ok=True)
+        shutil.copytree(bare_artifact(target).path.parent, folder, dirs_exist_ok=True)
     (folder / "stray.onnx").write_bytes(b"no manifest beside it")
     return folder
 

@@ -65,7 +65,7 @@ def test_the_skeleton_is_read_from_its_stages(restorer):
 @pytest.mark.parametrize("target", ["onnx", "openvino", "tflite"])
 def test_it_is_exported_validated_and_restores(restorer, target, tmp_path):
     picture = builtin_photograph("chelsea")[:90, :100]
-    for precision, io in (("fp32", "float"), ("fp32", "uint8"), ("int8", "uint8")):
+    for precision, io in (("fp32", "float"), ("int8", "uint8")):
         options = {"quantization": QUICK} if precision == "int8" else {}
         folder = tmp_path / f"{precision}-{io}"
         folder.mkdir()

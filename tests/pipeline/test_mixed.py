@@ -158,8 +158,8 @@ STAGES = ["encoded", "coarse", "state_0", "state_1", "state_2", "restored"]
 
 
 @pytest.fixture(scope="module")
-def plain_tflite(tiny_artifact):
-    return tiny_artifact("tflite", io="uint8").path
+def plain_tflite(light_artifact):
+    return light_artifact("tflite", io="uint8").path
 
 
 @pytest.mark.slow

@@ -59,14 +59,14 @@ def test_tuning_brings_int8_nearer():
     assert report.steps == 40 and report.after_db > report.before_db
 
 
-def test_tuned_exports_repeat_whatever_is_in_the_cache(light_restorer, tmp_path, monkeypatch, large_steps):
+def test_tuned_exports_repeat_whatever_is_in_the_cache(bare_restorer, tmp_path, monkeypatch, large_steps):
     """A tuning of another length is not gone on from: its rates were others. Not square, too, and lower than crops."""
 
     def export_tuned(steps, folder):
         """The bytes of an int8 export with so many steps of tuning."""
         wish = Quantization(CalibrationRequest(count=4), tune=TuneBudget(steps=steps), allow_degraded=True)
         out = tmp_path / folder / "x.onnx"
-        artifact = export(light_restorer, "onnx", "int8", "64x96", out=out, quantization=wish)
+        artifact = export(bare_restorer, "onnx", "int8", "64x96", out=out, quantization=wish)
         assert artifact.manifest.quantization["tuned"]["steps"] == steps
         return artifact.path.read_bytes()
 

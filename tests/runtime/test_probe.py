@@ -32,7 +32,7 @@ CHILDREN = {
     "an exit": ("import os; os._exit(0)", "its process ended without an answer (status 0)"),
     "an exit with a status": ("import sys; sys.exit(3)", "its process ended without an answer (status 3)"),
     "chatter only": ("print('hello')", "its process ended without an answer"),
-    "a hang": ("import time; time.sleep(60)", "no answer within 0.5 s"),
+    "a hang": ("import time; time.sleep(60)", "no answer within 0.5 s", "less busy", "copy it again"),
 }
 
 

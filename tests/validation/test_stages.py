@@ -29,8 +29,8 @@ def artifact(request, light_artifact):
 
 
 @pytest.fixture(scope="module")
-def integer(tiny_artifact):
-    return {target: tiny_artifact(target, "int8") for target in ("tflite", "onnx")}
+def integer(light_artifact):
+    return {target: light_artifact(target, "int8") for target in ("tflite", "onnx")}
 
 
 def in_graph(latent, stage):
@@ -93,11 +93,11 @@ def test_a_stage_that_is_not_there_is_refused(artifact):
 
 
 @slow
-def test_int8_errors_are_told_apart(integer, tiny_restorer):
+def test_int8_errors_are_told_apart(integer, light_restorer):
     for target, artifact in integer.items():
         degraded, _ = gather_judges(artifact.manifest, None)
         pictures = dict(list(degraded.items())[:2])
-        errors = validate(artifact.path, artifact.manifest, tiny_restorer, pictures, stages=True).errors
+        errors = validate(artifact.path, artifact.manifest, light_restorer, pictures, stages=True).errors
         assert [error.part for error in errors] == PARTS, target
         assert errors[0].own_db == errors[0].free_db
         assert all(error.own_db > 15 for error in errors[:-1]), (target, errors)
