@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.file_formats import FORMATS, kind_of
 from elir_edge.imaging.foreign import Decoded, decode, refuse_too_large
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
-from elir_edge.imaging.tiff_exif import read_tiff_exif
+from elir_edge.imaging.tiff_exif import DAMAGED_EXIF, DROPPED, read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
 
 PROFILES = ("keep", "srgb")
@@ -140,9 +139,11 @@ def _as_opened(
     image, bits, notes = found
     header = image
     if kind == "tiff":
-        with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # a damaged block of EXIF
+        try:
             header, lost = _with_exif(image, read_tiff_exif(path))
-            notes += lost
+        except (OSError, *DAMAGED_EXIF):
+            lost = (DROPPED,)
+        notes += lost
     refuse_too_large(path, image.width, image.height)
     upright = image.autorot() if _orientation(image) != 1 else image
     image, more = _to_rgb(upright, path, profile)

@@ -59,13 +59,14 @@ def layout_for(opened: Opened, target: FileFormat) -> Layout:
     return Layout(np.uint16 if deep else np.uint8, channels, tuple(lost))
 
 
-def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Opened, quality: int) -> None:
-    """Write ``pixels``, H x W x channels, to the new file ``path`` and sync it.
+def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Opened, quality: int) -> tuple[str, ...]:
+    """Write ``pixels``, H x W x channels, to the new file ``path`` and sync it; a sentence for each loss on the way.
 
     Metadata are those of ``opened``: EXIF with orientation 1 and without its thumbnail. Raises OutputError where
     the format cannot hold the picture, StorageError where the disk is full, UnavailableError without pillow-heif.
     """
     pyvips = load_library()
+    lost: tuple[str, ...] = ()
     with storage_errors(path), path.open("x+b") as file:
         if target.name == "bmp":
             file.write(encode_bmp(pixels))
@@ -78,9 +79,10 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
                 os.fstat(file.fileno())
                 raise _failure(path, str(error)) from error
             if target.name == "tiff" and _has(opened.header, "exif-data"):
-                add_tiff_exif(file, opened.header.get("exif-data"))
+                lost = add_tiff_exif(file, opened.header.get("exif-data"))
         file.flush()
         sync(file.fileno())
+    return lost
 
 
 def _failure(path: Path, reason: str) -> Exception:

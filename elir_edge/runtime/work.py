@@ -142,12 +142,13 @@ class Work:
     def finish(self) -> Restored:
         """Write the result, and close the picture."""
         try:
+            lost = self._layout.lost
             if self.target is not None and not self._skipped:
-                self._write(self.target)
+                lost += self._write(self.target)
             return self._report(
                 target=self.target,
                 pixels=self._pixels if self.target is None else None,
-                lost=self._layout.lost,
+                lost=lost,
                 skipped=self._skipped,
             )
         finally:
@@ -212,15 +213,17 @@ class Work:
             raise OutputError(f"{target}: {what or 'is there already'}", hint="--force replaces it")
         return False
 
-    def _write(self, target: Path) -> None:
+    def _write(self, target: Path) -> tuple[str, ...]:
+        """Sentences on what was lost on the way."""
         assert self._opened is not None
         quality = self._around.settings.quality
         with staging(target) as folder:
             staged = folder / target.name
-            save_picture(staged, self._pixels, format_of_target(target), self._opened, quality)
+            lost = save_picture(staged, self._pixels, format_of_target(target), self._opened, quality)
             if self._around.journal is not None:
                 self._around.journal.add(target, self._key, sha256_of(staged))
             publish(target, [staged])
+        return lost
 
 
 def key_of(source: Path, artifact: str, settings: Settings) -> str:
