@@ -35,7 +35,7 @@ from elir_edge.runtime.base import Session
 from elir_edge.runtime.batch import run_pictures
 from elir_edge.runtime.mode import Mode
 from elir_edge.runtime.session import open_session
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 SIDE = 1024

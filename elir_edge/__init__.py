@@ -17,7 +17,7 @@ _PUBLIC = {
     "load_artifact": "elir_edge.artifacts.artifact",
     "restore": "elir_edge.runtime.batch",
     "open_demo": "elir_edge.runtime.demo",
-    "Settings": "elir_edge.runtime.work",
+    "Settings": "elir_edge.runtime.settings",
     "restore_picture": "elir_edge.runtime.restore",
     "read_picture": "elir_edge.imaging.pictures",
     "write_picture": "elir_edge.imaging.pictures",

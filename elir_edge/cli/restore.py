@@ -31,7 +31,8 @@ from elir_edge.imaging.tiling import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from elir_edge.runtime.base import Session
-    from elir_edge.runtime.work import Restored, Settings
+    from elir_edge.runtime.settings import Settings
+    from elir_edge.runtime.work import Restored
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 STREAM = Path("-")
@@ -66,7 +67,7 @@ class Options:
 
     def settings(self) -> Settings:
         """How pictures are restored."""
-        from elir_edge.runtime.work import Settings
+        from elir_edge.runtime.settings import Settings
 
         return Settings(self.seed, self.tile_overlap, self.alpha, self.profile, self.quality, self.force)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 STATUS = Path("/proc/self/status")
 LIMITS = Path("/proc/self/limits")
+MACHINE = Path("/proc/meminfo")
 ADDRESS_SPACE = "Max address space"
 MB = 1_000_000
 
@@ -47,6 +48,21 @@ def group_limit() -> int | None:
     try:
         return int(CGROUP_LIMIT.read_text())
     except (OSError, ValueError):  # "max"
+        return None
+
+
+def memory_room() -> int | None:
+    """Bytes that this process can have at most beyond what it has; None where the system does not tell."""
+    known = [room for room in (address_room(), group_limit(), _machine_room()) if room is not None]
+    return min(known) if known else None
+
+
+def _machine_room() -> int | None:
+    """Bytes of memory and swap space that no program has taken."""
+    try:
+        lines = dict(line.split(":", 1) for line in MACHINE.read_text().splitlines())
+        return sum(int(lines[key].split()[0]) * 1024 for key in ("MemAvailable", "SwapFree"))
+    except (OSError, ValueError, KeyError, IndexError):
         return None
 
 

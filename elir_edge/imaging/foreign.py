@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from elir_edge.errors import DataError, missing_package
+from elir_edge.imaging.limits import refuse_too_large
 
-MOST_PIXELS = 2**31
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
 DEEP_PPM = re.compile(
     rb"P6" + _GAP + rb"(?P<width>\d{1,9})" + _GAP + rb"(?P<height>\d{1,9})" + _GAP + rb"(?P<most>\d{1,9})\s"
@@ -33,15 +33,6 @@ class Decoded:
 def decode(kind: str, path: Path) -> Decoded:
     """The picture at ``path``. Raises DataError for a damaged one, UnavailableError where the package is missing."""
     return {"bmp": _read_with_pillow, "ppm": _read_with_pillow, "heic": _read_heic, "raw": _read_raw}[kind](path)
-
-
-def refuse_too_large(path: Path, width: int, height: int) -> None:
-    """Raise DataError for a picture of more than ``MOST_PIXELS``."""
-    if width * height > MOST_PIXELS:
-        raise DataError(
-            f"{path}: {width} x {height} pixels, more than {MOST_PIXELS} in all",
-            hint="cut it into parts, or scale it down first",
-        )
 
 
 def _read_with_pillow(path: Path) -> Decoded:

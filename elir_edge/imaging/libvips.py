@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.errors import DataError, UnavailableError
+from elir_edge.errors import MORE_MEMORY, DataError, ResourceError, UnavailableError, is_memory_error
 
 TYPES = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 
@@ -36,11 +36,13 @@ def load_library() -> Any:
 
 @contextmanager
 def libvips_errors(path: str | Path) -> Iterator[None]:
-    """Turn libvips' errors about a file into DataError."""
+    """Turn libvips' errors about a file into DataError, and ResourceError where memory ran out."""
     pyvips = load_library()
     try:
         yield
     except pyvips.Error as error:
+        if is_memory_error(error):
+            raise ResourceError(f"{path}: not enough memory to read it", hint=MORE_MEMORY) from error
         reason = next((line for line in reversed(str(error).strip().splitlines()) if line.strip()), "")
         if "labq" in reason:  # a whole file, whose kind libvips writes and does not read
             raise DataError(f"{path}: Lab of 8 bits is not read", hint="save it as RGB, or with 16 bits") from error

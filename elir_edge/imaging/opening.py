@@ -13,8 +13,9 @@ import numpy as np
 from elir_edge.core.files import source_errors
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.file_formats import FORMATS, kind_of
-from elir_edge.imaging.foreign import Decoded, decode, refuse_too_large
+from elir_edge.imaging.foreign import Decoded, decode
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
+from elir_edge.imaging.limits import refuse_empty_png, refuse_too_large
 from elir_edge.imaging.tiff_exif import DAMAGED_EXIF, DROPPED, read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
 
@@ -99,6 +100,8 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
 def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
     with source_errors(path):
         _refuse_animation(path, kind)
+        if kind == "png":
+            refuse_empty_png(path)
         descriptor = descriptor_of(path)
     try:
         with libvips_errors(path):

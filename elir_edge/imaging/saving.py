@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.core.storage import storage_errors, sync
-from elir_edge.errors import OutputError
+from elir_edge.errors import MORE_MEMORY, NO_MEMORY, OutputError, ResourceError
 from elir_edge.imaging.file_formats import FileFormat
 from elir_edge.imaging.foreign import encode_bmp, encode_heic
 from elir_edge.imaging.libvips import from_array, load_library
@@ -88,6 +88,8 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
 def _failure(path: Path, reason: str) -> Exception:
     if "No space left" in reason:
         return OSError(28, "No space left on device", str(path))
+    if any(words in reason.lower() for words in NO_MEMORY):
+        return ResourceError(f"{path}: not enough memory to write it", hint=MORE_MEMORY)
     return OutputError(f"{path}: cannot be written ({reason.strip().splitlines()[-1]})", hint="use --format png")
 
 

@@ -21,7 +21,8 @@ from elir_edge.runtime.faces import FaceSessions, check_faces, face_key, run_fac
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.restore import image_input, noise_field, restore_tile
 from elir_edge.runtime.session import open_session
-from elir_edge.runtime.work import Restored, Settings, Surroundings, Work, as_channels
+from elir_edge.runtime.settings import Settings
+from elir_edge.runtime.work import Restored, Surroundings, Work, as_channels
 from elir_edge.runtime.works import Pair, run_works
 
 Source = str | Path | np.ndarray

@@ -20,7 +20,8 @@ from elir_edge.imaging.levels import from_levels, to_levels
 from elir_edge.imaging.tiling import ReadRows, Tile
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.restore import image_input, noise_field, restore_picture, restore_tile
-from elir_edge.runtime.work import Restored, Settings, Surroundings, Work
+from elir_edge.runtime.settings import Settings
+from elir_edge.runtime.work import Restored, Surroundings, Work
 from elir_edge.runtime.works import Pair, run_works
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from elir_edge.imaging.raw_frames import read_frames
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.batch import run_pictures
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 
 
 @dataclass(frozen=True)

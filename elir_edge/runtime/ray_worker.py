@@ -19,7 +19,8 @@ from elir_edge.errors import DataError, ElirEdgeError, UsageError
 from elir_edge.imaging.file_formats import format_of_target, target_suffix
 from elir_edge.runtime.batch import Pair, run_pictures
 from elir_edge.runtime.session import open_session
-from elir_edge.runtime.work import Restored, Settings
+from elir_edge.runtime.settings import Settings
+from elir_edge.runtime.work import Restored
 
 SOURCE, TARGET = "path", "target"
 Batch = Mapping[str, np.ndarray]

@@ -11,7 +11,7 @@ from elir_edge.core.storage import storage_errors, sync
 from elir_edge.imaging.video import VideoCopy
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.frames import Told, count_frames, restore_frames
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 
 
 def restore_video(

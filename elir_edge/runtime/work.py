@@ -19,39 +19,13 @@ from elir_edge.core.publish import publish, refuse_existing, staging
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.file_formats import format_of_target
 from elir_edge.imaging.levels import from_levels, over_white
+from elir_edge.imaging.limits import beyond_memory, refuse_beyond_memory
 from elir_edge.imaging.opening import Opened, open_picture
-from elir_edge.imaging.saving import DEFAULT_QUALITY, Layout, layout_for, save_picture
-from elir_edge.imaging.tiling import DEFAULT_OVERLAP, Grid, Mosaic, ReadRows, Tile, cut
+from elir_edge.imaging.saving import Layout, layout_for, save_picture
+from elir_edge.imaging.tiling import Grid, Mosaic, ReadRows, Tile, cut
+from elir_edge.runtime.settings import Settings
 
 FEW_ROWS = 16
-ALPHAS = ("keep", "restore")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How pictures are restored.
-
-    Args:
-        seed: draws the noise where it is an input. overlap: pixels that tiles share at least.
-        alpha: "keep" passes it through, "restore" restores it as a grey picture of its own.
-        profile: "keep" or "srgb", see ``open_picture``. quality: 1 to 100, of lossy formats.
-        force: restore what is done already, and replace what is in the way.
-
-    Raises UsageError for a value that is not allowed.
-    """
-
-    seed: int = 0
-    overlap: int = DEFAULT_OVERLAP
-    alpha: str = "keep"
-    profile: str = "keep"
-    quality: int = DEFAULT_QUALITY
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        if self.alpha not in ALPHAS:
-            raise UsageError(f"alpha '{self.alpha}' is not one of {', '.join(ALPHAS)}", hint="choose one of these")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality} is not between 1 and 100", hint="choose a value in this range")
 
 
 @dataclass(frozen=True)
@@ -107,6 +81,7 @@ class Work:
         self._key = ""
         self._skipped = False
         self._filled = 0
+        self._shape = (0, 0, 0)
         self._began = time.perf_counter()
 
     def tiles(self) -> Iterator[Tile]:
@@ -119,7 +94,9 @@ class Work:
         grid = Grid(height, width, self._around.tile, self._around.settings.overlap)
         self.tile_count = grid.count + self.further_count
         self._mosaic = Mosaic(grid)
-        self._pixels: np.ndarray = np.empty((height, width, self._layout.channels), self._layout.dtype)
+        self._shape = (height, width, self._layout.channels)
+        refuse_beyond_memory(self.name, self._shape, self._layout.dtype)
+        self._pixels: np.ndarray = np.empty(self._shape, self._layout.dtype)
         yield from cut(grid, read)
 
     def add(self, tile: Tile, part: np.ndarray) -> None:
@@ -155,8 +132,10 @@ class Work:
             self.close()
 
     def fail(self, error: Exception) -> Restored:
-        """Give up, and close the picture."""
+        """Give up, and close the picture. Where memory ran out, the error names the picture and what it needs."""
         self.close()
+        if isinstance(error, MemoryError):
+            error = beyond_memory(self.name, self._shape, self._layout.dtype)
         forget_frames(error)
         code = getattr(error, "exit_code", DataError.exit_code)
         return self._report(error=str(error), hint=getattr(error, "hint", None), exit_code=code, failure=error)

@@ -26,7 +26,7 @@ from elir_edge.runtime.work import Restored, Work
 Pair = tuple[Path | np.ndarray, Path | None]
 Runner = TypeVar("Runner")
 Step = tuple[Work, Tile | None]
-OF_THE_PICTURE = (DataError, MissingInputError, UnavailableError, OutputError, LockedError, ResourceError)
+OF_THE_PICTURE = (DataError, MissingInputError, UnavailableError, OutputError, LockedError, ResourceError, MemoryError)
 WRITERS = 2
 
 
@@ -57,7 +57,7 @@ def run_works(
             if isinstance(result, Exception):
                 work.error = work.error or result
             elif tile is not None and result is not None and work.error is None:
-                work.add(tile, result)
+                _add(work, tile, result)
             if tile is not None:
                 advance(1 / work.tile_count)
                 work.shown_count += 1
@@ -81,6 +81,13 @@ def _steps(works: Iterable[Work]) -> Iterator[Step]:
         except OF_THE_PICTURE as error:
             work.error = work.error or error
         yield work, None
+
+
+def _add(work: Work, tile: Tile, part: np.ndarray) -> None:
+    try:
+        work.add(tile, part)
+    except OF_THE_PICTURE as error:
+        work.error = error
 
 
 def _end(work: Work) -> Restored:

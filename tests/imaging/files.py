@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from elir_edge.runtime.batch import run_pictures
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 from tests.sessions import IdentitySession
 
 DATE, TAKEN = 0x9003, "2020:01:02 03:04:05"

@@ -14,7 +14,7 @@ from elir_edge.errors import DataError
 from elir_edge.imaging.libvips import load_library
 from elir_edge.imaging.opening import open_picture
 from elir_edge.runtime.batch import run_pictures
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 from tests.helpers import refusal
 from tests.imaging.files import MAKE, exif, profile, random_pixels, read_png, restore_file, write_png
 from tests.sessions import IdentitySession

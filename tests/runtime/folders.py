@@ -6,7 +6,7 @@ from pathlib import Path
 
 from elir_edge.runtime.batch import locked_journal, run_pictures
 from elir_edge.runtime.plan import plan_pictures
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 from tests.helpers import save_picture
 from tests.sessions import IdentitySession
 

@@ -16,7 +16,8 @@ from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.session import open_session
-from elir_edge.runtime.work import Settings, Work
+from elir_edge.runtime.settings import Settings
+from elir_edge.runtime.work import Work
 from tests.helpers import refusal, save_picture
 from tests.runtime.folders import make_folder, run_folder
 from tests.sessions import IdentitySession

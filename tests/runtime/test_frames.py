@@ -12,8 +12,8 @@ import pytest
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.raw_frames import parse_raw_size
 from elir_edge.runtime.frames import restore_raw_frames
+from elir_edge.runtime.settings import Settings
 from elir_edge.runtime.video import restore_video
-from elir_edge.runtime.work import Settings
 from tests.helpers import refusal
 from tests.sessions import IdentitySession
 

@@ -16,7 +16,7 @@ from elir_edge.core.journal import NAME, Journal
 from elir_edge.errors import LockedError, OutputError
 from elir_edge.runtime.batch import locked_journal, run_pictures
 from elir_edge.runtime.plan import plan_pictures
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 from tests.helpers import child_environment, refusal, save_picture, snapshot
 from tests.runtime.folders import make_folder, run_folder
 from tests.sessions import IdentitySession
@@ -94,7 +94,7 @@ def test_one_run_at_a_time(folder, tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 from tests.runtime.folders import run_folder
 from tests.sessions import IdentitySession
 

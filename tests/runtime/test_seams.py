@@ -105,7 +105,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from elir_edge.runtime.batch import run_pictures
-from elir_edge.runtime.work import Settings
+from elir_edge.runtime.settings import Settings
 from tests.sessions import IdentitySession
 for source in sys.argv[1:]:
     [result] = run_pictures([(Path(source), Path(source + ".out.tif"))], [IdentitySession(side=64)], "", Settings())
