@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from elir_edge.errors import DataError, missing_package
+from elir_edge.imaging.colour_points import NO_COLOUR, Colour, Points
 from elir_edge.imaging.limits import refuse_too_large
 
 _GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
@@ -28,6 +29,7 @@ class Decoded:
     profile: bytes = b""
     xmp: bytes = b""
     notes: tuple[str, ...] = ()
+    colour: Colour = NO_COLOUR
 
 
 def decode(kind: str, path: Path) -> Decoded:
@@ -90,7 +92,9 @@ def _read_heic(path: Path) -> Decoded:
     more = len(info.get("depth_images") or []) + len(info.get("aux") or {})
     notes = ("depth and auxiliary pictures are dropped",) if more else ()
     exif, profile, xmp = (info.get(name) or b"" for name in ("exif", "icc_profile", "xmp"))
-    return Decoded(pixels, int(info.get("bit_depth", 8)), exif, profile, xmp, notes)
+    stated = info.get("nclx_profile")
+    colour = Colour((stated["color_primaries"], stated["transfer_characteristics"]) if stated else None)
+    return Decoded(pixels, int(info.get("bit_depth", 8)), exif, profile, xmp, notes, colour)
 
 
 def _read_raw(path: Path) -> Decoded:
@@ -120,10 +124,11 @@ def encode_bmp(pixels: np.ndarray) -> bytes:
     return encoded.getvalue()
 
 
-def encode_heic(pixels: np.ndarray, quality: int, **carried: bytes) -> bytes:
+def encode_heic(pixels: np.ndarray, quality: int, points: Points | None, **carried: bytes) -> bytes:
     """A HEIC file of uint8 or uint16 H x W x 3 or 4 (16 bits become 10). Raises UnavailableError.
 
-    ``carried``: exif, icc_profile, xmp; empty ones are left out.
+    ``points``: of the colours, (primaries, transfer characteristics). ``carried``: exif, icc_profile, xmp; empty
+    ones are left out.
     """
     import io
 
@@ -134,5 +139,8 @@ def encode_heic(pixels: np.ndarray, quality: int, **carried: bytes) -> bytes:
     mode = ("RGB" if pixels.shape[2] == 3 else "RGBA") + (";16" if pixels.dtype == np.uint16 else "")
     picture = pillow_heif.from_bytes(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes())
     encoded = io.BytesIO()
-    picture.save(encoded, quality=quality, chroma=444, **{name: data for name, data in carried.items() if data})
+    options: dict[str, Any] = {name: data for name, data in carried.items() if data}
+    if points is not None:
+        options |= {"color_primaries": points[0], "transfer_characteristics": points[1]}
+    picture.save(encoded, quality=quality, chroma=444, **options)
     return encoded.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,18 +12,21 @@ import numpy as np
 
 from elir_edge.core.files import source_errors
 from elir_edge.errors import DataError, MissingInputError, UsageError
+from elir_edge.imaging.colour_points import NO_COLOUR, Colour, colour_of_avif, colour_of_png
 from elir_edge.imaging.file_formats import FORMATS, kind_of
 from elir_edge.imaging.foreign import Decoded, decode
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
 from elir_edge.imaging.limits import refuse_empty_png, refuse_too_large
+from elir_edge.imaging.png_chunks import TEXTS, Chunk, read_chunks
+from elir_edge.imaging.single import refuse_animation, refuse_several
 from elir_edge.imaging.tiff_exif import DAMAGED_EXIF, DROPPED, read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
 
 PROFILES = ("keep", "srgb")
 STRIPPED = ("jpeg-thumbnail-data",)
 MANY = 3
+TO_SRGB = "converted to sRGB"
 OTHER_COLOURS = ("lab", "labs", "xyz", "yxy", "hsv", "lch")
-ONLY_SINGLE = "save one page or frame as a picture of its own"
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Opened:
         bits: of a channel in the file; rows are uint8 for 8 or fewer, else uint16 scaled to 0..65535.
         kind: format of the file. read: rows, count x W x channels.
         header: the image of libvips that holds the metadata. notes: what is not kept, and why.
+        colour: what says which colours are meant, besides a profile. texts: chunks of a PNG.
     """
 
     path: Path
@@ -47,6 +51,8 @@ class Opened:
     header: Any
     notes: tuple[str, ...]
     descriptor: int | None
+    colour: Colour = NO_COLOUR
+    texts: tuple[Chunk, ...] = ()
 
     @property
     def alpha(self) -> bool:
@@ -93,25 +99,31 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
         known = ", ".join(known.name.upper() for known in FORMATS)
         raise DataError(f"{path}: not a picture of a known format, or damaged", hint=f"known: {known}")
     if kind in ("heic", "raw", "bmp", "ppm"):
-        return _as_opened(path, kind, _from_decoded(decode(kind, path)), None, profile)
+        decoded = decode(kind, path)
+        opened = _as_opened(path, kind, _from_decoded(decoded), None, profile)
+        return _with_colour(opened, decoded.colour, (), profile)
     return _open_with_libvips(path, kind, profile)
 
 
 def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
     with source_errors(path):
-        _refuse_animation(path, kind)
+        refuse_animation(path, kind)
         if kind == "png":
             refuse_empty_png(path)
+        chunks = read_chunks(path) if kind == "png" else ()
+        colour = colour_of_avif(path) if kind == "avif" else colour_of_png(chunks)
         descriptor = descriptor_of(path)
     try:
         with libvips_errors(path):
             image = open_descriptor(descriptor, sequential=True)
-            _refuse_several(image, path, kind)
+            refuse_several(image, path, kind)
             if _orientation(image) != 1:
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 image = open_descriptor(descriptor, sequential=False)
             bits = image.get("bits-per-sample") if _has(image, "bits-per-sample") else 8
-            return _as_opened(path, kind, (image, bits, ()), descriptor, profile)
+            opened = _as_opened(path, kind, (image, bits, ()), descriptor, profile)
+            texts = tuple(chunk for chunk in chunks if chunk[0] in TEXTS)
+            return _with_colour(opened, colour, texts, profile)
     except BaseException:
         os.close(descriptor)
         raise
@@ -169,6 +181,16 @@ def _as_opened(
     )
 
 
+def _with_colour(opened: Opened, colour: Colour, texts: tuple[Chunk, ...], profile: str) -> Opened:
+    """``opened`` with the description of its colours, unless they are converted to others."""
+    if TO_SRGB in opened.notes:
+        return replace(opened, texts=texts)
+    if profile == "srgb" and colour.name and not _has(opened.header, "icc-profile-data"):
+        note = f"colours stay as {colour.name} describes them: only ICC profiles are converted to sRGB"
+        opened.notes += (note,)
+    return replace(opened, colour=colour, texts=texts)
+
+
 def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]:
     """``image`` as grey or RGB of 8 or 16 bits, itself where it is that, and what that cost."""
     if image.interpretation in OTHER_COLOURS:
@@ -191,26 +213,8 @@ def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]
         space = "b-w" if image.bands < MANY else "srgb"
         if space == "b-w":
             return image, ("a grey picture keeps its colour profile",)
-        return image.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth), ("converted to sRGB",)
+        return image.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth), (TO_SRGB,)
     return image, ()
-
-
-def _refuse_several(image: Any, path: Path, kind: str) -> None:
-    pages = image.get("n-pages") if _has(image, "n-pages") and kind != "avif" else 1
-    if pages > 1:
-        raise DataError(f"{path}: {pages} pages or frames; only single pictures are read", hint=ONLY_SINGLE)
-
-
-def _refuse_animation(path: Path, kind: str) -> None:
-    """Refuse an AVIF whose brand is that of sequences, and a PNG with the chunk acTL before its pixels."""
-    with path.open("rb") as file:
-        animated = kind == "avif" and file.read(12)[8:] == b"avis"
-        file.seek(8)
-        while kind == "png" and len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"acTL"):
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-        animated = animated or (kind == "png" and head[4:] == b"acTL")
-    if animated:
-        raise DataError(f"{path}: an animated {kind.upper()}; only single pictures are read", hint=ONLY_SINGLE)
 
 
 def with_fields(image: Any, carrier: Any) -> Any:

@@ -16,6 +16,7 @@ from elir_edge.imaging.file_formats import FileFormat
 from elir_edge.imaging.foreign import encode_bmp, encode_heic
 from elir_edge.imaging.libvips import from_array, load_library
 from elir_edge.imaging.opening import Opened
+from elir_edge.imaging.png_chunks import Chunk, insert_chunks, xmp_chunk
 from elir_edge.imaging.tiff_exif import add_tiff_exif
 
 DEFAULT_QUALITY = 95
@@ -49,6 +50,10 @@ def layout_for(opened: Opened, target: FileFormat) -> Layout:
     carried = [field for field in ("exif-data", "xmp-data", "icc-profile-data") if opened.header.get_typeof(field)]
     if carried and not target.metadata:
         lost.append(f"{', '.join(field.split('-')[0].upper() for field in carried)} dropped: {name} holds none")
+    if opened.colour.name and target.name not in ("png", "heic") and "icc-profile-data" not in carried:
+        lost.append(f"colour description ({opened.colour.name}) dropped: only PNG and HEIC are written with one")
+    if opened.texts and target.name != "png":
+        lost.append(f"texts of the PNG dropped: {name} holds none")
     deep = opened.bits > 8 and target.bits > 8
     stored = opened.height * opened.width * opened.channels * (2 if deep else 1)
     if target.name == "tiff" and stored > BIG_TIFF and "exif-data" in carried:
@@ -71,7 +76,7 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
         if target.name == "bmp":
             file.write(encode_bmp(pixels))
         elif target.name == "heic":
-            file.write(encode_heic(pixels, quality, **_metadata_for_heic(pixels, opened)))
+            file.write(encode_heic(pixels, quality, opened.colour.points, **_metadata_for_heic(pixels, opened)))
         else:
             try:
                 _save_by_vips(file.fileno(), pixels, target, opened, quality)
@@ -80,6 +85,8 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
                 raise _failure(path, str(error)) from error
             if target.name == "tiff" and _has(opened.header, "exif-data"):
                 lost = add_tiff_exif(file, opened.header.get("exif-data"))
+            if target.name == "png":
+                insert_chunks(file, _chunks_for_png(opened))
         file.flush()
         sync(file.fileno())
     return lost
@@ -96,6 +103,8 @@ def _failure(path: Path, reason: str) -> Exception:
 def _save_by_vips(descriptor: int, pixels: np.ndarray, target: FileFormat, opened: Opened, quality: int) -> None:
     pyvips = load_library()
     image = _with_metadata(from_array(pixels), opened.header)
+    if target.name == "png":
+        image.remove("xmp-data")  # libvips compresses it, which hides it from most programs
     image.write_to_target(
         pyvips.Target.new_to_descriptor(descriptor),
         target.suffixes[0],
@@ -116,15 +125,23 @@ def _options(target: FileFormat, pixels: np.ndarray, bits: int, quality: int) ->
 
 def _with_metadata(image: Any, header: Any) -> Any:
     for name in header.get_fields():
-        if name in KEPT or (name.startswith(("exif-ifd", "png-comment-")) and not name.startswith("exif-ifd1")):
+        if name in KEPT or (name.startswith("exif-ifd") and not name.startswith("exif-ifd1")):
             image.set_type(header.get_typeof(name), name, header.get(name))
     if _has(image, "xmp-data"):
-        image.set_type(
-            header.get_typeof("xmp-data"), "xmp-data", XMP_ORIENTATION.sub(rb"\g<1>1", image.get("xmp-data"))
-        )
+        image.set_type(header.get_typeof("xmp-data"), "xmp-data", _upright_xmp(header))
     if _has(image, "exif-data"):
         image.set_type(_integer(), "orientation", 1)
     return image.copy(xres=header.xres, yres=header.yres)
+
+
+def _upright_xmp(header: Any) -> bytes:
+    return XMP_ORIENTATION.sub(rb"\g<1>1", header.get("xmp-data"))
+
+
+def _chunks_for_png(opened: Opened) -> list[Chunk]:
+    """What libvips does not write as it should: colours' description, texts, XMP."""
+    xmp = [xmp_chunk(_upright_xmp(opened.header))] if _has(opened.header, "xmp-data") else []
+    return [*opened.colour.png_chunks(), *opened.texts, *xmp]
 
 
 def _metadata_for_heic(pixels: np.ndarray, opened: Opened) -> dict[str, bytes]:

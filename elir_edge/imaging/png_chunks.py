@@ -1,0 +1,80 @@
+"""Chunks of PNG files that libvips drops or rewrites: descriptions of colours, texts and XMP, as they are."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+Chunk = tuple[bytes, bytes]  # kind, content
+
+COLOURS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+XMP = b"XML:com.adobe.xmp\0"
+SIGNATURE, FRAME = 8, 12  # bytes: of a file's begin; of a chunk's length, kind and checksum
+BLOCK = 2**20
+
+
+def read_chunks(path: Path) -> tuple[Chunk, ...]:
+    """The chunks of ``COLOURS`` and ``TEXTS`` in a PNG file, in their order; no XMP, and none with a wrong checksum.
+
+    Raises OSError where the file cannot be read.
+    """
+    found = []
+    with path.open("rb") as file:
+        file.seek(SIGNATURE)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">L4s", head)
+            if kind not in COLOURS + TEXTS:
+                file.seek(length + 4, 1)
+                continue
+            data, checksum = file.read(length), file.read(4)
+            if checksum == _checksum(kind, data) and not data.startswith(XMP):
+                found.append((kind, data))
+    return tuple(found)
+
+
+def xmp_chunk(xmp: bytes) -> Chunk:
+    """XMP as its specification wants it in PNG: UTF-8 text, not compressed."""
+    return b"iTXt", XMP + bytes(4) + xmp
+
+
+def insert_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
+    """Insert ``chunks`` before the pixels of a complete PNG file, open for reading and writing.
+
+    What is behind is moved in blocks. Raises OSError where the file cannot be written.
+    """
+    added = b"".join(_pack(kind, data) for kind, data in chunks)
+    if not added:
+        return
+    place = _place_of_pixels(file)
+    end = file.seek(0, 2)
+    while end > place:
+        start = max(place, end - BLOCK)
+        file.seek(start)
+        block = file.read(end - start)
+        file.seek(start + len(added))
+        file.write(block)
+        end = start
+    file.seek(place)
+    file.write(added)
+
+
+def _place_of_pixels(file: BinaryIO) -> int:
+    """Offset of the first IDAT."""
+    place = SIGNATURE
+    file.seek(place)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+        place += FRAME + int.from_bytes(head[:4], "big")
+        file.seek(place)
+    return place
+
+
+def _pack(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + kind + data + _checksum(kind, data)
+
+
+def _checksum(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", zlib.crc32(kind + data))
