@@ -16,13 +16,16 @@ from elir_edge.errors import UsageError
 from elir_edge.imaging.face_detector import FaceDetector
 from elir_edge.imaging.face_frame import FaceFrame
 from elir_edge.imaging.face_paste import paste_face
-from elir_edge.imaging.levels import from_levels, to_levels
+from elir_edge.imaging.levels import from_levels, over_white, to_levels
+from elir_edge.imaging.saving import Layout
 from elir_edge.imaging.tiling import ReadRows, Tile
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.restore import image_input, noise_field, restore_picture, restore_tile
 from elir_edge.runtime.settings import Settings
-from elir_edge.runtime.work import Restored, Surroundings, Work
+from elir_edge.runtime.work import FEW_ROWS, Restored, Surroundings, Work
 from elir_edge.runtime.works import Pair, run_works
+
+LEVELS = "faces have 256 levels: their artifact takes and gives bytes (a float one keeps 16 bits)"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def run_face_pictures(
         return restore_tile(runner.background, tile, field, settings.alpha == "restore")
 
     works = (
-        FaceWork(source, target, around, place, detector, first is not None)
+        FaceWork(source, target, around, place, detector, sessions[0])
         for place, (source, target) in enumerate(pictures)
     )
     yield from run_works(works, restore, sessions, advance)
@@ -94,10 +97,12 @@ class FaceWork(Work):
         around: Surroundings,
         place: int,
         detector: FaceDetector,
-        restores_background: bool,
+        session: FaceSessions,
     ) -> None:
         super().__init__(source, target, around, place)
-        self._detector, self._restores_background = detector, restores_background
+        self._detector, self._restores_background = detector, session.background is not None
+        self._eight_bits = image_input(session.face).dtype == "uint8"
+        self._blends = False
         self._frames: list[FaceFrame] | None = None
         self._background: np.ndarray | None = None
 
@@ -116,6 +121,12 @@ class FaceWork(Work):
             self._background = self._pixels.copy()
         self._paste(tile, part)
 
+    def finish(self) -> Restored:
+        """Blend onto white where the format holds no alpha, write the result, and close the picture."""
+        if self._blends and not self._skipped:
+            self._pixels = _over_white(self._pixels)
+        return super().finish()
+
     def _paste(self, tile: FaceTile, face: np.ndarray) -> None:
         frames = self._frames or []
         colours = self._pixels[..., : 3 if self._layout.channels >= 3 else 1]
@@ -130,6 +141,10 @@ class FaceWork(Work):
         self._colours = slice(0, 3 if self._whole.shape[2] >= 3 else 1)
         self._frames = [face.frame for face in self._detector.find(self._whole)]
         self.further_count = len(self._frames)
+        layout = self._layout
+        self._blends = layout.channels < self._whole.shape[2]  # after the faces, which are behind alpha too
+        lost = (LEVELS,) if self._frames and self._eight_bits and layout.dtype == np.uint16 else ()
+        self._layout = Layout(layout.dtype, layout.channels + int(self._blends), (*layout.lost, *lost))
         return height, width, lambda top, count: self._whole[top : top + count]
 
     def _face_of(self, frame: FaceFrame, pixels: np.ndarray) -> np.ndarray:
@@ -138,3 +153,12 @@ class FaceWork(Work):
 
     def _report(self, **more: Any) -> Restored:
         return super()._report(faces=None if self._frames is None else len(self._frames), **more)
+
+
+def _over_white(pixels: np.ndarray) -> np.ndarray:
+    """H x W x colours and alpha -> H x W x colours, a few rows at a time."""
+    blended: np.ndarray = np.empty((*pixels.shape[:2], pixels.shape[2] - 1), pixels.dtype)
+    for top in range(0, len(pixels), FEW_ROWS):
+        rows = slice(top, top + FEW_ROWS)
+        blended[rows] = from_levels(over_white(to_levels(pixels[rows])), pixels.dtype)
+    return blended

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from elir_edge import Settings
 from elir_edge.errors import UsageError
@@ -195,6 +196,29 @@ def test_grey_and_alpha_and_sixteen_bits(astronaut, channels):
     assert np.abs(result.pixels[middle][:, 0] / pixels[middle][:, 0].astype(float) - 0.5).mean() < 0.05
     if channels > 1:
         assert np.array_equal(result.pixels[..., -1], alpha[..., 0])
+
+
+@pytest.mark.parametrize("background", [None, IdentitySession(function=darker)])
+def test_faces_are_behind_alpha_where_it_is_blended(astronaut, background, tmp_path):
+    """What no alpha shows is white, with faces too; elsewhere it is the result with alpha, blended."""
+    alpha = np.full((*astronaut.shape[:2], 1), 100, np.uint8)
+    alpha[:, :225] = 0  # half of the face
+    Image.fromarray(np.concatenate([astronaut, alpha], axis=2)).save(tmp_path / "in.png")
+    sessions = {"face": IdentitySession(side=SIDE, function=darker), "background": background}
+    for name in ("out.bmp", "out.png"):
+        assert one(tmp_path / "in.png", target=tmp_path / name, **sessions).faces == 1
+    with Image.open(tmp_path / "out.bmp") as flat, Image.open(tmp_path / "out.png") as layered:
+        white = Image.new("RGBA", layered.size, "white")
+        expected = np.asarray(Image.alpha_composite(white, layered).convert("RGB")).astype(int)
+        assert np.abs(np.asarray(flat) - expected).max() <= 1
+        assert np.asarray(flat)[:, :225].min() == 255
+
+
+def test_a_face_artifact_of_bytes_says_that_16_bits_have_256_levels(astronaut):
+    deep = astronaut.astype(np.uint16) * 257
+    assert any("faces have 256 levels" in text for text in one(deep, face=IdentitySession("uint8", side=SIDE)).lost)
+    assert one(deep, face=IdentitySession(side=SIDE)).lost == ()
+    assert one(deep[:60, :60], face=IdentitySession("uint8", side=SIDE)).lost == ()  # no face
 
 
 def test_several_jobs_give_the_same(astronaut):
