@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -14,6 +14,7 @@ from elir_edge.imaging.raw_frames import read_frames
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.batch import run_pictures
 from elir_edge.runtime.settings import Settings
+from elir_edge.runtime.works import Pair
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,25 @@ def restore_frames(
 ) -> Generator[np.ndarray, None, None]:
     """Each of ``frames``, uint8 or uint16 H x W x 3, restored, in order; every frame has the same noise.
 
-    Raises the error of the first frame that fails.
+    Raises the error of the first frame that fails, and an error of ``frames`` after the frames that came before it.
     """
-    with closing(run_pictures(((frame, None) for frame in frames), sessions, "", settings)) as results:
+    broken: list[Exception] = []
+
+    def given() -> Iterator[Pair]:
+        try:
+            for frame in frames:
+                yield frame, None
+        except Exception as error:
+            broken.append(error)
+
+    with closing(run_pictures(given(), sessions, "", settings)) as results:
         for result in results:
             if result.failure is not None:
                 raise result.failure
             assert result.pixels is not None
             yield result.pixels
+    if broken:
+        raise broken[0]
 
 
 def restore_raw_frames(

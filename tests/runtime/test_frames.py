@@ -184,14 +184,17 @@ def test_raw_frames_in_and_out(jobs):
     assert told.frames == 5
 
 
-def test_a_stream_that_ends_inside_a_frame_gives_the_whole_ones():
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_stream_that_ends_inside_a_frame_gives_the_whole_ones(jobs):
     target = io.BytesIO()
-    data = frame_of(0).tobytes() * 3 + b"rest"
+    whole = b"".join(frame_of(i).tobytes() for i in range(7))
+    data, sessions = whole + b"rest", [IdentitySession() for _ in range(jobs)]
     refusal(
         DataError,
-        lambda: restore_raw_frames(io.BytesIO(data), target, (HEIGHT, WIDTH), [IdentitySession()], Settings()),
+        lambda: restore_raw_frames(io.BytesIO(data), target, (HEIGHT, WIDTH), sessions, Settings()),
         "4 of the 18432 bytes",
     )
+    assert target.getvalue() == whole
 
 
 @pytest.mark.parametrize("text", ["", "640", "640x", "x480", "0x4", "axb", "640x480x3"])
