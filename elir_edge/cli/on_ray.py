@@ -14,7 +14,7 @@ from elir_edge.cli.shared import Shown, echo_json
 from elir_edge.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from elir_edge.cli.restore import Options
+    from elir_edge.cli.restore_options import Options
     from elir_edge.runtime.ray_worker import Job
 
 SHOWN_FAILURES = 10

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from elir_edge.cli.on_ray import restore_on_cluster
+from elir_edge.cli.restore_options import PICTURES, STREAM, STREAMS, VIDEOS, Options, check_options, kind_of_work
 from elir_edge.cli.shared import (
     PATH,
     Shown,
@@ -31,45 +32,7 @@ from elir_edge.imaging.tiling import DEFAULT_OVERLAP
 
 if TYPE_CHECKING:
     from elir_edge.runtime.base import Session
-    from elir_edge.runtime.settings import Settings
     from elir_edge.runtime.work import Restored
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
-STREAM = Path("-")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of the command, by their names."""
-
-    out: Path
-    artifact: Path | None
-    backend: str | None
-    preset: str
-    weights: tuple[str, ...]
-    size: str | None
-    seed: int
-    steps: int | None
-    threads: int | None
-    jobs: int
-    engine: str
-    recursive: bool
-    format: str | None
-    quality: int
-    alpha: str
-    profile: str
-    tile_overlap: int
-    faces: bool
-    background: Path | None
-    raw: str | None
-    force: bool
-    as_json: bool
-
-    def settings(self) -> Settings:
-        """How pictures are restored."""
-        from elir_edge.runtime.settings import Settings
-
-        return Settings(self.seed, self.tile_overlap, self.alpha, self.profile, self.quality, self.force)
 
 
 @click.command("restore")
@@ -100,35 +63,11 @@ class Options:
 def command(pictures: tuple[Path, ...], **options: Any) -> int:
     """Restore PICTURES at their own size: files, folders, globs; a video; or - for frames on stdin."""
     chosen = Options(**options)
-    _check(chosen)
-    streams = STREAM in pictures or chosen.raw is not None
-    films = any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures)
-    if chosen.faces and (streams or films or chosen.engine == "ray"):
-        raise UsageError("--faces takes pictures, no videos or frames, and no --engine ray", hint="leave out --faces")
-    if chosen.engine == "ray" and not films and chosen.out.suffix.lower() not in VIDEO_SUFFIXES:
+    kind = kind_of_work(pictures, chosen)
+    check_options(kind, chosen)
+    if chosen.engine == "ray":
         return restore_on_cluster(pictures, chosen)
-    if streams:
-        return _stream(pictures, chosen)
-    if films:
-        return _video(pictures, chosen)
-    return _pictures(pictures, chosen)
-
-
-def _check(options: Options) -> None:
-    from elir_edge.runtime.faces import check_faces
-
-    check_faces(options.faces, options.background, options.settings())
-    if options.out == STREAM and options.raw is None:
-        raise UsageError("only frames go to stdout: -o - needs --raw", hint="name a file or a folder with -o")
-    if options.artifact is not None and (is_given("preset") or options.weights or options.size):
-        raise UsageError(
-            "--artifact brings its own model; leave out --preset, --weights and --size",
-            hint="or leave out --artifact to run the PyTorch model",
-        )
-    if options.artifact is None and options.steps is not None:
-        raise UsageError("--steps runs a split artifact", hint="give one with --artifact: elir-edge export --split")
-    if options.artifact is None and options.backend not in (None, "torch"):
-        raise UsageError(f"--backend {options.backend} runs an artifact", hint="give one with --artifact")
+    return {STREAMS: _stream, VIDEOS: _video, PICTURES: _pictures}[kind](pictures, chosen)
 
 
 def _pictures(pictures: tuple[Path, ...], options: Options) -> int:

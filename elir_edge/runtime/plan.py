@@ -30,8 +30,8 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
 
     Pictures of a folder keep their place below it; one that is no file, such as a link to nothing, is reported as any
     other that cannot be read. Raises MissingInputError for what is named and not there, DataError for a folder without
-    pictures, UsageError where targets collide or are pictures themselves, OutputError where something
-    that no earlier run wrote is in the way.
+    pictures, UsageError where targets collide, are pictures themselves or have the ending of another format than
+    ``format``, OutputError where something that no earlier run wrote is in the way.
     """
     if format is not None:
         format_named(format)
@@ -54,6 +54,11 @@ def plan_pictures(given: list[Path], out: Path | None, format: str | None, recur
     single = len(found) == 1 and not given[0].is_dir() and not out.is_dir() and out.suffix != ""
     if not single and len(found) > 1 and out.suffix and not out.is_dir():
         raise UsageError(f"{len(found)} pictures cannot go into one file {out}", hint="give a folder with -o")
+    if single and format is not None and format_named(format) != format_of_target(out):
+        raise UsageError(
+            f"{out} is {format_of_target(out).name.upper()} by its ending, and --format asks for {format.upper()}",
+            hint="leave out --format, or change the ending",
+        )
     targets = [out] if single else [out / place.with_suffix(target_suffix(place, format)) for _, place in found]
     _refuse([source for source, _ in found], targets, None if single else Journal(out), force)
     return Plan([(source, target) for (source, _), target in zip(found, targets, strict=True)], not single)

@@ -83,6 +83,29 @@ def test_wrong_usage(place, run, arguments, said):
     assert outcome.out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("photos/a.png -o out.png --format jpeg", "out.png is PNG by its ending, and --format asks for JPEG"),
+        ("clip.mp4 -o o.mp4 --format webp --alpha keep", "--format, --alpha: no effect on videos"),
+        ("clip.mp4 -o o.mp4 --profile srgb --recursive", "--recursive, --profile: no effect on videos"),
+        ("clip.mp4 -o o.mp4 --engine ray", "--engine: no effect on videos"),
+        ("- -o - --raw 8x8 --quality 90 --force --json", "--quality, --force, --json: no effect on streams of frames"),
+        ("- -o - --raw 8x8 --engine ray", "--engine: no effect on streams of frames"),
+    ],
+)
+def test_options_without_effect_are_refused(place, run, arguments, said):
+    outcome = run("restore", *arguments.split())
+    assert outcome.code == 2 and said in outcome.err
+    assert not (place / "out.png").exists()
+
+
+def test_the_format_of_a_single_file_may_be_named_twice(place, run):
+    assert run("restore", "photos/a.png", "-o", "out.jpeg", "--format", "jpg").code == 0
+    with Image.open(place / "out.jpeg") as out:
+        assert out.format == "JPEG"
+
+
 def test_a_video(place, run):
     pytest.importorskip("av")
     from tests.runtime.test_frames import TIMES, facts_of, write_clip
@@ -152,8 +175,9 @@ def test_faces_are_counted_and_pictures_without_are_said(place, run):
     [
         (("photos", "-o", "out", "--background", "a.onnx"), "around faces"),
         (("photos", "-o", "out", "--faces", "--alpha", "restore"), "alpha is restored with the background"),
-        (("clip.mp4", "-o", "out.mp4", "--faces"), "no videos"),
-        (("-", "-o", "-", "--raw", "8x8", "--faces"), "no videos"),
+        (("clip.mp4", "-o", "out.mp4", "--faces"), "--faces: no effect on videos"),
+        (("-", "-o", "-", "--raw", "8x8", "--faces"), "--faces: no effect on streams"),
+        (("photos", "-o", "out", "--faces", "--engine", "ray"), "--faces runs here"),
     ],
 )
 def test_faces_where_they_make_no_sense(place, run, arguments, said):
