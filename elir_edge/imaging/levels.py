@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from elir_edge.errors import UsageError
+
 STEP_16 = 257  # 65535 / 255
 
 
@@ -23,3 +25,20 @@ def over_white(levels: np.ndarray) -> np.ndarray:
     """Levels with alpha as the last channel -> without, blended onto white."""
     colour, alpha = levels[..., :-1], levels[..., -1:] / np.float32(255)
     return colour * alpha + np.float32(255) * (1 - alpha)
+
+
+def as_channels(pixels: np.ndarray) -> np.ndarray:
+    """An array as H x W x channels. Raises UsageError unless it is uint8 or uint16 with 1 to 4 channels."""
+    given = np.asarray(pixels)
+    shaped = given[..., None] if given.ndim == 2 else given
+    if (
+        shaped.ndim != 3
+        or not 1 <= shaped.shape[2] <= 4
+        or shaped.dtype not in (np.uint8, np.uint16)
+        or not shaped.size
+    ):
+        raise UsageError(
+            f"a picture is {given.dtype} {given.shape}; allowed is uint8 or uint16, H x W x 1 to 4 channels",
+            hint="convert it to uint8, values 0..255",
+        )
+    return shaped

@@ -13,6 +13,7 @@ import numpy as np
 from elir_edge.core.files import source_errors
 from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.colour_points import NO_COLOUR, Colour, colour_of_avif, colour_of_png
+from elir_edge.imaging.conversion import TO_SRGB, to_rgb
 from elir_edge.imaging.file_formats import FORMATS, kind_of
 from elir_edge.imaging.foreign import Decoded, decode
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
@@ -24,9 +25,6 @@ from elir_edge.imaging.tiling import ReadRows
 
 PROFILES = ("keep", "srgb")
 STRIPPED = ("jpeg-thumbnail-data",)
-MANY = 3
-TO_SRGB = "converted to sRGB"
-OTHER_COLOURS = ("lab", "labs", "xyz", "yxy", "hsv", "lch")
 
 
 @dataclass
@@ -105,6 +103,15 @@ def open_picture(path: str | Path, profile: str = "keep") -> Opened:
     return _open_with_libvips(path, kind, profile)
 
 
+def opened_array(path: Path, pixels: np.ndarray) -> Opened:
+    """What an array, H x W x channels, is beside the picture ``path`` that it becomes: no metadata."""
+    height, width, channels = pixels.shape
+    bits, header = 8 * pixels.dtype.itemsize, from_array(pixels[:1, :1])
+    return Opened(
+        path, height, width, channels, bits, "", lambda top, count: pixels[top : top + count], header, (), None
+    )
+
+
 def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
     with source_errors(path):
         refuse_animation(path, kind)
@@ -161,7 +168,7 @@ def _as_opened(
         notes += lost
     refuse_too_large(path, image.width, image.height)
     upright = image.autorot() if _orientation(image) != 1 else image
-    image, more = _to_rgb(upright, path, profile)
+    image, more = to_rgb(upright, path, profile)
     if image is not upright and _has(header, "icc-profile-data"):  # it does not hold for the converted colours
         header = header.copy()
         header.remove("icc-profile-data")
@@ -191,32 +198,6 @@ def _with_colour(opened: Opened, colour: Colour, texts: tuple[Chunk, ...], profi
     return replace(opened, colour=colour, texts=texts)
 
 
-def _to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]:
-    """``image`` as grey or RGB of 8 or 16 bits, itself where it is that, and what that cost."""
-    if image.interpretation in OTHER_COLOURS:
-        deep = image.format != "uchar"
-        return image.colourspace("rgb16" if deep else "srgb"), (f"{image.interpretation} is converted to sRGB",)
-    if image.format not in ("uchar", "ushort"):
-        raise DataError(
-            f"{path}: {_words(image.format)} pixels, whose range is not known", hint="save it with 8 or 16 bits"
-        )
-    depth = 16 if image.format == "ushort" else 8
-    embedded = _has(image, "icc-profile-data")
-    if image.interpretation == "cmyk":
-        converted = image.icc_transform("srgb", embedded=embedded, input_profile="cmyk", depth=depth)
-        return converted, ("CMYK is converted to sRGB, its profile dropped",)
-    if image.bands > 4:
-        raise DataError(
-            f"{path}: {image.bands} channels; only grey, RGB, CMYK and alpha are read", hint="save it as RGB"
-        )
-    if profile == "srgb" and embedded:
-        space = "b-w" if image.bands < MANY else "srgb"
-        if space == "b-w":
-            return image, ("a grey picture keeps its colour profile",)
-        return image.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth), (TO_SRGB,)
-    return image, ()
-
-
 def with_fields(image: Any, carrier: Any) -> Any:
     """``image`` with the EXIF fields of ``carrier``, but not its orientation."""
     image = image.copy()
@@ -238,7 +219,3 @@ def _blob() -> int:
     import pyvips
 
     return int(pyvips.GValue.blob_type)
-
-
-def _words(format_: str) -> str:
-    return {"float": "floating point", "double": "floating point"}.get(format_, f"'{format_}'")

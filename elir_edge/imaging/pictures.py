@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from elir_edge.core.publish import write_file
-from elir_edge.errors import MORE_MEMORY, DataError, MissingInputError, OutputError, ResourceError, UsageError
+from elir_edge.core.publish import publish, staging
+from elir_edge.errors import MORE_MEMORY, DataError, MissingInputError, OutputError, ResourceError
+from elir_edge.imaging.file_formats import format_of_target
+from elir_edge.imaging.levels import as_channels
+from elir_edge.imaging.opening import opened_array
+from elir_edge.imaging.saving import DEFAULT_QUALITY, layout_for, save_picture
 
 MAX_PIXELS = 178_000_000
 MAX_16_BITS = 65535
 READ_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 READ_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
-WRITE_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
@@ -67,30 +61,23 @@ def read_picture(path: str | Path) -> np.ndarray:
 
 
 def write_picture(path: str | Path, pixels: np.ndarray) -> None:
-    """Write ``pixels``, uint8 H x W x 3, in the format of the suffix of ``path``, completely or not at all.
+    """Write ``pixels`` in the format of the suffix of ``path``, completely or not at all, as results are written.
 
-    Raises UsageError for an unknown suffix, OutputError where the format cannot hold the picture, OutputError or
-    StorageError where the file cannot be written.
+    ``pixels``: uint8 or uint16, H x W or H x W x 1 to 4 channels (grey, grey and alpha, RGB, RGB and alpha). Raises
+    UsageError for other arrays and an unknown suffix, OutputError where the format cannot hold the picture, OutputError
+    or StorageError where the file cannot be written.
     """
-    from PIL import Image
-
-    path = Path(path)
-    encoded = io.BytesIO()
-    options = {"quality": 95} if picture_format(path) in ("JPEG", "WEBP") else {}
-    try:
-        Image.fromarray(pixels).save(encoded, picture_format(path), **options)
-    except (OSError, ValueError) as error:
-        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise OutputError(f"{path}: {size} pixels do not fit into this format ({error})", hint="use .png") from error
-    write_file(path, encoded.getvalue())
-
-
-def picture_format(path: Path) -> str:
-    """Pillow's name of the format for the suffix of ``path``. Raises UsageError for an unknown suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in WRITE_FORMATS:
-        raise UsageError(f"{path}: cannot write '{suffix}' pictures", hint=f"known: {', '.join(WRITE_FORMATS)}")
-    return WRITE_FORMATS[suffix]
+    path, shaped = Path(path), as_channels(pixels)
+    target = format_of_target(path)
+    facts = opened_array(path, shaped)
+    layout = layout_for(facts, target)
+    if layout.lost:
+        raise OutputError(f"{path}: {layout.lost[0]}", hint="write a .png, or convert the array first")
+    if layout.channels > shaped.shape[2]:  # grey for a format without grey
+        shaped = np.concatenate([np.repeat(shaped[..., :1], 3, axis=2), shaped[..., 1:]], axis=2)
+    with staging(path) as folder:
+        save_picture(folder / path.name, shaped, target, facts, DEFAULT_QUALITY)
+        publish(path, [folder / path.name])
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -41,7 +41,9 @@ def layout_for(opened: Opened, target: FileFormat) -> Layout:
     """
     if max(opened.height, opened.width) > target.max_side:
         size = f"{opened.width} x {opened.height} pixels"
-        raise OutputError(f"{opened.path}: {size} do not fit into {target.name.upper()}", hint="use --format png")
+        raise OutputError(
+            f"{opened.path}: {size} do not fit into {target.name.upper()}", hint="write a .png (--format png)"
+        )
     name, lost = target.name.upper(), []
     if opened.alpha and not target.alpha:
         lost.append(f"alpha is blended onto white: {name} holds none")

@@ -15,6 +15,7 @@ from elir_edge.core.journal import NAME, Journal
 from elir_edge.core.lock import hold_lock
 from elir_edge.core.storage import storage_errors
 from elir_edge.errors import UsageError
+from elir_edge.imaging.levels import as_channels
 from elir_edge.imaging.tiling import Tile
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.faces import FaceSessions, check_faces, face_key, run_face_pictures
@@ -22,7 +23,7 @@ from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.restore import image_input, noise_field, restore_tile
 from elir_edge.runtime.session import open_session
 from elir_edge.runtime.settings import Settings
-from elir_edge.runtime.work import Restored, Surroundings, Work, as_channels
+from elir_edge.runtime.work import Restored, Surroundings, Work
 from elir_edge.runtime.works import Pair, run_works
 
 Source = str | Path | np.ndarray
@@ -54,7 +55,7 @@ def restore(
     OutputError before any work where the request as a whole cannot be carried out.
     """
     settings = settings or Settings()
-    check_faces(faces, background, settings)
+    _check(jobs, faces, background, settings)
     model, around = _runnable(artifact), None if background is None else _runnable(background)
     pairs, folder = _targets(pictures, out, format, recursive, settings.force)
 
@@ -68,6 +69,12 @@ def restore(
             yield from _run(pairs, opened, both, key, settings, journal)
 
     return generate()
+
+
+def _check(jobs: int, faces: bool, background: str | Path | None, settings: Settings) -> None:
+    if jobs < 1:
+        raise UsageError(f"{jobs} jobs: at least one session is needed", hint="give 1 or more")
+    check_faces(faces, background, settings)
 
 
 def _run(
@@ -94,6 +101,11 @@ def _targets(
 ) -> tuple[list[Pair], Path | None]:
     """(source, target) for each picture, and the output folder, if there is one."""
     given: list[Source] = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
+    others = [type(picture).__name__ for picture in given if not isinstance(picture, str | Path | np.ndarray)]
+    if others:
+        raise UsageError(f"a picture is a path or an array, not a {others[0]}", hint="make it an array: numpy.asarray")
+    if format is not None and place is None:
+        raise UsageError("format has no effect: results are arrays without `out`", hint="leave it out, or give `out`")
     out = None if place is None else Path(place)
     arrays = [picture for picture in given if isinstance(picture, np.ndarray)]
     paths = [Path(picture) for picture in given if not isinstance(picture, np.ndarray)]

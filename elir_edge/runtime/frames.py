@@ -34,14 +34,14 @@ def restore_frames(
     """
     broken: list[Exception] = []
 
-    def given() -> Iterator[Pair]:
+    def pairs() -> Iterator[Pair]:
         try:
             for frame in frames:
                 yield frame, None
         except Exception as error:
             broken.append(error)
 
-    with closing(run_pictures(given(), sessions, "", settings)) as results:
+    with closing(run_pictures(pairs(), sessions, "", settings)) as results:
         for result in results:
             if result.failure is not None:
                 raise result.failure

@@ -8,7 +8,7 @@ from elir_edge.artifacts.signature import IMAGE, NOISE, RESTORED, TensorSpec
 from elir_edge.artifacts.tensors import Feeds, feeds_of, from_graph, graph_size, noise_for, picture_of
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UsageError
-from elir_edge.imaging.levels import from_levels, to_levels
+from elir_edge.imaging.levels import as_channels, from_levels, to_levels
 from elir_edge.imaging.noise import NoiseField
 from elir_edge.imaging.tiling import DEFAULT_OVERLAP, Grid, Mosaic, Tile, cut
 from elir_edge.runtime.base import Session
@@ -21,20 +21,22 @@ def restore_picture(
     progress: Progress | None = None,
     overlap: int = DEFAULT_OVERLAP,
 ) -> np.ndarray:
-    """Restore ``pixels``, uint8 or uint16 H x W x 3 (RGB) of any size -> same shape and type.
+    """Restore ``pixels``, uint8 or uint16 H x W or H x W x 1 to 4 channels, of any size -> same shape and type.
 
     Pictures of another size than the graph's are padded by reflection and cut into tiles that share ``overlap`` pixels
-    or more. ``seed`` draws the noise if that is an input. Raises UsageError where the session has no image input.
+    or more. ``seed`` draws the noise if that is an input. Raises UsageError for other arrays, and where the session
+    has no image input.
     """
-    grid = Grid(pixels.shape[0], pixels.shape[1], graph_size(image_input(session)), overlap)
+    shaped = as_channels(pixels)
+    grid = Grid(shaped.shape[0], shaped.shape[1], graph_size(image_input(session)), overlap)
     mosaic, field, finished = Mosaic(grid), noise_field(session, seed), []
     with (progress or Silent()).stage("restoring", grid.count) as advance:
-        for tile in cut(grid, lambda top, count: pixels[top : top + count]):
+        for tile in cut(grid, lambda top, count: shaped[top : top + count]):
             rows = mosaic.add(restore_tile(session, tile, field))
             if rows is not None:
-                finished.append(from_levels(rows, pixels.dtype))
+                finished.append(from_levels(rows, shaped.dtype))
             advance(1)
-    return np.concatenate(finished)
+    return np.concatenate(finished).reshape(pixels.shape)
 
 
 def restore_tile(session: Session, tile: Tile, field: NoiseField | None, restore_alpha: bool = False) -> np.ndarray:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from elir_edge.errors import UsageError
+from elir_edge.imaging.noise import MAX_SEED
+from elir_edge.imaging.opening import PROFILES
 from elir_edge.imaging.saving import DEFAULT_QUALITY
 from elir_edge.imaging.tiling import DEFAULT_OVERLAP
 
@@ -32,7 +36,14 @@ class Settings:
     force: bool = False
 
     def __post_init__(self) -> None:
-        if self.alpha not in ALPHAS:
-            raise UsageError(f"alpha '{self.alpha}' is not one of {', '.join(ALPHAS)}", hint="choose one of these")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality {self.quality} is not between 1 and 100", hint="choose a value in this range")
+        for name, allowed in (("alpha", ALPHAS), ("profile", PROFILES)):
+            if getattr(self, name) not in allowed:
+                given = f"{name} '{getattr(self, name)}'"
+                raise UsageError(f"{given} is not one of {', '.join(allowed)}", hint="choose one of these")
+        for name, least, most in (("seed", 0, MAX_SEED), ("quality", 1, 100)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or not least <= value <= most:
+                given = f"{name} {value} is no whole number"
+                raise UsageError(f"{given} between {least} and {most}", hint="choose a value in this range")
+        if not isinstance(self.overlap, int | np.integer):
+            raise UsageError(f"an overlap of {self.overlap} is no whole number of pixels", hint="give an int")

@@ -16,9 +16,9 @@ from elir_edge.core.files import sha256_of, source_errors
 from elir_edge.core.journal import Journal
 from elir_edge.core.memory import forget_frames
 from elir_edge.core.publish import publish, refuse_existing, staging
-from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
+from elir_edge.errors import DataError, MissingInputError, OutputError
 from elir_edge.imaging.file_formats import format_of_target
-from elir_edge.imaging.levels import from_levels, over_white
+from elir_edge.imaging.levels import as_channels, from_levels, over_white
 from elir_edge.imaging.limits import beyond_memory, refuse_beyond_memory
 from elir_edge.imaging.opening import Opened, open_picture
 from elir_edge.imaging.saving import Layout, layout_for, save_picture
@@ -209,19 +209,3 @@ def key_of(source: Path, artifact: str, settings: Settings) -> str:
     """sha256 of all that decides the result: the picture's bytes, the artifact, the settings."""
     shown = {name: value for name, value in asdict(settings).items() if name != "force"}
     return hashlib.sha256(f"{sha256_of(source)} {artifact} {sorted(shown.items())}".encode()).hexdigest()
-
-
-def as_channels(pixels: np.ndarray) -> np.ndarray:
-    """An array as H x W x channels. Raises UsageError unless it is uint8 or uint16 with 1 to 4 channels."""
-    shaped = pixels[..., None] if pixels.ndim == 2 else pixels
-    if (
-        shaped.ndim != 3
-        or not 1 <= shaped.shape[2] <= 4
-        or shaped.dtype not in (np.uint8, np.uint16)
-        or not shaped.size
-    ):
-        raise UsageError(
-            f"a picture is {pixels.dtype} {pixels.shape}; allowed is uint8 or uint16, H x W x 1 to 4 channels",
-            hint="convert it to uint8, values 0..255",
-        )
-    return shaped

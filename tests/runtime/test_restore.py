@@ -1,5 +1,7 @@
 """Pictures through a session, without any runtime: layouts, value ranges, noise, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,10 @@ from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import DataError, ResourceError, UsageError
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.runtime.base import Session
+from elir_edge.runtime.batch import restore
 from elir_edge.runtime.restore import noise_feeds, restore_picture
+from elir_edge.runtime.settings import Settings
+from tests.helpers import refusal
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 
@@ -27,6 +32,43 @@ class FunctionSession(Session):
         return {"restored": self.function(feeds["image"])}
 
     def _close(self): ...
+
+
+@pytest.mark.parametrize("shape", [(50, 70), (50, 70, 1), (50, 70, 2), (50, 70, 4)])
+def test_arrays_of_any_channels_keep_their_shape(shape):
+    pixels = np.random.default_rng(0).integers(0, 65536, shape, dtype=np.uint16)
+    assert np.array_equal(restore_picture(FunctionSession(lambda image: image), pixels), pixels)
+
+
+@pytest.mark.parametrize("pixels", [PICTURE / 255, PICTURE[:0], PICTURE[None], PICTURE > 9, [[1, 2], [3, 4]]])
+def test_what_is_no_picture_is_refused(pixels):
+    refusal(UsageError, lambda: restore_picture(FunctionSession(lambda image: image), pixels), "uint8 or uint16")
+
+
+@pytest.mark.parametrize("values", [
+    {"seed": -1}, {"seed": 2**63}, {"seed": 0.5}, {"overlap": 1.5}, {"quality": 0}, {"quality": "high"},
+    {"profile": "x"}, {"alpha": "x"},
+])  # fmt: skip
+def test_settings_that_are_none(values):
+    [name] = values
+    refusal(UsageError, lambda: Settings(**values), name)
+
+
+@pytest.fixture
+def artifact(tmp_path, monkeypatch) -> str:
+    """What requests are refused for before it is opened."""
+    monkeypatch.setattr("elir_edge.runtime.batch._runnable", Path)
+    return str(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("pictures, options, said", [
+    ([PICTURE], {"jobs": 0}, "0 jobs"),
+    ([PICTURE], {"format": "gif"}, "format has no effect"),
+    ([[[1, 2], [3, 4]]], {}, "not a list"),
+    ([None], {"out": "o"}, "not a NoneType"),
+])  # fmt: skip
+def test_requests_that_make_no_sense_are_refused_at_once(pictures, options, said, artifact):
+    refusal(UsageError, lambda: restore(pictures, artifact, **options), said)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
