@@ -77,8 +77,8 @@ def _pictures(pictures: tuple[Path, ...], options: Options) -> int:
     plan = plan_pictures(list(pictures), options.out, options.format, options.recursive, options.force)
     shown = Shown()
     with ExitStack() as stack:
-        journal = stack.enter_context(locked_journal(options.out)) if plan.in_folder else None
         run = _runner(options, shown, stack)
+        journal = stack.enter_context(locked_journal(options.out)) if plan.in_folder else None
         advance = stack.enter_context(shown.counter("restoring", len(plan.pairs)))
         report = []
         for result in run([*plan.pairs], journal, advance):

@@ -35,6 +35,11 @@ def test_a_folder_and_the_same_again(place, run):
     assert (forced.code, forced.out) == (0, "3 of 3 restored\n")
 
 
+def test_a_command_that_is_refused_leaves_no_folder(place, run, monkeypatch):
+    assert run("restore", "photos", "-o", "out", "--tile-overlap", 17).code == 2
+    assert not (place / "out").exists()
+
+
 def test_progress_tells_the_rate(place, run):
     outcome = run("restore", "photos", "-o", "out")
     assert "2 of 2" in outcome.err and "/s" in outcome.err
