@@ -29,6 +29,7 @@ HIGH_DEFINITION = 720
 FULL_RANGE = 2
 COLOUR = ("color_primaries", "color_trc", "colorspace", "color_range")
 COPIED = ("audio", "subtitle")
+DESCRIBED = ("language", "title")
 
 
 def load_av() -> Any:
@@ -44,8 +45,9 @@ class VideoCopy:
     """A video that is read frame by frame and written anew; sound and subtitles are copied as they are.
 
     ``frames()`` gives RGB arrays, uint8 H x W x 3 or, for more than 8 bits a channel, uint16; ``write`` takes them
-    back in the same order. The codec is the source's where there is an encoder for it and the container holds it, else
-    H.264, in .webm VP9. A frame that is stated to be rotated is turned upright. To be used as a context manager.
+    back in the same order. ``notes`` says what is not kept. The codec is the source's where there is an encoder for it
+    and the container holds it, else H.264, in .webm VP9. A frame that is stated to be rotated is turned upright. To be
+    used as a context manager.
     """
 
     def __init__(self, source: Path, target: BinaryIO, suffix: str, quality: int) -> None:
@@ -67,11 +69,14 @@ class VideoCopy:
             self._output.metadata.update(self._input.metadata)
             self._turns = first.rotation // 90 % 4
             self._encoder = self._add_encoder(first, quality)
+            _describe(self._encoder, self._video)
             self._copies = {
-                stream.index: self._output.add_stream_from_template(stream)
+                stream.index: _describe(self._output.add_stream_from_template(stream), stream)
                 for stream in self._input.streams
                 if stream.type in COPIED
             }
+            alpha = any(component.is_alpha for component in first.format.components)
+            self.notes = ("alpha is dropped: every pixel is opaque",) if alpha else ()
             self._stack = stack.pop_all()
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -163,7 +168,8 @@ class VideoCopy:
         known = [known.name for known in encoder.codec_context.codec.video_formats or ()]
         encoder.pix_fmt = _pixel_format(first.format, known, whole_chroma=odd and name not in TAKE_ODD_SIDES)
         self._deep = encoder.codec_context.format.components[0].bits > 8
-        encoder.time_base = encoder.codec_context.time_base = self._video.time_base
+        self._set_times(encoder)
+        self._set_shape(encoder.codec_context)
         for fact in COLOUR:
             setattr(encoder.codec_context, fact, int(getattr(first, fact)))
         self._range = int(first.color_range)
@@ -172,6 +178,20 @@ class VideoCopy:
         if name != "ffv1":
             encoder.options = {"crf": str(crf_for(quality))}
         return encoder
+
+    def _set_times(self, encoder: Any) -> None:
+        """The source's time base. AVI has the frame rate in its place, and shows frames in the order of the file."""
+        base, rate = self._video.time_base, self._video.average_rate
+        if self._suffix == ".avi":
+            encoder.codec_context.max_b_frames = 0
+            base = 1 / rate if rate and rate == self._video.base_rate else base
+        encoder.time_base = encoder.codec_context.time_base = base
+
+    def _set_shape(self, context: Any) -> None:
+        """Of pixels that are no squares: width by height, turned as the frames are."""
+        aspect = self._video.sample_aspect_ratio
+        if aspect:
+            context.sample_aspect_ratio = 1 / aspect if self._turns % 2 else aspect
 
     def _encoder_name(self, odd: bool, deep: bool) -> str:
         """The encoder of the source's codec, or the first one of the container that takes its sides and its bits."""
@@ -198,6 +218,13 @@ class VideoCopy:
         )
         pixels: np.ndarray = converted.to_ndarray()
         return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
+
+
+def _describe(stream: Any, source: Any) -> Any:
+    """``stream`` with what the streams of a file are told apart by: language, title, which one is the default."""
+    stream.metadata.update({key: source.metadata[key] for key in DESCRIBED if key in source.metadata})
+    stream.disposition = source.disposition
+    return stream
 
 
 def _pixel_format(given: Any, known: list[str], whole_chroma: bool) -> str:

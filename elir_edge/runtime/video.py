@@ -22,14 +22,18 @@ def restore_video(
     Times of frames, size, colour range and matrix, pixel format, metadata, sound and subtitles are those of the
     source. Every frame has the same noise. Raises MissingInputError, DataError, UsageError for an unknown suffix,
     UnavailableError without the package av, OutputError or StorageError.
+    ``progress`` is told what is not kept.
     """
+    shown = progress or Silent()
     with staging(target) as folder:
         staged = folder / target.name
         with storage_errors(staged), staged.open("x+b") as file:
             with (
                 VideoCopy(source, file, target.suffix, settings.quality) as video,
-                (progress or Silent()).stage(f"restoring {source.name}"),
+                shown.stage(f"restoring {source.name}"),
             ):
+                for text in video.notes:
+                    shown.note(f"note: {text}")
                 told = count_frames(restore_frames(video.frames(), sessions, settings), video.write)
                 video.finish()
             file.flush()
