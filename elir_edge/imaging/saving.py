@@ -17,7 +17,7 @@ from elir_edge.imaging.foreign import encode_bmp, encode_heic
 from elir_edge.imaging.libvips import from_array, load_library
 from elir_edge.imaging.opening import Opened
 from elir_edge.imaging.png_chunks import Chunk, insert_chunks, xmp_chunk
-from elir_edge.imaging.tiff_exif import add_tiff_exif
+from elir_edge.imaging.tiff_exif import add_tiff_exif, with_sides
 
 DEFAULT_QUALITY = 95
 KEPT = ("exif-data", "xmp-data", "iptc-data", "icc-profile-data", "resolution-unit")
@@ -86,7 +86,8 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
                 os.fstat(file.fileno())
                 raise _failure(path, str(error)) from error
             if target.name == "tiff" and _has(opened.header, "exif-data"):
-                lost = add_tiff_exif(file, opened.header.get("exif-data"))
+                height, width = pixels.shape[:2]
+                lost = add_tiff_exif(file, with_sides(opened.header.get("exif-data"), width, height))
             if target.name == "png":
                 insert_chunks(file, _chunks_for_png(opened))
         file.flush()
@@ -152,7 +153,10 @@ def _metadata_for_heic(pixels: np.ndarray, opened: Opened) -> dict[str, bytes]:
     small = _with_metadata(from_array(pixels[:1, :1, :3]), opened.header)
     carrier = pyvips.Image.new_from_buffer(small.write_to_buffer(".jpg"), "")
     fields = {"exif": "exif-data", "icc_profile": "icc-profile-data", "xmp": "xmp-data"}
-    return {name: carrier.get(field) for name, field in fields.items() if _has(carrier, field)}
+    carried = {name: carrier.get(field) for name, field in fields.items() if _has(carrier, field)}
+    if "exif" in carried:  # which is that of one pixel
+        carried["exif"] = with_sides(carried["exif"], pixels.shape[1], pixels.shape[0])
+    return carried
 
 
 def _has(image: Any, name: str) -> bool:

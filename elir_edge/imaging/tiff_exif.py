@@ -12,6 +12,8 @@ ASCII, LONG = 2, 4
 # Text about the picture that EXIF keeps in the file's first directory; other tags there describe the pixels.
 WORDS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 HEAD, ENTRY = 8, 12
+MARK = b"Exif\0\0"
+WIDTH, HEIGHT = 0xA002, 0xA003
 # What Pillow raises for blocks that break EXIF's rules.
 DAMAGED_EXIF = (SyntaxError, TypeError, ValueError, KeyError, AttributeError, OverflowError, struct.error)
 DROPPED = "EXIF is dropped: damaged"
@@ -33,6 +35,30 @@ def read_tiff_exif(path: Path) -> bytes:
             if values:
                 kept.get_ifd(group).update(values)
         return kept.tobytes() if len(kept) or any(kept.get_ifd(group) for group in (EXIF_IFD, GPS_IFD)) else b""
+
+
+def with_sides(exif: bytes, width: int, height: int) -> bytes:
+    """An EXIF block whose tags of the picture's width and height, if it has them, say these; a damaged one as it is."""
+    start = len(MARK) if exif.startswith(MARK) else 0
+    order = "<" if exif[start : start + 2] == b"II" else ">"
+    changed = bytearray(exif)
+    try:
+        (first,) = struct.unpack_from(f"{order}L", exif, start + 4)
+        _, pointer = _find(exif, start, order, first)[EXIF_IFD]
+        for tag, (place, _) in _find(exif, start, order, pointer).items():
+            if tag in (WIDTH, HEIGHT):
+                struct.pack_into(f"{order}HHLL", changed, place, tag, LONG, 1, width if tag == WIDTH else height)
+    except (struct.error, KeyError):
+        return exif
+    return bytes(changed)
+
+
+def _find(exif: bytes, start: int, order: str, directory: int) -> dict[int, tuple[int, int]]:
+    """Tag -> (place of its entry, the entry's last four bytes) in a directory of a block that begins at ``start``."""
+    (count,) = struct.unpack_from(f"{order}H", exif, start + directory)
+    places = [start + directory + 2 + ENTRY * i for i in range(count)]
+    entries = [(place, struct.unpack_from(f"{order}HHLL", exif, place)) for place in places]
+    return {tag: (place, value) for place, (tag, _, _, value) in entries}
 
 
 def add_tiff_exif(file: BinaryIO, exif: bytes) -> tuple[str, ...]:

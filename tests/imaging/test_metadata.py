@@ -12,7 +12,19 @@ from PIL.PngImagePlugin import PngInfo
 
 from elir_edge.imaging.opening import open_picture
 from elir_edge.imaging.png_chunks import BLOCK, insert_chunks, read_chunks
-from tests.imaging.files import MAKE, exif, random_pixels, read_png, restore_file, swapped_profile, write_png
+from elir_edge.imaging.tiff_exif import with_sides
+from tests.imaging.files import (
+    DATE,
+    MAKE,
+    ORIENTATION,
+    TAKEN,
+    exif,
+    random_pixels,
+    read_png,
+    restore_file,
+    swapped_profile,
+    write_png,
+)
 
 
 def one_entry(tag: int, kind: int, count: int, data: bytes) -> bytes:
@@ -38,6 +50,34 @@ def test_a_damaged_exif_is_dropped_from_a_tiff_and_told(case, tmp_path):
     with open_picture(tmp_path / "out.tif") as out:
         assert (out.height, out.width) == (40, 30)
     assert result.lost == ("EXIF is dropped: damaged",)
+
+
+def shooting_of(path) -> dict:
+    """EXIF's own directory, beside that of the file."""
+    if path.suffix != ".heic":
+        with Image.open(path) as out:
+            return out.getexif().get_ifd(0x8769)
+    found = Image.Exif()
+    found.load(pytest.importorskip("pillow_heif").open_heif(path).info["exif"])
+    return found.get_ifd(0x8769)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "avif", "heic"])
+def test_exif_states_the_sides_of_the_result(ending, tmp_path):
+    """Upright, whatever those of the source were."""
+    data = Image.Exif()
+    data[ORIENTATION] = 6
+    data.get_ifd(0x8769).update({0xA002: 300, 0xA003: 400, DATE: TAKEN})
+    Image.fromarray(random_pixels(3, 8)).save(tmp_path / "in.jpg", exif=data)
+    restore_file(tmp_path / "in.jpg", tmp_path / f"out.{ending}")
+    found = shooting_of(tmp_path / f"out.{ending}")
+    assert (found[0xA002], found[0xA003]) == (40, 30)
+    assert found[DATE] == TAKEN
+
+
+@pytest.mark.parametrize("block", [b"", b"Exif\0\0", exif()[:30], b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_sides_of_a_damaged_block_stay(block):
+    assert with_sides(block, 3, 4) == block
 
 
 # ---- chunks of PNG ---------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class Notes(Silent):
 
 
 @contextmanager
-def restored(source, target):
+def open_restored(source, target):
     """The restored video, open, and what was said."""
     notes = Notes()
     restore_video(source, target, [IdentitySession()], Settings(), notes)
@@ -62,7 +62,7 @@ def restored(source, target):
 @pytest.mark.parametrize("target", ["out.mp4", "out.mkv", "out.mov", "out.avi"])
 def test_pixels_that_are_no_squares(target, tmp_path):
     write_clip(tmp_path / "in.mp4", aspect=Fraction(16, 11))
-    with restored(tmp_path / "in.mp4", tmp_path / target) as (video, said):
+    with open_restored(tmp_path / "in.mp4", tmp_path / target) as (video, said):
         assert video.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
         assert said == []
 
@@ -70,20 +70,20 @@ def test_pixels_that_are_no_squares(target, tmp_path):
 @pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
 def test_languages_and_the_default_stream(target, tmp_path):
     write_clip(tmp_path / "in.mp4", languages=("deu", "fra"))
-    with restored(tmp_path / "in.mp4", tmp_path / target) as (video, _):
+    with open_restored(tmp_path / "in.mp4", tmp_path / target) as (video, _):
         facts = [(stream.metadata["language"], int(stream.disposition)) for stream in video.streams.audio]
         assert facts == [("deu", 0), ("fra", 1)]
 
 
 def test_alpha_is_dropped_with_a_word(tmp_path):
     write_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgra")
-    with restored(tmp_path / "in.mkv", tmp_path / "out.mkv") as (_, said):
+    with open_restored(tmp_path / "in.mkv", tmp_path / "out.mkv") as (_, said):
         assert said == ["note: alpha is dropped: every pixel is opaque"]
 
 
 def test_avi_keeps_the_rate_and_the_order(tmp_path):
     write_clip(tmp_path / "in.mp4")
-    with restored(tmp_path / "in.mp4", tmp_path / "out.avi") as (video, _):
+    with open_restored(tmp_path / "in.mp4", tmp_path / "out.avi") as (video, _):
         assert video.streams.video[0].average_rate == 10
         frames = list(video.decode(video=0))
     times = [frame.pts * frame.time_base for frame in frames]
