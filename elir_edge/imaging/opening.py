@@ -16,6 +16,7 @@ from elir_edge.imaging.colour_points import NO_COLOUR, Colour, colour_of_avif, c
 from elir_edge.imaging.conversion import TO_SRGB, to_rgb
 from elir_edge.imaging.file_formats import FORMATS, kind_of
 from elir_edge.imaging.foreign import Decoded, decode
+from elir_edge.imaging.jpeg_segments import read_segments
 from elir_edge.imaging.libvips import descriptor_of, exif_carrier, from_array, libvips_errors, open_descriptor, rows_of
 from elir_edge.imaging.limits import refuse_empty_png, refuse_too_large
 from elir_edge.imaging.png_chunks import TEXTS, Chunk, read_chunks
@@ -24,6 +25,7 @@ from elir_edge.imaging.tiff_exif import DAMAGED_EXIF, DROPPED, read_tiff_exif
 from elir_edge.imaging.tiling import ReadRows
 
 PROFILES = ("keep", "srgb")
+FURTHER = ("further pictures in the file, such as a preview or a gain map, are dropped",)
 STRIPPED = ("jpeg-thumbnail-data",)
 
 
@@ -36,7 +38,8 @@ class Opened:
         bits: of a channel in the file; rows are uint8 for 8 or fewer, else uint16 scaled to 0..65535.
         kind: format of the file. read: rows, count x W x channels.
         header: the image of libvips that holds the metadata. notes: what is not kept, and why.
-        colour: what says which colours are meant, besides a profile. texts: chunks of a PNG.
+        colour: what says which colours are meant, besides a profile. texts: chunks of a PNG, comments of a
+            JPEG.
     """
 
     path: Path
@@ -118,6 +121,7 @@ def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
         if kind == "png":
             refuse_empty_png(path)
         chunks = read_chunks(path) if kind == "png" else ()
+        comments, several = read_segments(path) if kind == "jpeg" else ((), False)
         colour = colour_of_avif(path) if kind == "avif" else colour_of_png(chunks)
         descriptor = descriptor_of(path)
     try:
@@ -128,8 +132,8 @@ def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 image = open_descriptor(descriptor, sequential=False)
             bits = image.get("bits-per-sample") if _has(image, "bits-per-sample") else 8
-            opened = _as_opened(path, kind, (image, bits, ()), descriptor, profile)
-            texts = tuple(chunk for chunk in chunks if chunk[0] in TEXTS)
+            opened = _as_opened(path, kind, (image, bits, FURTHER if several else ()), descriptor, profile)
+            texts = tuple(chunk for chunk in chunks if chunk[0] in TEXTS) or tuple((b"COM", text) for text in comments)
             return _with_colour(opened, colour, texts, profile)
     except BaseException:
         os.close(descriptor)

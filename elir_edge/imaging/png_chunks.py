@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from elir_edge.imaging.insertion import insert_bytes
+
 Chunk = tuple[bytes, bytes]  # kind, content
 
 COLOURS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 XMP = b"XML:com.adobe.xmp\0"
 SIGNATURE, FRAME = 8, 12  # bytes: of a file's begin; of a chunk's length, kind and checksum
-BLOCK = 2**20
 
 
 def read_chunks(path: Path) -> tuple[Chunk, ...]:
@@ -42,24 +43,10 @@ def xmp_chunk(xmp: bytes) -> Chunk:
 
 
 def insert_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
-    """Insert ``chunks`` before the pixels of a complete PNG file, open for reading and writing.
-
-    What is behind is moved in blocks. Raises OSError where the file cannot be written.
-    """
+    """Insert ``chunks`` before the pixels of a complete PNG file, open for reading and writing. Raises OSError."""
     added = b"".join(_pack(kind, data) for kind, data in chunks)
-    if not added:
-        return
-    place = _place_of_pixels(file)
-    end = file.seek(0, 2)
-    while end > place:
-        start = max(place, end - BLOCK)
-        file.seek(start)
-        block = file.read(end - start)
-        file.seek(start + len(added))
-        file.write(block)
-        end = start
-    file.seek(place)
-    file.write(added)
+    if added:
+        insert_bytes(file, _place_of_pixels(file), added)
 
 
 def _place_of_pixels(file: BinaryIO) -> int:

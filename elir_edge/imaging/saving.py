@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from elir_edge.core.storage import storage_errors, sync
 from elir_edge.errors import MORE_MEMORY, NO_MEMORY, OutputError, ResourceError
 from elir_edge.imaging.file_formats import FileFormat
 from elir_edge.imaging.foreign import encode_bmp, encode_heic
-from elir_edge.imaging.libvips import from_array, load_library
+from elir_edge.imaging.jpeg_segments import insert_comments
+from elir_edge.imaging.libvips import from_array, load_library, open_descriptor
 from elir_edge.imaging.opening import Opened
 from elir_edge.imaging.png_chunks import Chunk, insert_chunks, xmp_chunk
 from elir_edge.imaging.tiff_exif import add_tiff_exif, with_sides
 
 DEFAULT_QUALITY = 95
 KEPT = ("exif-data", "xmp-data", "iptc-data", "icc-profile-data", "resolution-unit")
+CARRIED = ("exif-data", "xmp-data", "icc-profile-data", "iptc-data")
+LONG_EXIF = 65_300
 BIG_TIFF = 3_900_000_000
 XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))[2-8]')
 
@@ -39,31 +42,34 @@ def layout_for(opened: Opened, target: FileFormat) -> Layout:
 
     Raises OutputError for a picture with more pixels a side than the format allows.
     """
+    name, lost = target.name.upper(), []
     if max(opened.height, opened.width) > target.max_side:
         size = f"{opened.width} x {opened.height} pixels"
-        raise OutputError(
-            f"{opened.path}: {size} do not fit into {target.name.upper()}", hint="write a .png (--format png)"
-        )
-    name, lost = target.name.upper(), []
+        raise OutputError(f"{opened.path}: {size} do not fit into {name}", hint="write a .png (--format png)")
     if opened.alpha and not target.alpha:
         lost.append(f"alpha is blended onto white: {name} holds none")
     if opened.bits > target.bits:
         lost.append(f"{opened.bits} bits a channel become {target.bits}: {name} holds no more")
-    carried = [field for field in ("exif-data", "xmp-data", "icc-profile-data") if opened.header.get_typeof(field)]
-    if carried and not target.metadata:
-        lost.append(f"{', '.join(field.split('-')[0].upper() for field in carried)} dropped: {name} holds none")
-    if opened.colour.name and target.name not in ("png", "heic") and "icc-profile-data" not in carried:
-        lost.append(f"colour description ({opened.colour.name}) dropped: only PNG and HEIC are written with one")
-    if opened.texts and target.name != "png":
-        lost.append(f"texts of the PNG dropped: {name} holds none")
     deep = opened.bits > 8 and target.bits > 8
     stored = opened.height * opened.width * opened.channels * (2 if deep else 1)
-    if target.name == "tiff" and stored > BIG_TIFF and "exif-data" in carried:
+    if target.name == "tiff" and stored > BIG_TIFF and _has(opened.header, "exif-data"):
         lost.append("EXIF dropped: it is not written into TIFF files above 3.9 GB")
     channels = opened.channels - int(opened.alpha and not target.alpha)
     if target.name == "heic" and channels < 3:
         channels += 2
-    return Layout(np.uint16 if deep else np.uint8, channels, tuple(lost))
+    return Layout(np.uint16 if deep else np.uint8, channels, (*lost, *_lost_beside_pixels(opened, target)))
+
+
+def _lost_beside_pixels(opened: Opened, target: FileFormat) -> list[str]:
+    name, kind, lost = target.name.upper(), opened.kind.upper(), []
+    carried = [field for field in CARRIED if _has(opened.header, field)]
+    if carried and not target.metadata:
+        lost.append(f"{_names(carried)} dropped: {name} holds none")
+    if opened.colour.name and target.name not in ("png", "heic") and "icc-profile-data" not in carried:
+        lost.append(f"colour description ({opened.colour.name}) dropped: only PNG and HEIC are written with one")
+    if opened.texts and target.name != opened.kind:
+        lost.append(f"texts of the {kind} dropped: only {kind} keeps them")
+    return lost
 
 
 def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Opened, quality: int) -> tuple[str, ...]:
@@ -78,7 +84,11 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
         if target.name == "bmp":
             file.write(encode_bmp(pixels))
         elif target.name == "heic":
-            file.write(encode_heic(pixels, quality, opened.colour.points, **_metadata_for_heic(pixels, opened)))
+            carried = _metadata_for_heic(pixels, opened)
+            file.write(encode_heic(pixels, quality, opened.colour.points, **carried))
+            fields = {"exif": "exif-data", "iptc": "iptc-data"}
+            missing = [fields[key] for key in fields if _has(opened.header, fields[key]) and key not in carried]
+            lost = (f"{_names(missing)} dropped: HEIC does not hold it",) if missing else ()
         else:
             try:
                 _save_by_vips(file.fileno(), pixels, target, opened, quality)
@@ -90,9 +100,35 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
                 lost = add_tiff_exif(file, with_sides(opened.header.get("exif-data"), width, height))
             if target.name == "png":
                 insert_chunks(file, _chunks_for_png(opened))
+            if target.name == opened.kind == "jpeg":
+                insert_comments(file, [text for _, text in opened.texts])
+            lost += _missing(file, opened.header, target)
         file.flush()
         sync(file.fileno())
     return lost
+
+
+def _missing(file: BinaryIO, header: Any, target: FileFormat) -> tuple[str, ...]:
+    """What the finished ``file`` has not of the metadata in ``header``, as sentences."""
+    file.flush()
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    try:
+        found = open_descriptor(file.fileno(), sequential=True)
+    except load_library().Error:  # written well, and not read by libvips: nothing is known
+        return ()
+    carried = [field for field in CARRIED if _has(header, field) and (field, target.name) != ("exif-data", "tiff")]
+    if "exif-data" in carried and _has(found, "exif-data") and len(header.get("exif-data")) > LONG_EXIF:
+        return ("EXIF is above 64 KB: notes of the camera's maker may be cut", *_loss_of(carried, found, target))
+    return _loss_of(carried, found, target)
+
+
+def _loss_of(carried: list[str], found: Any, target: FileFormat) -> tuple[str, ...]:
+    fields = [field for field in carried if not _has(found, field)]
+    return (f"{_names(fields)} dropped: {target.name.upper()} does not hold it",) if fields else ()
+
+
+def _names(fields: list[str]) -> str:
+    return ", ".join(field.split("-")[0].upper() for field in fields)
 
 
 def _failure(path: Path, reason: str) -> Exception:
@@ -149,13 +185,16 @@ def _chunks_for_png(opened: Opened) -> list[Chunk]:
 
 def _metadata_for_heic(pixels: np.ndarray, opened: Opened) -> dict[str, bytes]:
     """EXIF as libvips would write it, profile and XMP, for an encoder of another library."""
-    pyvips = load_library()
-    small = _with_metadata(from_array(pixels[:1, :1, :3]), opened.header)
-    carrier = pyvips.Image.new_from_buffer(small.write_to_buffer(".jpg"), "")
-    fields = {"exif": "exif-data", "icc_profile": "icc-profile-data", "xmp": "xmp-data"}
-    carried = {name: carrier.get(field) for name, field in fields.items() if _has(carrier, field)}
-    if "exif" in carried:  # which is that of one pixel
-        carried["exif"] = with_sides(carried["exif"], pixels.shape[1], pixels.shape[0])
+    header, carried = opened.header, {}
+    if _has(header, "xmp-data"):
+        carried["xmp"] = _upright_xmp(header)
+    if _has(header, "icc-profile-data"):
+        carried["icc_profile"] = header.get("icc-profile-data")
+    if _has(header, "exif-data"):
+        small = _with_metadata(from_array(pixels[:1, :1, :3]), header)
+        carrier = load_library().Image.new_from_buffer(small.write_to_buffer(".jpg"), "")
+        if _has(carrier, "exif-data"):  # which is that of one pixel
+            carried["exif"] = with_sides(carrier.get("exif-data"), pixels.shape[1], pixels.shape[0])
     return carried
 
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from elir_edge.imaging.insertion import BLOCK
 from elir_edge.imaging.opening import open_picture
-from elir_edge.imaging.png_chunks import BLOCK, insert_chunks, read_chunks
+from elir_edge.imaging.png_chunks import insert_chunks, read_chunks
 from elir_edge.imaging.tiff_exif import with_sides
 from tests.imaging.files import (
     DATE,
@@ -171,7 +172,7 @@ def test_texts_of_a_png_stay_as_they_are(tmp_path):
     with Image.open(tmp_path / "in.png") as before, Image.open(tmp_path / "out.png") as after:
         assert after.text == before.text
     [said] = restore_file(tmp_path / "in.png", tmp_path / "out.jpg").lost
-    assert said == "texts of the PNG dropped: JPEG holds none"
+    assert said == "texts of the PNG dropped: only PNG keeps them"
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp", "avif"])
