@@ -46,6 +46,10 @@ def libvips_errors(path: str | Path) -> Iterator[None]:
         reason = next((line for line in reversed(str(error).strip().splitlines()) if line.strip()), "")
         if "labq" in reason:  # a whole file, whose kind libvips writes and does not read
             raise DataError(f"{path}: Lab of 8 bits is not read", hint="save it as RGB, or with 16 bits") from error
+        if "not configured" in reason:
+            raise DataError(
+                f"{path}: its compression is not read ({reason})", hint="save it with LZW or deflate"
+            ) from error
         raise DataError(
             f"{path}: damaged or cut short ({reason.strip()})", hint="copy it again, or leave it out"
         ) from error

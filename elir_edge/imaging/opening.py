@@ -143,6 +143,8 @@ def _open_with_libvips(path: Path, kind: str, profile: str) -> Opened:
 def _from_decoded(decoded: Decoded) -> tuple[Any, int, tuple[str, ...]]:
     pixels = decoded.pixels
     image, more = _with_exif(from_array(pixels), decoded.exif)
+    if decoded.resolution:
+        image = image.copy(xres=decoded.resolution[0], yres=decoded.resolution[1])
     for name, data in (("icc-profile-data", decoded.profile), ("xmp-data", decoded.xmp)):
         if data:
             image.set_type(_blob(), name, data)

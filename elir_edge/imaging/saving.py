@@ -82,7 +82,7 @@ def save_picture(path: Path, pixels: np.ndarray, target: FileFormat, opened: Ope
     lost: tuple[str, ...] = ()
     with storage_errors(path), path.open("x+b") as file:
         if target.name == "bmp":
-            file.write(encode_bmp(pixels))
+            file.write(encode_bmp(pixels, (opened.header.xres, opened.header.yres)))
         elif target.name == "heic":
             carried = _metadata_for_heic(pixels, opened)
             file.write(encode_heic(pixels, quality, opened.colour.points, **carried))
