@@ -76,6 +76,7 @@ class Family(ABC):
     field: str | None = None  # the part that Euler steps integrate; a static graph has one copy per step, "steps.0" ..
     encoder, decoder = "encoder", "decoder"  # the parts that stages of training of kind "autoencoder" train
     objectives: tuple[str, ...] = ()  # the kinds of stages of training that the family has
+    config_parts: tuple[str, ...] = ()  # a config.json beside the tensors of these parts states something of the model
     published: Mapping[str, str] = {}  # URLs of published checkpoints by task; users write "<family>:sr"
 
     @property
@@ -104,14 +105,17 @@ class Family(ABC):
 
         Raises DataError for an unknown naming.
         """
-        from elir_edge.families.checkpoint import is_part, only_tensors, parts_of_training
+        from elir_edge.families.tensor_names import is_part, only_tensors, parts_of_training
 
         if any(is_part(key, value) for key, value in tensors.items()):
             return parts_of_training(tensors, where)
         return only_tensors(tensors, where)
 
     def with_config(self, spec: Any, config: Mapping[str, Any], where: str) -> Any:
-        """``spec`` with what a ``config.json`` beside the weights states; ``where`` names that file in errors."""
+        """``spec`` with what a ``config.json`` beside tensors of ``config_parts`` states; ``where`` names that file.
+
+        What the file does not state stays. Raises ConfigError for what does not fit ``spec``.
+        """
         return spec
 
     def reconstruct(self, model: Any, image: Tensor) -> Tensor | None:

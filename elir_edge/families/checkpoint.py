@@ -8,15 +8,16 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from elir_edge.errors import MORE_MEMORY, DataError, MissingInputError, ResourceError, is_memory_error, missing_package
 from elir_edge.families.base import Family
+from elir_edge.families.tensor_names import Tensors, under_model_names
 
 MAX_EXPANSION = 4
 MAX_TENSORS = 20_000
@@ -27,18 +28,31 @@ PICKLE_START = b"\x80"
 ZIP_START = b"PK\x03\x04"
 TAR_MAGIC = (257, b"ustar")
 SAFETENSORS_HEADER = 8
-PART = "state_dict_"
-
-Tensors = dict[str, Tensor]
 
 
-def read_checkpoint(path: Path, family: Family) -> Tensors:
-    """Tensors of a PyTorch or safetensors file under the names of the family's models.
+def read_checkpoint(files: Path | Sequence[Path], family: Family) -> Tensors:
+    """Tensors of a PyTorch or safetensors file, or of all shards of one, under the names of the family's models.
 
-    No code in the file is run. Raises MissingInputError where there is no such file, DataError where it is not a
-    checkpoint.
+    No code in the files is run. Raises MissingInputError where there is no such file, DataError where one is not a
+    checkpoint, and where shards repeat tensors.
     """
-    return family.canonical_names(read_content(path), str(path))
+    paths = [files] if isinstance(files, Path) else files
+    content: dict[str, Any] = {}
+    for path in paths:
+        part = read_content(path)
+        refuse_repeats(path, part, content)
+        content |= part
+    return under_model_names(content, family, str(paths[0]))
+
+
+def refuse_repeats(path: Path, part: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise DataError, which names ``path``, where it repeats names that are ``known``."""
+    twice = sorted(map(str, set(part) & set(known)))
+    if twice:
+        raise DataError(
+            f"{path}: repeats tensors of another file: {', '.join(twice[:5])}",
+            hint="give each part of the model once",
+        )
 
 
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
@@ -201,42 +215,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(name for name, _ in pairs)
         raise ValueError("given twice: " + ", ".join([name for name, count in counts.items() if count > 1][:8]))
     return content
-
-
-def parts_of_training(content: Mapping[str, Any], where: str) -> Tensors:
-    """The averages of a training checkpoint, ``state_dict_PART`` by part, under the names of the model."""
-    return {
-        f"{key.removeprefix(PART)}.{name}": tensor
-        for key, values in content.items()
-        if is_part(key, values)
-        for name, tensor in only_tensors(values, f"{where} ({key})").items()
-    }
-
-
-def is_part(key: Any, values: Any) -> bool:
-    """Whether an entry of a checkpoint has the averages of a part."""
-    return isinstance(key, str) and key.startswith(PART) and isinstance(values, Mapping)
-
-
-def only_tensors(content: Mapping[str, Any], where: str) -> Tensors:
-    """``content`` with names as str. Raises DataError where a value is not a plain tensor."""
-    others = [str(key) for key, value in content.items() if not _is_plain(value)]
-    if others:
-        raise DataError(
-            f"{where}: not a plain dict of tensors: {', '.join(others[:8])}",
-            hint=f"save model.state_dict(), or a training checkpoint with {PART}PART for each part",
-        )
-    return {str(key): value for key, value in content.items()}
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether ``value`` is a dense, real, unquantized tensor with data."""
-    return (
-        isinstance(value, Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not (value.is_quantized or value.is_complex())
-    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,9 @@
-"""Folders of weights as model hubs lay them out: one file of tensors, and a ``config.json`` beside it."""
+"""Folders of weights as model hubs lay them out: tensors in one file or in shards, ``config.json`` beside them."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ SCHEME = "hf"
 WANTED = ("*.safetensors", "*.bin", "config.json")
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
+SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})")
 
 
 def fetch_from_hub(name: str, progress: Progress) -> Path:
@@ -55,19 +57,38 @@ def fetch_from_hub(name: str, progress: Progress) -> Path:
     return root / folder
 
 
-def weights_in(folder: Path) -> Path:
-    """The one file of tensors in ``folder``: .safetensors, else .bin. Raises DataError for none and for several."""
+def weights_in(folder: Path) -> tuple[Path, ...]:
+    """The file of tensors in ``folder``, or all its shards ``NAME-0000i-of-0000n``: .safetensors, else .bin.
+
+    Raises DataError where there is none, where shards are missing, and for several files that are no shards.
+    """
     for suffix in (".safetensors", ".bin"):
         found = sorted(path for path in folder.iterdir() if path.suffix == suffix)
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found[:8])
-            raise DataError(f"{folder}: has several files of weights: {names}", hint="give the path of one of them")
+        if len(found) > 1 or any(SHARD.fullmatch(path.stem) for path in found):
+            return _require_shards(folder, found)
         if found:
-            return found[0]
+            return (found[0],)
     raise DataError(
         f"{folder}: has neither a .safetensors nor a .bin file",
         hint="give a repository of diffusers, or the path of a checkpoint",
     )
+
+
+def _require_shards(folder: Path, found: list[Path]) -> tuple[Path, ...]:
+    """``found``, in order. Raises DataError unless they are all shards of one set of tensors."""
+    shards = [match.groups() for path in found if (match := SHARD.fullmatch(path.stem))]
+    names = ", ".join(path.name for path in found[:8]) + (", ..." if len(found) > 8 else "")
+    if len(shards) < len(found) or len({(stem, count) for stem, _, count in shards}) > 1:
+        raise DataError(
+            f"{folder}: has several files of weights, and they are not the shards of one: {names}",
+            hint=f"give the path of the one to take; the {CONFIG} beside it is read too",
+        )
+    count = int(shards[0][2])
+    if [int(number) for _, number, _ in shards] != list(range(1, len(found) + 1)) or len(found) != count:
+        raise DataError(
+            f"{folder}: has {len(found)} of {count} shards: {names}", hint="copy or download the folder again"
+        )
+    return tuple(found)
 
 
 def config_in(folder: Path) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,28 @@ from torch import Tensor
 from elir_edge.core.download import download
 from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
-from elir_edge.errors import ConfigError, DataError, UsageError, did_you_mean
+from elir_edge.errors import ConfigError, UsageError, did_you_mean
 from elir_edge.families.base import Family
-from elir_edge.families.checkpoint import load_into, read_checkpoint
+from elir_edge.families.checkpoint import load_into, read_checkpoint, refuse_repeats
 from elir_edge.families.hub import CONFIG, SCHEME, config_in, fetch_from_hub, weights_in
 from elir_edge.families.registry import family_names, get_family
 from elir_edge.families.restorer import Restorer, WeightSource
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.families.spec import ModelSpec, load_spec, packaged_file
+from elir_edge.families.tensor_names import under_model_names
 
 
 @dataclass(frozen=True)
 class _Located:
-    """A file of weights on disk, a ``name`` for it without folders of this machine, and the ``kind`` of its source.
+    """Files of weights on disk, a ``name`` for them without folders of this machine, and the ``kind`` of their source.
 
-    ``config`` is what the ``config.json`` of a folder of weights states.
+    ``paths`` is one file, or all shards of one. ``config_folder`` is where their ``config.json`` is, if they have one.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     name: str
     kind: str
-    config: Mapping[str, Any] | None = None
+    config_folder: Path | None = None
 
 
 Weights = str | Path | Sequence[str | Path] | Mapping[str, Any] | None
@@ -50,9 +51,10 @@ def load_restorer(
     Args:
         spec: a ModelSpec, the name of a preset or the path of a YAML file.
         weights: path or URL of a checkpoint, several paths (an autoencoder's two files), a folder with one file of
-            weights and its ``config.json``, such a folder on the Hugging Face hub (``hf:OWNER/REPOSITORY[/FOLDER]``), a
-            mapping of tensors or arrays, ``elir:TASK`` (published), ``packaged:NAME`` (in the package), ``random:SEED``
-            (stand-ins: the restored pictures mean nothing); None for the spec's own.
+            weights or its shards, and with its ``config.json``, such a folder on the Hugging Face hub
+            (``hf:OWNER/REPOSITORY[/FOLDER]``), a mapping of tensors or arrays, ``elir:TASK`` (published),
+            ``packaged:NAME`` (in the package), ``random:SEED`` (stand-ins: the restored pictures mean nothing); None
+            for the spec's own.
         progress: gets the progress of downloads.
 
     Raises:
@@ -78,49 +80,67 @@ def load_restorer(
 
 
 def _gather(spec: ModelSpec, weights: Weights, progress: Progress) -> tuple[ModelSpec, dict[str, Tensor], WeightSource]:
-    """The spec, with what a ``config.json`` beside the weights states, the tensors and their source."""
+    """The spec, with what each ``config.json`` beside the weights states, the tensors and their source."""
     if isinstance(weights, Mapping):
         given = {name: torch.as_tensor(value) for name, value in weights.items()}
-        tensors = spec.family.canonical_names(given, "the mapping given")
-        return spec, tensors, WeightSource("mapping", "mapping", tensors_sha256(tensors), True)
+        named = under_model_names(given, spec.family, "the mapping given")
+        return spec, named, WeightSource("mapping", "mapping", tensors_sha256(named), True)
     items = [weights] if isinstance(weights, str | Path) else list(weights or ())
     if not items:
         raise UsageError("no weights given", hint="give at least one checkpoint")
-    tensors = {}
     located = [_locate(spec.family, item, progress) for item in items]
-    for item in located:
-        if item.config is not None:
-            spec = spec.family.with_config(spec, item.config, f"{item.name}/{CONFIG}")
-        part = read_checkpoint(item.path, spec.family)
-        twice = sorted(set(part) & set(tensors))
-        if twice:
-            raise DataError(
-                f"{item.path}: repeats tensors of another file: {', '.join(twice[:5])}",
-                hint="give each part of the model once",
-            )
+    read = [read_checkpoint(item.paths, spec.family) for item in located]
+    tensors: dict[str, Tensor] = {}
+    for item, part in zip(located, read, strict=True):
+        refuse_repeats(item.paths[0], part, tensors)
         tensors |= part
-    hashes = [sha256_of(item.path) for item in located]
+    hashes = [sha256_of(path) for item in located for path in item.paths]
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return spec, tensors, WeightSource(" + ".join(item.name for item in located), located[0].kind, digest, True)
+    source = WeightSource(" + ".join(item.name for item in located), located[0].kind, digest, True)
+    return _with_configs(spec, zip(located, read, strict=True)), tensors, source
+
+
+def _with_configs(spec: ModelSpec, items: Iterable[tuple[_Located, Mapping[str, Tensor]]]) -> ModelSpec:
+    """``spec`` with what each ``config.json`` states that is beside tensors of the family's ``config_parts``.
+
+    Raises ConfigError where two of them state different things.
+    """
+    family, stated = spec.family, []
+    prefixes = tuple(f"{part}." for part in family.config_parts)
+    for item, tensors in items:
+        if item.config_folder is not None and any(name.startswith(prefixes) for name in tensors):
+            config = config_in(item.config_folder)
+            where = f"{CONFIG} beside {item.name}" if item.kind == "file" else f"{item.name}/{CONFIG}"
+            stated += [] if config is None else [(config, where)]
+    for config, where in stated:
+        spec = family.with_config(spec, config, where)
+    for config, where in stated:
+        if family.with_config(spec, config, where) != spec:
+            raise ConfigError(
+                f"{where} states another model than {stated[-1][1]}", hint="give files of one and the same model"
+            )
+    return spec
 
 
 def _locate(family: Family, item: str | Path, progress: Progress) -> _Located:
     text = str(item)
     scheme, _, name = text.partition(":")
     if scheme == "packaged":
-        return _Located(_packaged_path(family, name), text, "packaged")
+        return _Located((_packaged_path(family, name),), text, "packaged")
     if scheme == SCHEME:
         return _in_folder(fetch_from_hub(name, progress), text, "hub")
     if scheme in family_names():
-        return _Located(download(_published_url(get_family(scheme), name), progress), text, "published")
+        return _Located((download(_published_url(get_family(scheme), name), progress),), text, "published")
     if text.startswith(("http://", "https://")):
-        return _Located(download(text, progress), Path(text.partition("?")[0].partition("#")[0]).name, "url")
+        return _Located((download(text, progress),), Path(text.partition("?")[0].partition("#")[0]).name, "url")
     path = Path(item)
-    return _in_folder(path, path.resolve().name, "folder") if path.is_dir() else _Located(path, path.name, "file")
+    if path.is_dir():
+        return _in_folder(path, path.resolve().name, "folder")
+    return _Located((path,), path.name, "file", path.parent)
 
 
 def _in_folder(folder: Path, name: str, kind: str) -> _Located:
-    return _Located(weights_in(folder), name, kind, config_in(folder))
+    return _Located(weights_in(folder), name, kind, folder)
 
 
 def _published_url(family: Family, name: str) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elir_edge.errors import DataError, UsageError, did_you_mean, missing_package
-from elir_edge.families.checkpoint import load_into, only_tensors, read_content
+from elir_edge.families.checkpoint import load_into, read_content
+from elir_edge.families.tensor_names import only_tensors
 
 Denoiser = Callable[[np.ndarray, float], np.ndarray]
 NAMES = ("nlm", "cbm3d", "ffdnet=FILE")

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from elir_edge.errors import DataError
-from elir_edge.families.checkpoint import PART, only_tensors, parts_of_training
+from elir_edge.families.tensor_names import PART, only_tensors, parts_of_training
 
 PREFIXES = ("enc", "mmse", "fmir", "dec")
 LIGHTNING_PARTS = tuple(f"{PART}{prefix}" for prefix in PREFIXES)

@@ -19,6 +19,7 @@ class LatentPmrf(Family):
     name = "latent_pmrf"
     package = "elir_edge.families.latent_pmrf"
     field = "field"
+    config_parts = ("encoder", "decoder")
     objectives = ("autoencoder", "posterior_mean", "rectified_flow")
 
     @property

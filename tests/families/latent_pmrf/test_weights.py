@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from elir_edge import load_restorer
@@ -67,10 +67,67 @@ def test_a_folder_states_the_scale_of_its_latent(folder):
     assert restorer.spec.autoencoder == dataclasses.replace(AUTOENCODER, scale=0.5)
     assert (restorer.source.name, restorer.source.kind) == ("sim-vae", "folder")
     image = torch.rand(1, 3, 32, 32)
-    plain = load_restorer(SPEC, folder / "diffusion_pytorch_model.safetensors")
+    file = folder / "diffusion_pytorch_model.safetensors"
+    assert load_restorer(SPEC, file).spec == restorer.spec
+    plain = load_restorer(SPEC, file.rename(folder.parent / "without_config.safetensors"))
     assert plain.spec == SPEC
     assert torch.allclose(restorer.trajectory(image).encoded, plain.trajectory(image).encoded * 0.5, atol=1e-6)
     assert torch.allclose(restorer(image), plain(image), atol=1e-5)
+
+
+def shards(folder):
+    """The folder's one file of tensors, written as two; returns all tensors."""
+    whole = folder / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(whole)
+    whole.unlink()
+    for i, part in enumerate((list(tensors)[:9], list(tensors)[9:]), 1):
+        save_file({name: tensors[name] for name in part}, folder / f"{whole.stem}-0000{i}-of-00002.safetensors")
+    return tensors
+
+
+def test_a_folder_of_shards_is_one_file(folder):
+    one = load_restorer(SPEC, folder)
+    assert_equal(shards(folder), one.state_dict())
+    restorer = load_restorer(SPEC, folder)
+    assert restorer.spec == one.spec != SPEC
+    assert_equal(restorer.state_dict(), one.state_dict())
+    files = sorted(folder.glob("*.safetensors"))
+    assert load_restorer(SPEC, files).spec == one.spec
+    save_file({"encoder.conv_in.bias": torch.zeros(8)}, files[0])
+    save_file({"encoder.conv_in.bias": torch.zeros(8)}, files[1])
+    refusal(DataError, lambda: load_restorer(SPEC, folder), files[1].name, "repeats", "encoder.conv_in.bias")
+    files[0].unlink()
+    refusal(DataError, lambda: load_restorer(SPEC, folder), "1 of 2 shards", files[1].name, "again")
+
+
+def test_the_config_of_another_part_is_not_the_autoencoders(folder, tmp_path):
+    """A folder of an estimator has a ``config.json``, too, and its scale is that of something else."""
+    spec = dataclasses.replace(SPEC, estimator=ModuleSpec(path=f"{__name__}:Mean", stride=4))
+    other = tmp_path / "estimator"
+    other.mkdir()
+    names = load_restorer(spec, "random:1").state_dict()
+    save_file({name: names[name] for name in names if name.startswith("estimator.")}, other / "model.safetensors")
+    (other / "config.json").write_text(json.dumps({"scaling_factor": 1.0, "latent_channels": 99}))
+    for given in ([folder, other], [other, folder]):
+        assert load_restorer(spec, given).spec.autoencoder == dataclasses.replace(AUTOENCODER, scale=0.5)
+
+
+@pytest.mark.parametrize("stated, allowed", [({"scaling_factor": 1.0}, False), ({"shift_factor": 0.25}, True)])
+def test_two_configs_of_one_autoencoder_have_to_agree(folder, tmp_path, stated, allowed):
+    decoder = tmp_path / "decoder"
+    decoder.mkdir()
+    file = folder / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    for place, part in ((file, "encoder."), (decoder / "decoder.safetensors", "decoder.")):
+        save_file({name: value for name, value in tensors.items() if name.startswith(part)}, place)
+    (decoder / "config.json").write_text(json.dumps(stated))
+    if allowed:
+        agreed = dataclasses.replace(AUTOENCODER, scale=0.5, shift=0.25)
+        assert load_restorer(SPEC, [folder, decoder]).spec.autoencoder == agreed
+    else:
+        refusal(
+            ConfigError, lambda: load_restorer(SPEC, [folder, decoder]), "sim-vae/config.json", "decoder/config.json"
+        )
 
 
 def test_bin_files_are_read_and_safetensors_come_first(folder):
@@ -102,7 +159,7 @@ def test_folders_without_one_file_of_weights_are_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     refusal(DataError, lambda: load_restorer(SPEC, tmp_path / "empty"), "empty")
     save_file({"x": torch.zeros(1)}, folder / "another.safetensors")
-    refusal(DataError, lambda: load_restorer(SPEC, folder), "another.safetensors", "give the path")
+    refusal(DataError, lambda: load_restorer(SPEC, folder), "another.safetensors", "give the path", "config.json")
 
 
 def test_the_hub_is_asked_by_its_own_client(monkeypatch):
