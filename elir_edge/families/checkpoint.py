@@ -58,8 +58,8 @@ def refuse_repeats(path: Path, part: Mapping[str, Any], known: Mapping[str, Any]
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
     """Copy ``tensors`` into ``module``, as the type of its own: float32, and whole numbers where it counts.
 
-    Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape, of whole numbers (an
-    integer checkpoint lacks its scales) or not finite.
+    Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape, of whole numbers or
+    one byte (a quantized checkpoint lacks its scales) or not finite.
     """
     own = module.state_dict()
     expected = {name: tensor.shape for name, tensor in own.items()}
@@ -67,7 +67,7 @@ def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
         _listing("missing", [name for name in expected if name not in tensors]),
         _listing("not part of the model", [name for name in tensors if name not in expected]),
         _listing("of the wrong shape", _misshapen(expected, tensors)),
-        _listing("of whole numbers, where weights are real ones", _whole(own, tensors)),
+        _listing("of whole numbers or one byte, where weights are real ones", _without_scale(own, tensors)),
         _listing("with NaN or Inf", _not_finite(expected, tensors)),
     ]
     found = [problem for problem in problems if problem]
@@ -87,11 +87,13 @@ def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str
     ]
 
 
-def _whole(own: Tensors, tensors: Tensors) -> list[str]:
+def _without_scale(own: Tensors, tensors: Tensors) -> list[str]:
     return [
         f"{name} {str(tensor.dtype).removeprefix('torch.')}"
         for name, tensor in tensors.items()
-        if name in own and own[name].is_floating_point() and not tensor.is_floating_point()
+        if name in own
+        and own[name].is_floating_point()
+        and not (tensor.is_floating_point() and tensor.element_size() > 1)
     ]
 
 

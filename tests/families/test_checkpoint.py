@@ -125,6 +125,34 @@ def test_half_precision_weights_are_widened(tiny_spec, tiny_tensors, tmp_path):
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_what_wraps_a_whole_model_is_no_part_of_its_names(prefix, tiny_tensors, tmp_path):
+    wrapped = {f"{prefix}{name}": value for name, value in tiny_tensors.items()}
+    parts = lightning(tiny_tensors)
+    parts["state_dict_enc"] = {f"{prefix}{name}": value for name, value in parts["state_dict_enc"].items()}
+    for content in (wrapped, {"state_dict_ema": wrapped, "state_dict": {}}, parts):
+        torch.save(content, tmp_path / "model.pth")
+        assert_same(read_checkpoint(tmp_path / "model.pth"), tiny_tensors)
+
+
+def test_only_what_all_names_begin_with_is_a_wrapper(tiny_spec, tiny_tensors):
+    name = next(iter(tiny_tensors))
+    mixed = {name: torch.zeros(1)} | {f"module.{name}": value for name, value in tiny_tensors.items()}
+    refusal(DataError, lambda: load_restorer(tiny_spec, mixed), f"module.{name}")
+
+
+@pytest.mark.parametrize("lacking", [{"estimator": None}, {"field": None, "steps": 0}], ids=["estimator", "field"])
+def test_training_checkpoints_have_only_the_parts_of_their_model(lacking, tiny_spec, tiny_tensors, tmp_path):
+    spec = dataclasses.replace(tiny_spec, **lacking)
+    prefix = "mmse" if "estimator" in lacking else "fmir"
+    content = lightning(tiny_tensors)
+    del content[f"state_dict_{prefix}"]
+    torch.save(content, tmp_path / "model.ckpt")
+    own = {name: value for name, value in tiny_tensors.items() if not name.startswith(f"{prefix}.")}
+    assert_same(load_restorer(spec, tmp_path / "model.ckpt").state_dict(), own)
+    refusal(DataError, lambda: load_restorer(tiny_spec, tmp_path / "model.ckpt"), "missing", f"{prefix}.")
+
+
 # ---- weights that do not fit ---------------------------------------------------------------------------------------
 
 
@@ -152,6 +180,14 @@ def test_everything_that_does_not_fit_is_named_at_once(tiny_spec, tiny_tensors, 
         "  2 with NaN or Inf:",
         *(f"    {name}" for name in wrong if name in ("fmir.final_proj.bias", "enc.layers.0.bias")),
     ]
+
+
+def test_numbers_of_one_byte_lack_their_scales(tiny_spec, tiny_tensors):
+    name = "enc.layers.0.weight"
+    for kind in (torch.float8_e4m3fn, torch.int8):
+        given = tiny_tensors | {name: tiny_tensors[name].to(kind)}
+        said = f"{name} {str(kind).removeprefix('torch.')}"
+        refusal(DataError, lambda given=given: load_restorer(tiny_spec, given), "1 of whole numbers or one byte", said)
 
 
 def test_a_stretched_tensor_costs_no_memory(tiny_spec, tmp_path):

@@ -143,6 +143,10 @@ OTHERS = {
     "no tensors": (lambda path: torch.save({}, path), "holds no tensors"),
     "numbers": (lambda path: torch.save({"a": 1, "b": [2]}, path), "not a plain dict of tensors: a, b"),
     "Lightning without EMA": (lambda path: torch.save(SPECIAL_ENTRIES, path), "not a plain dict of tensors", "epoch"),
+    "several models": (
+        lambda path: torch.save({"model": {"a": torch.zeros(1)}, "epoch": 1}, path),
+        "tensors: model, epoch", "torch.save(checkpoint['model'], FILE)",
+    ),
     "Lightning with three of four": (
         lambda path: torch.save({f"state_dict_{prefix}": {} for prefix in PREFIXES[:3]}, path),
         "without state_dict_dec",

@@ -1,7 +1,7 @@
 """Tensor names of published ELIR weights -> names of the reference model.
 
-Known are ELIR state dicts, Lightning checkpoints (their four EMA dicts), and Tiny AutoEncoder files in the naming of
-diffusers and in the original naming.
+Known are ELIR state dicts, Lightning checkpoints (the EMA dicts of their parts), and Tiny AutoEncoder files in the
+naming of diffusers and in the original naming.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from elir_edge.families.tensor_names import PART, only_tensors, parts_of_trainin
 
 PREFIXES = ("enc", "mmse", "fmir", "dec")
 LIGHTNING_PARTS = tuple(f"{PART}{prefix}" for prefix in PREFIXES)
+AUTOENCODER_PARTS = (f"{PART}enc", f"{PART}dec")
 DIFFUSERS_PARTS = {"encoder.layers.": "enc.layers.", "decoder.layers.": "dec.layers."}
 
 Tensors = dict[str, Tensor]
@@ -35,13 +36,14 @@ def canonical_names(tensors: Mapping[str, Any], where: str) -> Tensors:
 
 
 def _from_lightning(content: Mapping[str, Any], where: str) -> Tensors:
-    missing = [key for key in LIGHTNING_PARTS if not isinstance(content.get(key), Mapping)]
+    missing = [key for key in AUTOENCODER_PARTS if not isinstance(content.get(key), Mapping)]
     if missing:
         raise DataError(
             f"{where}: a training checkpoint without {', '.join(missing)}",
-            hint=f"it needs all of {', '.join(LIGHTNING_PARTS)}; or save the model's state_dict()",
+            hint=f"it needs {', '.join(LIGHTNING_PARTS)}, but for parts that the model lacks; "
+            "or save the model's state_dict()",
         )
-    return parts_of_training({key: content[key] for key in LIGHTNING_PARTS}, where)
+    return parts_of_training({key: content[key] for key in LIGHTNING_PARTS if key in content}, where)
 
 
 def _from_original_autoencoder(tensors: Tensors, where: str) -> Tensors:
