@@ -12,7 +12,7 @@ from elir_edge.artifacts.facts import NOT_COMPARED
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, open_artifact, size_option
 from elir_edge.errors import UsageError
-from elir_edge.families.spec import ModelSpec, load_spec, preset_names
+from elir_edge.families.spec import ModelSpec, find_preset, load_spec
 
 if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Manifest
@@ -31,7 +31,9 @@ def command(artifact: Path, size: str | None, as_json: bool) -> None:
 
     Of a preset or a model's YAML file: what it costs, before any export and without its weights.
     """
-    if artifact.suffix in (".yaml", ".yml") or (str(artifact) in preset_names() and not artifact.exists()):
+    from elir_edge.artifacts.artifact import is_there
+
+    if artifact.suffix in (".yaml", ".yml") or not (is_there(artifact) or find_preset(str(artifact)) is None):
         return _model(load_spec(str(artifact)), size, as_json)
     if size:
         raise UsageError(f"{artifact}: an artifact has its own size", hint="name a preset to try others")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 
 from elir_edge.errors import ElirEdgeError
@@ -16,12 +16,23 @@ class Named(Protocol):
 
 
 Item = TypeVar("Item", bound=Named)
+MEND = "the package that has this entry point has to mend it, or be removed"
 
 
 def add_announced(found: dict[str, Item], group: str, kind: type[Item]) -> None:
     """Add to ``found`` what installed packages announce under the entry points ``group``, see ``add_named``."""
     for entry in entry_points(group=group):
-        add_named(found, entry.load(), kind, f"entry point {entry.value}")
+        add_named(found, load_entry(entry), kind, f"entry point {entry.value}")
+
+
+def load_entry(entry: EntryPoint) -> object:
+    """What ``entry`` names. Raises ElirEdgeError, with the entry point and its package, where that cannot be loaded."""
+    try:
+        return entry.load()
+    except Exception as error:  # the package of someone else is imported: anything may come out of it
+        package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+        raise ElirEdgeError(f"entry point {entry.value}{package}: cannot be loaded ({reason})", hint=MEND) from error
 
 
 def add_named(found: dict[str, Item], item: object, kind: type[Item], where: str) -> None:
@@ -40,6 +51,6 @@ def require_kind(item: object, kind: type[Item], where: str) -> Item:
     if not isinstance(item, kind):
         raise ElirEdgeError(
             f"{where}: is {type(item).__name__}, not a {kind.__name__}",
-            hint="the package that has this entry point has to mend it, or be removed",
+            hint=MEND,
         )
     return item

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import entry_points
 
-from elir_edge.core.plugins import require_kind
+from elir_edge.core.plugins import load_entry, require_kind
 from elir_edge.errors import ConfigError, did_you_mean
 from elir_edge.families.base import Family
 
@@ -18,12 +18,15 @@ BUILTIN = {
 
 
 def get_family(name: str) -> Family:
-    """The family called ``name``. Raises ConfigError, with the nearest name, where there is none."""
+    """The family called ``name``; no other one is imported.
+
+    Raises ConfigError, with the nearest name, where there is none, ElirEdgeError for a broken entry point.
+    """
     if name in BUILTIN:
         return _as_family(importlib.import_module(BUILTIN[name]).FAMILY, BUILTIN[name])
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
-            return _as_family(entry.load(), f"entry point {entry.value}")
+            return _as_family(load_entry(entry), f"entry point {entry.value}")
     raise ConfigError(f"there is no family of models '{name}'", hint=did_you_mean(name, family_names()))
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from elir_edge.core.data import MAX_YAML_BYTES, build_dataclass, parse_yaml, to_plain
-from elir_edge.errors import ConfigError, MissingInputError, did_you_mean
+from elir_edge.errors import ConfigError, ElirEdgeError, MissingInputError, did_you_mean
 from elir_edge.families.base import Family
 from elir_edge.families.networks.specs import nearest_multiple, within
-from elir_edge.families.registry import DEFAULT_FAMILY, family_names, get_family
+from elir_edge.families.registry import BUILTIN, DEFAULT_FAMILY, family_names, get_family
 
 MAX_STEPS = 100
 MAX_SIDE = 16384
@@ -154,23 +155,33 @@ def _family_of(data: dict[str, Any]) -> Family:
 
 
 def preset_names() -> list[str]:
-    """Names of all presets, sorted."""
-    return sorted(_presets())
+    """Names of all presets, sorted. Raises ElirEdgeError as ``find_preset`` does."""
+    return sorted(_presets(family_names()))
+
+
+def find_preset(name: str) -> Path | None:
+    """The file of the preset called ``name``, None where there is none.
+
+    Other packages are only asked for a name that this package does not have. Raises ElirEdgeError where one of them has
+    a broken entry point, or a preset whose name is taken.
+    """
+    return _presets(BUILTIN).get(name) or _presets(family_names()).get(name)
 
 
 def load_spec(spec: ModelSpec | str | Path) -> ModelSpec:
     """The spec for a spec, the name of a preset, or the path of a YAML file.
 
-    Raises ConfigError for an unknown preset or an invalid file, MissingInputError for a missing file.
+    Raises ConfigError for an unknown preset or an invalid file, MissingInputError for a missing file, and what
+    ``find_preset`` raises.
     """
     if isinstance(spec, ModelSpec):
         return spec
     text = str(spec)
-    presets = _presets()
-    if text in presets:
-        return ModelSpec.from_yaml(presets[text].read_text(encoding="utf-8"), where=f"preset {text}")
     if not text.endswith((".yaml", ".yml")):
-        raise ConfigError(f"there is no preset '{text}'", hint=did_you_mean(text, presets))
+        preset = find_preset(text)
+        if preset is None:
+            raise ConfigError(f"there is no preset '{text}'", hint=did_you_mean(text, preset_names()))
+        return ModelSpec.from_yaml(preset.read_text(encoding="utf-8"), where=f"preset {text}")
     path = Path(text)
     if not path.is_file():
         raise MissingInputError(
@@ -193,7 +204,15 @@ def packaged_file(family: Family, folder: str, name: str) -> Path:
     return Path(str(resources.files(family.package) / folder / name))
 
 
-def _presets() -> dict[str, Path]:
-    folders = [packaged_file(get_family(name), "presets", "") for name in family_names()]
-    files = [file for folder in folders if folder.is_dir() for file in folder.iterdir() if file.suffix == ".yaml"]
-    return {file.stem: file for file in sorted(files)}
+def _presets(families: Iterable[str]) -> dict[str, Path]:
+    """The presets of ``families`` by name. Raises ElirEdgeError where two of them have one of the same name."""
+    found: dict[str, Path] = {}
+    for family in dict.fromkeys(families):
+        folder = packaged_file(get_family(family), "presets", "")
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if file.suffix == ".yaml" and found.setdefault(file.stem, file) != file:
+                raise ElirEdgeError(
+                    f"the family '{family}' has a preset '{file.stem}', and this name is taken by another family's",
+                    hint="the package of the family has to name it differently, or be removed",
+                )
+    return found
