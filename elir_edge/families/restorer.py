@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from elir_edge.errors import UsageError
+from elir_edge.errors import ConfigError, UsageError
 from elir_edge.families.base import IMAGE, RESTORED, Walk, walk
 from elir_edge.families.networks.euler import euler_step
 from elir_edge.families.spec import ModelSpec
@@ -94,9 +94,14 @@ class Restorer(nn.Module):
         return self.trajectory(image, noise).restored
 
     def trajectory(self, image: Tensor, noise: Tensor | None = None) -> Trajectory:
-        """All stages of ``forward``; same arguments and errors."""
+        """All stages of ``forward``; same arguments and errors, and ConfigError for a model that changes the size."""
         self._check(image)
         values = walk(self.spec.family.stages(self.spec, self.spec.takes_noise), Walk(self, {IMAGE: image}, noise))
+        if values[RESTORED].shape != image.shape:
+            raise ConfigError(
+                f"the model makes {tuple(values[RESTORED].shape)} of an image of {tuple(image.shape)}",
+                hint="take a model that keeps the size: a larger picture is made before the model gets it",
+            )
         return Trajectory({name: value for name, value in values.items() if name != IMAGE})
 
     def euler_step(self, k: int, z: Tensor) -> Tensor:

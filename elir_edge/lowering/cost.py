@@ -41,7 +41,7 @@ def cost_of(spec: ModelSpec, size: tuple[int, int] | None = None) -> ModelCost:
     """
     height, width = size or (spec.size, spec.size)
     with torch.device("meta"):
-        restorer = Restorer(spec).eval()
+        restorer = Restorer(spec).eval().to("meta")  # a user's module is built with data
     noise = torch.empty(spec.latent_shape(height, width), device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as flops:
         restorer(torch.empty(1, 3, height, width, device="meta"), noise)

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,6 +13,7 @@ from elir_edge.artifacts.signature import GraphForm, parse_size
 from elir_edge.families.base import Rewrite
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse, has_linear_blocks
+from elir_edge.families.rewrites.weight_norm import plain_copy
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.lowering.norm import NormForm, set_norm_form
 from elir_edge.lowering.static import StaticRestorer
@@ -75,7 +75,7 @@ def rewritten(
     report("unroll", graph)
     foreign = restorer.spec.foreign_parts
     if has_linear_blocks(graph, foreign):
-        graph = unroll(collapse(_copy_of(restorer), foreign), form)  # type: ignore[arg-type]
+        graph = unroll(collapse(plain_copy(restorer), foreign), form)  # type: ignore[arg-type]
         report("collapse", graph)
     for rewrite in rewrites:
         rewrite(graph)
@@ -102,8 +102,3 @@ class _OpCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
         self.count += not func.is_view and "detach" not in func.name()
         return func(*args, **(kwargs or {}))
-
-
-def _copy_of(restorer: Restorer) -> Restorer:
-    with torch.no_grad():
-        return copy.deepcopy(restorer)

@@ -8,6 +8,7 @@ from torch import nn
 
 from elir_edge.artifacts.signature import GraphForm
 from elir_edge.families.restorer import Restorer
+from elir_edge.families.rewrites.weight_norm import plain_copy
 from elir_edge.lowering.static import StaticRestorer
 
 
@@ -16,6 +17,7 @@ def unroll(restorer: Restorer, form: GraphForm) -> StaticRestorer:
 
     Requires: nothing. Guarantees: the same function; replacing a parameter of the graph does not change ``restorer``.
     """
+    restorer = plain_copy(restorer)
     frozen = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in restorer.parameters()}
 
     def structure(module: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+import torch
 from torch import nn
 
 from elir_edge.errors import ConfigError
@@ -29,7 +30,10 @@ def build_estimator(spec: ResidualSpec | StackedSpec | ModuleSpec | None, *, exp
 
 
 def _import_module(path: str) -> nn.Module:
-    """Only a class derived from ``nn.Module`` is called: a specification may come from a stranger."""
+    """Only a class derived from ``nn.Module`` is called: a specification may come from a stranger.
+
+    It is built with data even where the rest of the model is not (``torch.device("meta")``): it may read its numbers.
+    """
     place, _, name = path.partition(":")
     try:
         kind = getattr(importlib.import_module(place), name)
@@ -43,10 +47,11 @@ def _import_module(path: str) -> nn.Module:
             hint="name a class of torch.nn.Module as package.module.Class",
         )
     try:
-        built: nn.Module = kind()
-    except TypeError as error:
+        with torch.device("cpu"):
+            built: nn.Module = kind()
+    except Exception as error:  # the code is the user's: anything may come out of it
         raise ConfigError(
-            f"estimator.path '{path}' cannot be built without arguments: {error}",
-            hint="give every argument of the class a default",
+            f"estimator.path '{path}' cannot be built without arguments: {type(error).__name__}: {error}",
+            hint="give every argument of the class a default; its constructor has to run on the CPU",
         ) from error
     return built

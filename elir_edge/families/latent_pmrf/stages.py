@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elir_edge.errors import ConfigError
 from elir_edge.families.base import IMAGE, RESTORED, Space, Stage, euler_stage
 from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec
 
@@ -12,7 +13,7 @@ def stages(spec: LatentPmrfSpec, noisy: bool = True) -> tuple[Stage, ...]:
     x_hat = clip(estimator(x), 0, 1); encoded = (E_mean(2 x_hat - 1) - shift) scale; z_0 = encoded + sigma_s eps;
     z_{k+1} = z_k + field(z_k, k/K) / K; restored = (D(z_K / scale + shift) + 1) / 2 (arXiv 2507.00447).
     """
-    estimate = (lambda run: _clip(run.model, run.model.estimator(run.values[IMAGE]))) if spec.estimator else None
+    estimate = (lambda run: _estimate(run.model, run.values[IMAGE])) if spec.estimator else None
     noise = (lambda run: run.model.add_noise(run.values["encoded"], run.noise)) if spec.field and noisy else None
     module, group = ("estimator", "estimator") if spec.estimator else (None, "encoder")
     last = f"state_{spec.steps}"
@@ -25,5 +26,12 @@ def stages(spec: LatentPmrfSpec, noisy: bool = True) -> tuple[Stage, ...]:
     )
 
 
-def _clip(model, pixels):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (a Tensor; torch is not imported here)
+def _estimate(model, image):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (Tensors; torch is not imported here)
+    pixels = model.estimator(image)
+    if not hasattr(pixels, "shape") or pixels.shape != image.shape:
+        given = tuple(pixels.shape) if hasattr(pixels, "shape") else f"a {type(pixels).__name__}"
+        raise ConfigError(
+            f"the estimator makes {given} of an image of {tuple(image.shape)}",
+            hint="its forward has to return one tensor of the image's shape",
+        )
     return pixels.clamp(0.0, model.pixel_gain)
