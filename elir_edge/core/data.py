@@ -10,7 +10,8 @@ import re
 import types
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from enum import Enum
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from elir_edge.errors import ConfigError, did_you_mean
 
@@ -27,9 +28,11 @@ LISTS = {
 
 
 def to_plain(value: Any) -> Any:
-    """``value`` with tuples as lists, also inside dicts and other tuples."""
+    """``value`` with tuples as lists and members of enumerations as their values, also inside dicts and tuples."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, Enum):
+        return to_plain(value.value)
     return [to_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
@@ -81,7 +84,11 @@ def _duplicate_keys(node: Any) -> Iterator[str]:
 
 
 def build_dataclass(cls: type, data: Any, where: str) -> Any:
-    """Build an instance of the dataclass ``cls`` from plain data. Raises ConfigError, which names the wrong key."""
+    """Build an instance of the dataclass ``cls`` from plain data. Raises ConfigError, which names the wrong key.
+
+    Fields are int, float, str, bool, dataclasses, enumerations, ``Literal``, tuples and lists of one kind of these, or
+    ``None`` beside one of them; of several dataclasses each has a field ``kind``.
+    """
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping, got {type(data).__name__}", hint="write KEY: VALUE lines")
     hints = get_type_hints(cls)
@@ -102,6 +109,15 @@ def _choose_option(options: list[Any], value: Any, where: str) -> Any:
     return kinds[kind]
 
 
+def _choose_value(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    """The one of ``options``, whose plain value is ``value``."""
+    for option in options:
+        if type(to_plain(option)) is type(value) and to_plain(option) == value:
+            return option
+    known = [str(to_plain(option)) for option in options]
+    raise ConfigError(f"{where}: {value!r:.100} is none of {', '.join(known)}", hint=did_you_mean(str(value), known))
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
@@ -110,13 +126,24 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(_choose_option(options, value, where), value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build_dataclass(hint, value, where)
-    if get_origin(hint) is tuple:
-        item_hint = get_args(hint)[0]
-        if not isinstance(value, list | tuple):
-            kind, example = LISTS.get(item_hint, LISTS[dict])
-            raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}", hint=f"write {example}")
-        places = [where if item_hint is int else f"{where}[{i}]" for i in range(len(value))]
-        return tuple(_convert(item_hint, item, place) for item, place in zip(value, places, strict=True))
+    if get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, Enum)):
+        return _choose_value(get_args(hint) or tuple(hint), value, where)
+    if get_origin(hint) in (tuple, list):
+        return _convert_list(hint, value, where)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_list(hint: Any, value: Any, where: str) -> Any:
+    item_hint = get_args(hint)[0]
+    if not isinstance(value, list | tuple):
+        kind, example = LISTS.get(item_hint, LISTS[dict])
+        raise ConfigError(f"{where}: expected a list of {kind}, got {value!r:.100}", hint=f"write {example}")
+    places = [where if item_hint is int else f"{where}[{i}]" for i in range(len(value))]
+    items = [_convert(item_hint, item, place) for item, place in zip(value, places, strict=True)]
+    return items if get_origin(hint) is list else tuple(items)
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, str) and EXPONENT.fullmatch(value):
         return float(value)
     if hint is float and (type(value) is float or (type(value) is int and abs(value) < 2**63)):
@@ -125,7 +152,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: a whole number beyond 64 bits", hint="write a smaller number")
     if type(value) is not hint:
         raise ConfigError(
-            f"{where}: expected {hint.__name__}, got {value!r:.100}",
+            f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r:.100}",
             hint=f"mend this key: write {VALUES.get(hint, 'another value')}",
         )
     return value

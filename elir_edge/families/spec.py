@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from elir_edge.families.registry import BUILTIN, DEFAULT_FAMILY, family_names, g
 
 MAX_STEPS = 100
 MAX_SIDE = 16384
+OTHER_FIELDS = "the family's package has to give its fields types that CONTRIBUTING.md names"
 NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
@@ -113,10 +115,19 @@ class ModelSpec(ABC):
         return (1, self.latent_channels, height // self.latent_stride, width // self.latent_stride)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, the inverse of ``from_dict``; the default family is left out."""
-        named = {} if self.family_name == DEFAULT_FAMILY else {"family": self.family_name}
-        plain: dict[str, Any] = to_plain(named | dataclasses.asdict(self))
-        return plain
+        """Plain dicts, lists and numbers, the inverse of ``from_dict``; the default family is left out.
+
+        Raises ConfigError where a field has a type that cannot be read back, see ``build_dataclass``.
+        """
+        fields: dict[str, Any] = to_plain(dataclasses.asdict(self))
+        try:
+            back = build_dataclass(type(self), json.loads(json.dumps(fields)), type(self).__name__)
+            lost = [name for name, value in to_plain(dataclasses.asdict(back)).items() if value != fields[name]]
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f"the specification cannot be read back: {error}", hint=OTHER_FIELDS) from error
+        if lost:
+            raise ConfigError(f"the specification cannot be read back: {', '.join(lost)}", hint=OTHER_FIELDS)
+        return fields if self.family_name == DEFAULT_FAMILY else {"family": self.family_name} | fields
 
     def to_yaml(self) -> str:
         """The spec as a YAML document."""
