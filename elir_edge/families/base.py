@@ -52,8 +52,8 @@ class Stage:
         part: the part that computes it, for people: ``encoder``, ``step 1``.
         group: the group of mixed precision; all stages of a group have one precision and follow each other.
         module: path of the submodule of a static graph that computes it; None where it has no weights.
-        compute: computes the value from the earlier ones; None where it equals the stage before. The value of the last
-            stage, ``restored``, is not yet clipped to [0, 1].
+        compute: computes the value from the earlier ones; None where it equals the stage before. The last stage,
+            ``restored``, has one; its value is not yet clipped to [0, 1].
         space: kind of the values.
     """
 
@@ -135,8 +135,11 @@ def output_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 
 def walk(stages: tuple[Stage, ...], run: Walk) -> dict[str, Tensor]:
-    """Compute every stage in order; returns ``run.values``, which then has all of them."""
-    latest = run.values[IMAGE]
+    """Compute every stage in order; returns ``run.values``, which then has all of them.
+
+    A first stage without a ``compute`` equals the last of the values given.
+    """
+    latest = list(run.values.values())[-1]
     for stage in stages:
         if stage.compute is not None:
             latest = stage.compute(run)

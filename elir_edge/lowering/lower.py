@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from elir_edge.artifacts.signature import GraphForm, parse_size
-from elir_edge.families.base import Rewrite
+from elir_edge.errors import ConfigError
+from elir_edge.families.base import RESTORED, Rewrite
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse, has_linear_blocks
 from elir_edge.families.rewrites.weight_norm import plain_copy
@@ -70,8 +71,18 @@ def rewritten(
     rewrites: Sequence[Rewrite],
     report: Callable[[str, StaticRestorer], None] = lambda name, graph: None,
 ) -> StaticRestorer:
-    """The unrolled graph of ``restorer``, linear blocks collapsed, after ``rewrites`` in order."""
+    """The unrolled graph of ``restorer``, linear blocks collapsed, after ``rewrites`` in order.
+
+    Raises ConfigError for a family whose last stage is not ``restored``, or is not computed.
+    """
     graph = unroll(restorer, form)
+    last = graph.stage_list()[-1]
+    if last.name != RESTORED or last.compute is None:
+        raise ConfigError(
+            f"the last stage of the family '{restorer.spec.family_name}' is '{last.name}'"
+            + (" without a compute" if last.compute is None else ""),
+            hint=f"the family has to compute '{RESTORED}' last, if only from the value before it",
+        )
     report("unroll", graph)
     foreign = restorer.spec.foreign_parts
     if has_linear_blocks(graph, foreign):

@@ -21,6 +21,8 @@ from elir_edge.lowering.lower import rewritten
 from elir_edge.lowering.norm import NormForm, set_norm_form
 from elir_edge.lowering.static import StaticRestorer, to_layout, to_nchw
 
+WHOLE = "export it as one artifact"
+
 
 class GraphPart(nn.Module):
     """A part of a static graph, with what exporters ask of a graph. ``names`` are its outputs, the last one is kept."""
@@ -91,7 +93,7 @@ class DecoderPart(GraphPart):
     def forward(self, z: Tensor) -> dict[str, Tensor]:
         """The restored image, in the form's layout and value range."""
         latent = to_nchw(z, self.form.latent_layout)
-        values = walk(self.part_stages, Walk(self.static, {IMAGE: latent, f"state_{self.spec.steps}": latent}))
+        values = walk(self.part_stages, Walk(self.static, {f"state_{self.spec.steps}": latent}))
         return {RESTORED: self.static.output_image(values[RESTORED])}
 
 
@@ -110,13 +112,16 @@ class SplitGraph:
 def lower_split(restorer: Restorer, form: GraphForm, norm: str) -> SplitGraph:
     """The static graph of ``restorer`` in three parts that together compute the same, for any number of steps up to K.
 
-    Raises UsageError for a model without a field, and for a family that folds times in a way of its own.
+    Raises UsageError for a model without a field, for a family that folds times in a way of its own, and where a part
+    needs more than the latent that is handed on.
     """
     rewrites = restorer.spec.family.rewrites()
-    if not restorer.spec.has_flow or fold_time not in rewrites:
+    if not restorer.spec.has_flow:
+        raise UsageError("a model without steps cannot be split", hint=WHOLE)
+    if fold_time not in rewrites:
         raise UsageError(
-            f"a model of the family '{restorer.spec.family_name}' without steps cannot be split",
-            hint="export it as one artifact",
+            f"the family '{restorer.spec.family_name}' folds times in a way of its own: they cannot be an input",
+            hint=WHOLE,
         )
     one_step = copy.copy(restorer)
     one_step.spec = dataclasses.replace(restorer.spec, steps=1)
@@ -137,11 +142,28 @@ def _parts(graph: StaticRestorer) -> dict[str, GraphPart]:
     stages = graph.stage_list()
     (at,) = (i for i, stage in enumerate(stages) if str(stage.module).startswith("steps."))
     before, step, after = stages[:at], stages[at : at + 1], stages[at + 1 :]
-    return {
+    if not output_stages(before):
+        raise UsageError(
+            f"the family '{graph.spec.family_name}' computes nothing before the steps: it cannot be split", hint=WHOLE
+        )
+    parts: dict[str, GraphPart] = {
         ENCODER: EncoderPart(graph, before, [stage.name for stage in output_stages(before)]),
         STEP: StepPart(graph, step, [NEXT]),
         DECODER: DecoderPart(graph, after, [RESTORED]),
     }
+    _require_latent_only(parts[DECODER])
+    return parts
+
+
+def _require_latent_only(part: GraphPart) -> None:
+    """Raise UsageError where a stage reads other values than the latent, told from a run without data."""
+    try:
+        copy.deepcopy(part).to("meta", torch.float32)(*(tensor.to("meta") for tensor in part.example_inputs()))
+    except KeyError as error:
+        raise UsageError(
+            f"what is after the steps reads {error} in the family '{part.spec.family_name}': it cannot be split",
+            hint=WHOLE,
+        ) from error
 
 
 def _only(graph: StaticRestorer, modules: set[str], *, noise: bool) -> StaticRestorer:
