@@ -45,15 +45,21 @@ def command(model: str, device: str, size: str | None, precision: str | None, as
 
 
 def _artifact(model: str, size: str | None, precision: str | None, device: KnownDevice, shown: Shown) -> Fit | None:
-    from elir_edge.artifacts.artifact import require_runnable
+    from elir_edge.artifacts.artifact import is_there, require_runnable
     from elir_edge.errors import UsageError
     from elir_edge.npu.fit import fit_artifact
 
-    if Path(model).suffix not in ARTIFACTS:
+    path = Path(model)
+    if path.suffix not in ARTIFACTS:
+        if is_there(path) and path.suffix not in (".yaml", ".yml"):
+            raise UsageError(
+                f"{model}: neither one of {', '.join(ARTIFACTS)}, nor a model's YAML file",
+                hint="name its preset, or export it to one file",
+            )
         return None
     if size or precision:
         raise UsageError(f"{model}: an artifact has its own size and precision", hint="name a preset to try others")
-    artifact = open_artifact(Path(model), shown)
+    artifact = open_artifact(path, shown)
     require_runnable(artifact)
     return fit_artifact(artifact, device)
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.command("lower")
 @model_options
 @form_options
-@click.option("--norm", default="native", show_default=True, help="Form of GroupNorm: native or pointwise (TFLite's).")
+@click.option(
+    "--norm", default="native", show_default=True, help="Form of norms: native, means or pointwise (TFLite's)."
+)
 @click.option("--explain", is_flag=True, help="Show the graph after each rewrite, not only at the end.")
 @json_option
 def command(

@@ -164,7 +164,9 @@ def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
     seed = weights.removeprefix("random:")
     if not seed.isdecimal() or int(seed) >= 2**63:
         raise UsageError(f"'{weights}': the seed must be a whole number below 2^63", hint="write random:0")
-    restorer = Restorer(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))  # a user's module may have random buffers
+        restorer = Restorer(spec)
     tensors = restorer.state_dict()  # the statistics of norms stay as they begin
     for name, parameter in restorer.named_parameters(remove_duplicate=False):
         tensors[name] = torch.from_numpy(_draw(int(seed), name, tuple(parameter.shape)))

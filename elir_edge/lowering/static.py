@@ -122,8 +122,8 @@ class StaticRestorer(nn.Module):
         return sum(tensor.numel() for tensor in unique_tensors(self))
 
     def _weight(self) -> Tensor:
-        """Any weight: all have the same type and device."""
-        return next(part for name, part in self.named_parameters() if name != "noise")
+        """Any weight: all have the same type and device. A model that only moves pixels has none: 0, float32."""
+        return next((part for name, part in self.named_parameters() if name != "noise"), torch.zeros(()))
 
     def input_image(self, image: Tensor) -> Tensor:
         """``image`` of the form -> N x 3 x H x W times ``pixel_gain``."""

@@ -1,4 +1,4 @@
-"""elir-edge inspect of presets: what a model costs, told before any export."""
+"""elir-edge inspect of presets: what a model costs, told before any export; and fit of what it does not read."""
 
 import json
 
@@ -55,3 +55,10 @@ def test_the_size_of_an_artifact_is_its_own(tmp_path, capfd):
     (tmp_path / "a.onnx").write_bytes(b"text")
     assert run(["inspect", str(tmp_path / "a.onnx"), "--size", "64"]) == 2
     assert "its own size" in capfd.readouterr().err
+
+
+def test_fit_says_that_it_reads_no_split_artifact(tmp_path, capfd):
+    (tmp_path / "nano.split").mkdir()
+    assert run(["fit", str(tmp_path / "nano.split"), "--for", "htp-v75"]) == 2
+    said = capfd.readouterr().err
+    assert ".tflite, .onnx, .xml" in said and "one file" in said and "there is no preset" not in said

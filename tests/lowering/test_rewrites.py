@@ -210,3 +210,11 @@ def test_collapse_leaves_other_neighbours_alone():
     holder = nn.ModuleDict({"block": sequence})
     collapse(holder)
     assert len(holder["block"]) == 5
+
+
+def test_a_model_without_weights_is_lowered():
+    """It only moves pixels: they come back as they were."""
+    spec = ElirSpec(size=32, steps=0, autoencoder=ShuffleSpec(levels=1), estimator=None, field=None)
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for io, pixels in (("float", image), ("uint8", (image * 255).round().to(torch.uint8))):
+        assert torch.equal(lower(load_restorer(spec, "random:0"), 32, io=io)(pixels), pixels)

@@ -39,4 +39,7 @@ def _number(stated: Any, otherwise: float, key: str, where: str) -> float:
         return otherwise
     if type(stated) not in (int, float):
         raise ConfigError(f"{where}: {key} is {stated!r:.100}, not a number", hint="write a number")
-    return float(stated)
+    try:
+        return float(stated)
+    except OverflowError as error:  # JSON has whole numbers of any length
+        raise ConfigError(f"{where}: {key} is beyond all numbers", hint="write a smaller number") from error

@@ -18,7 +18,7 @@ def shuffle_to_convolution(graph: StaticRestorer) -> None:
 
     Needs nothing. Guarantees the same numbers exactly: each output is one input times 1.
     """
-    dtype = next(graph.parameters()).dtype
+    dtype = next(graph.parameters(), torch.zeros(())).dtype
     for parent in list(graph.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Unshuffle | Shuffle):

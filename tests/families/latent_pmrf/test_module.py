@@ -76,6 +76,22 @@ def test_normalized_weights_become_plain_in_the_graph_alone():
     assert torch.equal(load_restorer(spec_of(Normalized), given.state_dict())(image), given(image))
 
 
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.rand(3, 1, 1))
+
+    def forward(self, image):
+        return image * self.mask
+
+
+def test_stand_ins_of_one_seed_have_the_same_buffers():
+    before = torch.random.get_rng_state()
+    first, second, other = (load_restorer(spec_of(Masked), f"random:{seed}").estimator.mask for seed in (0, 0, 1))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_one_that_cannot_be_built_is_refused():
     refusal(
         ConfigError, lambda: load_restorer(spec_of(NeedsMore), "random:0"), "NeedsMore", "RuntimeError: needs a GPU"

@@ -145,6 +145,7 @@ def test_bin_files_are_read_and_safetensors_come_first(folder):
         ({"block_out_channels": [8]}, ("block_out_channels", "[8]")),
         ({"scaling_factor": "1"}, ("scaling_factor", "'1'")),
         ({"shift_factor": 1e9}, ("shift",)),
+        ({"shift_factor": 10**400}, ("config.json", "shift_factor", "beyond")),
         ({"scaling_factor": float("nan")}, ("scale",)),
     ],
 )
