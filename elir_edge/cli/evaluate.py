@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from elir_edge.cli.shared import (
     model_options,
     refuse_given,
 )
-from elir_edge.errors import UsageError
+from elir_edge.errors import UsageError, missing_package
 
 if TYPE_CHECKING:
     import numpy as np
 
     from elir_edge.training.evaluate import Degrade, Evaluation, Quality, Score
+
+NEEDED = {"torch": "torch", "skimage.metrics": "scikit-image"}  # module: the package that has it
 
 
 @click.command("evaluate")
@@ -62,6 +65,7 @@ def command(
 
     With --set, a set of pictures is judged under all conditions, and other denoisers and artifacts beside the model.
     """
+    _check_packages()
     from elir_edge.cli.sheets import check_output
     from elir_edge.families.spec import load_spec
     from elir_edge.imaging.pictures import write_picture
@@ -100,6 +104,15 @@ def _show(result: Evaluation) -> None:
     count, untouched = len(result.scores), result.untouched_count
     if 0 < untouched < count:
         click.echo(f"mean PSNR: without the {untouched} of {count} pictures that the task left as they were (200 dB)")
+
+
+def _check_packages() -> None:
+    """Raise UnavailableError where what restores or judges is not installed."""
+    for module, package in NEEDED.items():
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise missing_package(package, "train") from error
 
 
 def _refuse_ignored(set_name: str | None, sigma: float | None) -> None:

@@ -175,22 +175,37 @@ def test_what_runs_that_were_killed_left_is_removed_by_any_later_one(place):
 # ---- what is missing -------------------------------------------------------------------------------------------------
 
 BLOCK = "import os, sys\nfor name in os.environ['BLOCKED'].split():\n    sys.modules[name] = None\n"
+OWN_MODEL = ("-p", "tiny.yaml")
+TORCH = "pip install 'elir-edge[torch]'"
 MISSING = {
-    "torch": (("export", "-p", "tiny.yaml", "-o", "new.onnx"), "'torch'", "pip install 'elir-edge[torch]'"),
-    "onnxruntime": ((*RESTORE, "new.png", "-b", "onnxruntime"), "pip install 'elir-edge[run-onnxruntime]'"),
-    "openvino": ((*RESTORE, "new.png", "-b", "openvino"), "pip install 'elir-edge[run-openvino]'"),
+    ("torch", ("export", *OWN_MODEL, "-o", "new.onnx")): TORCH,
+    ("torch", ("evaluate", *OWN_MODEL)): "pip install 'elir-edge[train]'",
+    ("torch", ("inspect", "tiny.yaml")): TORCH,
+    ("torch", ("lower", *OWN_MODEL)): TORCH,
+    ("torch", ("fit", "tiny.yaml", "--for", "ethos-u55-256")): TORCH,
+    ("torch", ("sensitivity", *OWN_MODEL)): TORCH,
+    ("torch", ("validate", "good.onnx")): TORCH,
+    ("torch", ("restore", "a.png", *OWN_MODEL, "-o", "new.png")): TORCH,
+    ("torch", ("train",)): "pip install 'elir-edge[train]'",
+    ("skimage", ("evaluate", *OWN_MODEL)): "pip install 'elir-edge[train]'",
+    ("onnxruntime", (*RESTORE, "new.png", "-b", "onnxruntime")): "pip install 'elir-edge[run-onnxruntime]'",
+    ("openvino", (*RESTORE, "new.png", "-b", "openvino")): "pip install 'elir-edge[run-openvino]'",
 }
+DISTRIBUTIONS = {"skimage": "scikit-image"}
 
 
-@pytest.mark.parametrize("package", MISSING)
-def test_a_missing_extra_is_named_with_what_mends_it(package, place):
-    arguments, *named = MISSING[package]
+@pytest.mark.parametrize(
+    ("package", "arguments"), MISSING, ids=lambda value: value if isinstance(value, str) else value[0]
+)
+def test_a_missing_extra_is_named_with_what_mends_it(package, arguments, place):
     site = place.parent / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(BLOCK)
     path = os.pathsep.join([str(site), child_environment()["PYTHONPATH"]])
     before = snapshot(place)
-    assert_told(run_process(*arguments, cwd=place, BLOCKED=package, PYTHONPATH=path), 69, "not installed", *named)
+    outcome = run_process(*arguments, cwd=place, BLOCKED=package, PYTHONPATH=path)
+    named = f"'{DISTRIBUTIONS.get(package, package)}'"
+    assert_told(outcome, 69, named, "not installed", MISSING[package, arguments])
     assert snapshot(place) == before
 
 
