@@ -1,6 +1,7 @@
 // The page: a picture comes in, the worker restores it, the slider shows before and after.
 
 const MOST_PIXELS = 16_000_000; // more than phones let one canvas have
+const MOST_SIDE = 16_384; // likewise
 const $ = (id) => document.getElementById(id);
 const manifest = await loadManifest();
 const [graphHeight, graphWidth] = manifest?.size ?? [1, 1];
@@ -110,7 +111,7 @@ function placed(size, width, height) {
     const [w, h] = [graphWidth * scale, graphHeight * scale];
     return [(width - w) / 2, (height - h) / 2, w, h, graphWidth, graphHeight];
   }
-  const side = size === "full" ? Infinity : Number(size);
+  const side = size === "full" ? MOST_SIDE : Number(size);
   const scale = Math.min(1, side / Math.max(width, height), Math.sqrt(MOST_PIXELS / (width * height)));
   return [0, 0, width, height, Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
 }
@@ -125,7 +126,7 @@ function showResult({ rgba, height, width, tiles, seconds }) {
   $("after").getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
   $("progress").hidden = true;
   $("done").hidden = false;
-  const reduced = $("size").value === "full" && width < source.width;
+  const reduced = $("size").value === "full" && (width < source.width || height < source.height);
   const smaller = `, reduced from ${source.width} × ${source.height} to ${width} × ${height} pixels`;
   $("took").textContent = `${tiles > 1 ? `${tiles} tiles` : "1 tile"} in ${seconds.toFixed(1)} s${reduced ? smaller : ""}`;
   document.body.dataset.seconds = seconds;
@@ -155,6 +156,7 @@ function restart() {
 
 function save() {
   $("after").toBlob((blob) => {
+    if (!blob) return fail("This browser cannot save so large a picture: choose a smaller size.");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = `${name}-restored.png`;

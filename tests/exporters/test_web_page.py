@@ -1,0 +1,76 @@
+"""The script of the web page in a real browser, beside a worker that gives each picture back at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+import elir_edge
+from elir_edge.imaging.pictures import write_picture
+from tests.robustness.faults import manifest
+
+WEB = Path(elir_edge.__file__).parent / "web"
+ADDRESS = "http://localhost/"  # none is asked: every request is answered here
+ECHO = """
+onmessage = ({ data }) => {
+  if (data.open) postMessage({ ready: true });
+  if (!data.restore) return;
+  postMessage({ restored: { ...data.restore, tiles: 1, seconds: 0 } }, [data.restore.rgba.buffer]);
+};
+"""
+SHOWN = "(() => { const { width, height } = document.getElementById('after'); return [width, height]; })()"
+
+
+@pytest.fixture
+def page(browser):
+    """The page in a window of a phone's size."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    context.route("**/*", answer)
+    opened = context.new_page()
+    opened.wrong = []
+    opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+    opened.goto(ADDRESS)
+    opened.select_option("#size", "full")
+    yield opened
+    assert opened.wrong == []
+    context.close()
+
+
+def answer(route):
+    name = urlsplit(route.request.url).path.removeprefix("/") or "index.html"
+    if name == "manifest.json":
+        route.fulfill(body=manifest().to_json())
+    elif name == "worker.js":
+        route.fulfill(body=ECHO, content_type="text/javascript")
+    else:
+        route.fulfill(path=WEB / name)
+
+
+def choose(page, folder, width, height, name="photo.png"):
+    write_picture(folder / "photo.png", np.full((height, width, 3), 200, np.uint8))
+    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": (folder / "photo.png").read_bytes()})
+
+
+def wait_for(page, width, height):
+    page.wait_for_function(f"document.body.dataset.done && {SHOWN} == '{width},{height}'", timeout=20_000)
+
+
+@pytest.mark.parametrize(("given", "shown"), [((1, 17_000), (1, 16_384)), ((66_000, 1), (16_384, 1))])
+def test_sides_beyond_those_of_a_canvas_are_reduced_and_it_is_told(given, shown, page, tmp_path):
+    choose(page, tmp_path, *given)
+    wait_for(page, *shown)
+    told = f"reduced from {given[0]} × {given[1]} to {shown[0]} × {shown[1]} pixels"
+    assert told in page.inner_text("#took")
+    pixel = "document.getElementById('after').getContext('2d').getImageData(0, 0, 1, 1).data[0]"
+    assert page.evaluate(pixel) == 200
+
+
+def test_a_picture_that_the_browser_cannot_save_is_told(page, tmp_path):
+    choose(page, tmp_path, 30, 20)
+    wait_for(page, 30, 20)
+    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null); }")
+    page.click("#save")
+    assert "choose a smaller size" in page.inner_text("#error")
