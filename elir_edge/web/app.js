@@ -11,6 +11,7 @@ const worker = new Worker("worker.js", { type: "module" });
 let source = null; // the picture as it was given
 let name = "picture";
 let job = 0;
+let taking = 0; // counts the pictures asked for: only the last one is shown
 let ready = false;
 let broken = null; // why no model could be opened
 
@@ -58,12 +59,16 @@ function begin() {
 }
 
 async function take(blob, called) {
+  taking += 1;
+  const mine = taking;
   let taken;
   try {
     taken = await createImageBitmap(blob);
   } catch {
-    return fail("That file is not a picture that this browser can read.");
+    if (mine === taking) fail("That file is not a picture that this browser can read.");
+    return;
   }
+  if (mine !== taking) return taken.close();
   source?.close();
   source = taken;
   name = (called || "picture").replace(/\.[^.]*$/, "");
@@ -147,6 +152,7 @@ function fail(text) {
 function restart() {
   worker.postMessage({ stop: true });
   job += 1;
+  taking += 1;
   source?.close();
   source = null;
   $("error").hidden = true;

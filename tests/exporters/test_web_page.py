@@ -74,3 +74,23 @@ def test_a_picture_that_the_browser_cannot_save_is_told(page, tmp_path):
     page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null); }")
     page.click("#save")
     assert "choose a smaller size" in page.inner_text("#error")
+
+
+def test_of_two_pictures_the_one_chosen_last_is_shown(page, tmp_path):
+    """Also where the browser takes longer to read the first."""
+    page.evaluate(
+        """() => {
+          const read = createImageBitmap;
+          const wait = [1000, 0];
+          window.createImageBitmap = async (blob) => {
+            await new Promise((resume) => setTimeout(resume, wait.shift()));
+            window.unread = wait.length;
+            return read(blob);
+          };
+        }"""
+    )
+    choose(page, tmp_path, 30, 20)
+    choose(page, tmp_path, 50, 40)
+    wait_for(page, 50, 40)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(SHOWN) == [50, 40]
