@@ -94,3 +94,12 @@ def test_of_two_pictures_the_one_chosen_last_is_shown(page, tmp_path):
     wait_for(page, 50, 40)
     page.wait_for_timeout(1500)
     assert page.evaluate(SHOWN) == [50, 40]
+
+
+@pytest.mark.parametrize(("width", "labelled"), [(30, False), (400, True)])
+def test_labels_do_not_cross_on_narrow_pictures(width, labelled, page, tmp_path):
+    choose(page, tmp_path, width, 400)
+    wait_for(page, width, 400)
+    assert page.locator(".label").count() == 2
+    assert [label.is_visible() for label in page.locator(".label").all()] == [labelled, labelled]
+    assert page.locator("#compare").bounding_box()["height"] > 300
