@@ -174,6 +174,7 @@ function save() {
 /** A live picture where the page may have one; else the phone's own camera program. */
 async function openCamera() {
   if (!navigator.mediaDevices?.getUserMedia) return $("capture").click();
+  $("shutter").disabled = true; // until there is something to take
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1920 } });
   } catch {
@@ -205,6 +206,7 @@ for (const id of ["file", "capture"]) {
 $("choose").onclick = () => $("file").click();
 $("camera").onclick = openCamera;
 $("shutter").onclick = shoot;
+$("video").onloadeddata = () => { $("shutter").disabled = false; };
 $("cancel").onclick = () => $("viewfinder").close();
 $("viewfinder").onclose = closeCamera;
 $("again").onclick = restart;

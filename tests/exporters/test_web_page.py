@@ -103,3 +103,19 @@ def test_labels_do_not_cross_on_narrow_pictures(width, labelled, page, tmp_path)
     assert page.locator(".label").count() == 2
     assert [label.is_visible() for label in page.locator(".label").all()] == [labelled, labelled]
     assert page.locator("#compare").bounding_box()["height"] > 300
+
+
+def test_take_waits_for_the_first_frame_of_the_camera(page):
+    page.evaluate(
+        """() => {
+          window.lens = document.createElement("canvas");
+          navigator.mediaDevices.getUserMedia = async () => lens.captureStream();
+        }"""
+    )
+    page.click("#camera")
+    page.wait_for_selector("#viewfinder[open]")
+    page.wait_for_timeout(300)
+    assert page.is_disabled("#shutter")
+    page.evaluate("() => { setInterval(() => lens.getContext('2d').fillRect(0, 0, 300, 150), 50); }")
+    page.click("#shutter", timeout=20_000)
+    wait_for(page, 300, 150)
