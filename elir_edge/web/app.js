@@ -71,7 +71,7 @@ async function take(blob, called) {
   if (mine !== taking) return taken.close();
   source?.close();
   source = taken;
-  name = (called || "picture").replace(/\.[^.]*$/, "");
+  name = (called || "picture").replace(/(.)\.[^.]*$/, "$1");
   restore();
 }
 

@@ -51,7 +51,9 @@ def answer(route):
 
 def choose(page, folder, width, height, name="photo.png"):
     write_picture(folder / "photo.png", np.full((height, width, 3), 200, np.uint8))
-    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": (folder / "photo.png").read_bytes()})
+    page.set_input_files(
+        "#file", {"name": name, "mimeType": "image/png", "buffer": (folder / "photo.png").read_bytes()}
+    )
 
 
 def wait_for(page, width, height):
@@ -62,7 +64,7 @@ def wait_for(page, width, height):
 def test_sides_beyond_those_of_a_canvas_are_reduced_and_it_is_told(given, shown, page, tmp_path):
     choose(page, tmp_path, *given)
     wait_for(page, *shown)
-    told = f"reduced from {given[0]} × {given[1]} to {shown[0]} × {shown[1]} pixels"
+    told = "reduced from {} \N{MULTIPLICATION SIGN} {} to {} \N{MULTIPLICATION SIGN} {} pixels".format(*given, *shown)
     assert told in page.inner_text("#took")
     pixel = "document.getElementById('after').getContext('2d').getImageData(0, 0, 1, 1).data[0]"
     assert page.evaluate(pixel) == 200
@@ -119,3 +121,12 @@ def test_take_waits_for_the_first_frame_of_the_camera(page):
     page.evaluate("() => { setInterval(() => lens.getContext('2d').fillRect(0, 0, 300, 150), 50); }")
     page.click("#shutter", timeout=20_000)
     wait_for(page, 300, 150)
+
+
+@pytest.mark.parametrize(("name", "saved"), [("a.b.png", "a.b"), (".hidden", "hidden"), ("none", "none")])
+def test_what_is_saved_has_the_name_of_the_picture(name, saved, page, tmp_path):
+    choose(page, tmp_path, 30, 20, name)
+    wait_for(page, 30, 20)
+    with page.expect_download() as download:
+        page.click("#save")
+    assert download.value.suggested_filename.lstrip("._") == f"{saved}-restored.png"  # browsers drop a leading dot
