@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,10 @@ from elir_edge.cli.shared import (
     load_model,
     model_options,
 )
+
+if TYPE_CHECKING:
+    from elir_edge.artifacts.artifact import Artifact
+    from elir_edge.pipeline.target import Target
 
 QUANTIZATION_OPTIONS = (
     "calibrate",
@@ -148,16 +152,17 @@ def command(
 ) -> None:
     """Write an artifact that restores as the PyTorch model does, proven on a photograph."""
     from elir_edge.core.publish import DEFAULT_FOLDER, check_place
-    from elir_edge.pipeline.target import get_target
+    from elir_edge.pipeline.form import choose_target
 
-    chosen = get_target(target)
+    chosen = choose_target(target, precision, split)
     check_place(out or DEFAULT_FOLDER)
+    if not weights:  # which may bring another specification with them
+        _check_form(preset, chosen, precision, size, noise, io)
     shown = Shown()
     restorer = load_model(preset, weights, shown)
     if explain and not as_json:
         echo_costs(lowering_costs(restorer, size, noise, io, chosen.norm))
     from elir_edge.pipeline.export import export
-    from elir_edge.pipeline.ladder import table_lines
     from elir_edge.pipeline.target import INTEGER_PRECISIONS
     from elir_edge.quantize.calibration import CalibrationRequest
     from elir_edge.quantize.plan import Limits, Quantization
@@ -170,22 +175,41 @@ def command(
         limits = Limits(max_drop, max_size, max_latency)
         quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split, sign)
-    manifest, parity = artifact.manifest, artifact.manifest.parity or {}
-    mixed = (manifest.quantization or {}).get("mixed")
-    if as_json:
-        report = {"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity}
-        if mixed is not None:
-            report["mixed"] = mixed
-        if explain:
-            costs = lowering_costs(restorer, size, noise, io, chosen.norm)
-            report["rewrites"] = [dataclasses.asdict(cost) for cost in costs]
-        echo_json(report)
+    if not as_json:
+        _show(artifact, chosen)
         return
+    parity, mixed = artifact.manifest.parity or {}, _mixed_facts(artifact)
+    report = {"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity}
+    if mixed is not None:
+        report["mixed"] = mixed
+    if explain:
+        costs = lowering_costs(restorer, size, noise, io, chosen.norm)
+        report["rewrites"] = [dataclasses.asdict(cost) for cost in costs]
+    echo_json(report)
+
+
+def _show(artifact: Artifact, target: Target) -> None:
+    from elir_edge.pipeline.ladder import table_lines
+
+    manifest, mixed = artifact.manifest, _mixed_facts(artifact)
     click.echo(f"{artifact.path}  {artifact.size_bytes / 1e6:.1f} MB, {manifest.graph['gflop']:.1f} GFLOP a picture")
-    click.echo(f"  {_parity_text(parity)}")
+    click.echo(f"  {_parity_text(manifest.parity or {})}")
     for line in table_lines(mixed) if mixed is not None else ():
         click.echo(f"  {line}")
-    click.echo(f"  try it: {chosen.try_it.format(path=artifact.path)}")
+    click.echo(f"  try it: {target.try_it.format(path=artifact.path)}")
+
+
+def _mixed_facts(artifact: Artifact) -> Any:
+    """What the manifest says of mixed precision; None where it is not."""
+    return (artifact.manifest.quantization or {}).get("mixed")
+
+
+def _check_form(preset: str, target: Target, precision: str, size: str | None, noise: str, io: str | None) -> None:
+    """Raise what does not fit the model, before its weights are fetched and read."""
+    from elir_edge.families.spec import load_spec
+    from elir_edge.pipeline.form import form_of
+
+    form_of(load_spec(preset), target, precision, size, noise, io)
 
 
 def _parity_text(parity: dict[str, Any]) -> str:

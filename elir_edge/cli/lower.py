@@ -34,7 +34,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Show what the lowered graph costs, and what each rewrite saves: ops, numbers stored, GFLOP."""
-    restorer = load_model(preset, weights, Shown())
+    restorer = load_model(preset, weights, Shown(), size)
     costs = lowering_costs(restorer, size, noise, io, norm, each=explain)
     if as_json:
         echo_json([dataclasses.asdict(cost) for cost in costs])

@@ -130,7 +130,7 @@ def _session(options: Options, shown: Shown) -> Session:
         opened = open_artifact(options.artifact, shown, options.backend)
         require_runnable(opened)
         return open_session(opened.path, options.backend, options.threads, steps=options.steps)
-    restorer = load_model(options.preset, options.weights, shown)
+    restorer = load_model(options.preset, options.weights, shown, options.size)
     from elir_edge.lowering.lower import lower
 
     return open_session(lower(restorer, options.size, noise=f"baked:{options.seed}"), threads=options.threads)

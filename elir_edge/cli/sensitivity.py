@@ -41,7 +41,7 @@ def command(
 
     levels = get_target(target).kernel_levels
     shown = Shown()
-    restorer = load_model(preset, weights, shown)
+    restorer = load_model(preset, weights, shown, size)
     from elir_edge.quantize.calibration import CalibrationRequest
     from elir_edge.quantize.sensitivity import measure_sensitivity
 

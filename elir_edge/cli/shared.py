@@ -133,11 +133,18 @@ class Shown:
             self._heard.raise_again()
 
 
-def load_model(preset: str, weights: Sequence[str], progress: Shown) -> Restorer:
-    """The model of --preset and --weights, with a warning where its weights are stand-ins."""
+def load_model(preset: str, weights: Sequence[str], progress: Shown, size: str | None = None) -> Restorer:
+    """The model of --preset and --weights, with a warning where its weights are stand-ins.
+
+    Raises ConfigError before its own weights are read where the model cannot take ``size``, the --size of the command.
+    """
+    from elir_edge.artifacts.signature import parse_size
+    from elir_edge.families.spec import load_spec
     from elir_edge.runtime.backend import TORCH, get_backend
 
     get_backend(TORCH).load()
+    if not weights:  # which may bring another specification with them
+        parse_size(size, load_spec(preset))
     from elir_edge.families.weights import load_restorer
 
     with progress.stage("loading the model"):

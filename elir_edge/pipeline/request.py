@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from elir_edge.artifacts.signature import GraphForm, parse_size
+from elir_edge.artifacts.signature import GraphForm
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import UsageError, missing_package
 from elir_edge.families.restorer import Restorer, WeightSource
 from elir_edge.families.weights import tensors_sha256
 from elir_edge.imaging.noise import NoiseContract
-from elir_edge.pipeline.split import split_target
-from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target, get_target, targets
+from elir_edge.pipeline.form import choose_target, form_of
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target
 from elir_edge.quantize.calibration import Calibration, gather_calibration
 from elir_edge.quantize.levels import W8A16
 from elir_edge.quantize.plan import DEFAULT_LIMITS, Quantization
@@ -77,20 +77,9 @@ def request_of(
     split: bool = False,
 ) -> ExportRequest:
     """The options of ``export``, checked, with the calibration pictures. Raises what ``export`` documents."""
-    chosen = split_target(get_target(target)) if split else get_target(target)
-    if precision not in chosen.precisions:
-        raise UsageError(
-            f"the target '{target}' has no precision '{precision}'{' for split artifacts' if split else ''}",
-            hint=f"it offers {', '.join(chosen.precisions)}{_elsewhere(precision)}",
-        )
-    io = _io_of(chosen, precision, io)
+    chosen = choose_target(target, precision, split)
     _require_installed(chosen, precision)
-    contract = NoiseContract.parse(noise)
-    if contract.mode == "input" and precision in chosen.bytes_only and restorer.spec.takes_noise:
-        words = f"{target} at {precision} has no inputs besides the uint8 image: noise cannot be one"
-        raise UsageError(words, hint="use --noise baked:SEED or zero")
-    height, width = parse_size(size, restorer.spec)
-    form = GraphForm(height, width, contract, io, chosen.layouts[io], chosen.latent_layout)
+    form = form_of(restorer.spec, chosen, precision, size, noise, io)
     if precision not in INTEGER_PRECISIONS:
         if quantization is not None:
             raise UsageError(
@@ -102,25 +91,9 @@ def request_of(
             "tuning makes up for 8-bit activations, which w8a16 does not have", hint="leave --tune and --tune-steps out"
         )
     quantization = _with_limits(quantization or Quantization(), restorer, precision)
-    calibration = gather_calibration(quantization.calibration, restorer.spec, height, width)
+    calibration = gather_calibration(quantization.calibration, restorer.spec, form.height, form.width)
     check_disjoint(calibration.sources)
     return ExportRequest(chosen, precision, form, quantization, calibration)
-
-
-def _elsewhere(precision: str) -> str:
-    """The targets that offer ``precision``, for a hint; empty where none does."""
-    able = [target.name for target in targets().values() if precision in target.precisions]
-    return f"; {precision} is offered by --target {', '.join(able)}" if able else ""
-
-
-def _io_of(target: Target, precision: str, io: str | None) -> str:
-    ios = target.ios(precision)
-    if io is not None and io not in ios:
-        raise UsageError(
-            f"io '{io}' is not one of {', '.join(ios)} for {target.name} at {precision}",
-            hint="choose one of these with --io",
-        )
-    return io or ios[0]
 
 
 def _require_installed(target: Target, precision: str) -> None:
