@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +177,7 @@ def command(
         quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split, sign)
     if not as_json:
-        _show(artifact, chosen)
+        show(artifact, chosen)
         return
     parity, mixed = artifact.manifest.parity or {}, _mixed_facts(artifact)
     report = {"path": str(artifact.path), "fresh": artifact.fresh, "bytes": artifact.size_bytes, "parity": parity}
@@ -188,7 +189,8 @@ def command(
     echo_json(report)
 
 
-def _show(artifact: Artifact, target: Target) -> None:
+def show(artifact: Artifact, target: Target) -> None:
+    """Say what was written, how near to PyTorch it is, and a command to try it with."""
     from elir_edge.pipeline.ladder import table_lines
 
     manifest, mixed = artifact.manifest, _mixed_facts(artifact)
@@ -196,7 +198,7 @@ def _show(artifact: Artifact, target: Target) -> None:
     click.echo(f"  {_parity_text(manifest.parity or {})}")
     for line in table_lines(mixed) if mixed is not None else ():
         click.echo(f"  {line}")
-    click.echo(f"  try it: {target.try_it.format(path=artifact.path)}")
+    click.echo(f"  try it: {target.try_it.format(path=shlex.quote(str(artifact.path)))}")
 
 
 def _mixed_facts(artifact: Artifact) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,14 @@ def command(
     if as_json:
         echo_json({"recipe": recipe, "weights": str(weights)})
     else:
-        click.echo(f"{weights}\nnext: elir-edge evaluate --preset {plan.preset} --weights {weights} --task {plan.task}")
+        click.echo(f"{weights}\nnext: {next_command(plan, weights)}")
+
+
+def next_command(plan: Recipe, weights: Path) -> str:
+    """What evaluates ``weights``, quoted for a shell."""
+    options = {"--preset": plan.preset, "--weights": weights, "--task": plan.task}
+    words = (str(word) for option in options.items() for word in option)
+    return shlex.join(("elir-edge", "evaluate", *words))
 
 
 def _plan(recipe: str, photographs: Path | None, any_photographs: bool) -> Recipe:
