@@ -22,7 +22,7 @@ from setuptools.build_meta import build_wheel as build_plain_wheel
 ROOT = Path(__file__).resolve().parents[1]
 EPOCH = (1980, 1, 1, 0, 0, 0)
 FILE_MODE = 0o100644 << 16
-WEIGHTS = "elir_edge/families/elir/weights/nano.safetensors"
+WEIGHTS = re.compile(r"elir_edge/families/[^/]+/weights/[^/]+\.safetensors")
 BILL = "sboms/elir-edge.cdx.json"
 OWN_EXTRAS = "elir-edge"
 
@@ -100,7 +100,8 @@ def _tested_versions() -> dict[str, str]:
 def _data_inside(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     """Weights and photographs, by their sha256; NOTICE says whose they are."""
     photographs = sorted(name for name in files if name.startswith("elir_edge/imaging/data/") and name.endswith("jpg"))
-    kinds = {WEIGHTS: "machine-learning-model"} | dict.fromkeys(photographs, "data")
+    weights = sorted(filter(WEIGHTS.fullmatch, files))
+    kinds = dict.fromkeys(weights, "machine-learning-model") | dict.fromkeys(photographs, "data")
     return [
         {
             "type": kind, "bom-ref": name, "name": name,

@@ -65,7 +65,10 @@ def test_the_bill_of_materials_is_inside(wheel):
         bill = json.loads(file.read(name))
         record = file.read(name.partition("/")[0] + "/RECORD").decode()
         weights = [item for item in bill["components"] if item["type"] == "machine-learning-model"]
-        assert weights[0]["hashes"][0]["content"] == hashlib.sha256(file.read(weights[0]["name"])).hexdigest()
+        inside = [name for name in file.namelist() if name.endswith(".safetensors")]
+        assert [item["name"] for item in weights] == sorted(inside) and len(inside) > 1
+        for item in weights:
+            assert item["hashes"][0]["content"] == hashlib.sha256(file.read(item["name"])).hexdigest()
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6") and name in record
     by_name = {item["name"]: item for item in bill["components"]}
     for package in ("click", "numpy", "pillow", "pyvips"):
