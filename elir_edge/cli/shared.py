@@ -149,7 +149,7 @@ def load_model(preset: str, weights: Sequence[str], progress: Shown, size: str |
 
     with progress.stage("loading the model"):
         restorer = load_restorer(preset, list(weights) or None, progress)
-    if restorer.source is not None and not restorer.source.trained:
+    if restorer.source is not None and not restorer.trained:
         progress.note(f"note: the weights are random stand-ins ({restorer.source.name}); pictures will mean nothing")
     return restorer
 

@@ -81,6 +81,11 @@ class Restorer(nn.Module):
         def __getattr__(self, name: str) -> Any: ...  # the family's parts
 
     @property
+    def trained(self) -> bool:
+        """Whether the weights are trained, not stand-ins. Weights without a source count as trained."""
+        return self.source is None or self.source.trained
+
+    @property
     def parts(self) -> dict[str, nn.Module | None]:
         """The family's parts by name; None for a part that this model lacks."""
         return dict(self._modules)

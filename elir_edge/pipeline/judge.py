@@ -60,8 +60,7 @@ def judge_conversion(
         progress.note(f"note: not compared with PyTorch: {reason}")
         return dataclasses.replace(manifest, parity={NOT_COMPARED: reason})
     validation = validate_conversion(path, manifest, restorer, request, progress)
-    trained = restorer.source is None or restorer.source.trained
-    worth = request.quantization is not None and (trained or not request.quantization.allow_degraded)
+    worth = request.quantization is not None and (restorer.trained or not request.quantization.allow_degraded)
     integers = request.quantization is not None and request.quantization.allow_degraded
     while worth and not validation.passed and request.target.has_finer(manifest.format, integers):
         progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
@@ -76,7 +75,7 @@ def with_bound(manifest: Manifest, restorer: Restorer) -> Manifest:
 
     Stand-in weights reconstruct nothing: they have no such figure.
     """
-    if restorer.source is not None and not restorer.source.trained:
+    if not restorer.trained:
         return manifest
     bound = reconstruction_db(restorer, fit_picture(builtin_photograph(PARITY_PICTURE), *manifest.size))
     if bound is None:
@@ -128,7 +127,7 @@ def pictures_of(
     if request.calibration is None:
         return {PARITY_PICTURE: builtin_photograph(PARITY_PICTURE)}, None
     trials = gather_trials(request.calibration.facts["task"], request.form.height, request.form.width)
-    return trials.degraded, trials.originals if restorer.source is None or restorer.source.trained else None
+    return trials.degraded, trials.originals if restorer.trained else None
 
 
 def _parity(validation: Validation) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _with_limits(quantization: Quantization, restorer: Restorer, precision: str)
                 f"limits of drop, size and latency are options of mixed, not of {precision}", hint="--precision mixed"
             )
         return quantization
-    if restorer.source is not None and not restorer.source.trained:
+    if not restorer.trained:
         raise UsageError(
             "stand-in weights restore nothing: mixed precision has no PSNR to compare",
             hint="give trained weights with --weights",

@@ -236,7 +236,7 @@ def test_weights_from_an_address(server, checkpoint, tiny_spec, tiny_restorer):
     server.files["/tiny.pth"] = checkpoint
     loaded = weights.load_restorer(tiny_spec, f"{server.url}/tiny.pth#sha256={hashlib.sha256(checkpoint).hexdigest()}")
     assert weights.tensors_sha256(loaded.state_dict()) == weights.tensors_sha256(tiny_restorer.state_dict())
-    assert (loaded.source.name, loaded.source.kind, loaded.source.trained) == ("tiny.pth", "url", True)
+    assert (loaded.source.name, loaded.source.kind, loaded.trained) == ("tiny.pth", "url", True)
 
 
 def test_published_weights_are_those_of_the_release(monkeypatch, checkpoint, tiny_spec, tmp_path):

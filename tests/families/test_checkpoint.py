@@ -200,3 +200,9 @@ def test_another_presets_weights(tiny_restorer, tmp_path):
     torch.save(tiny_restorer.state_dict(), tmp_path / "tiny.pth")
     error = refusal(DataError, lambda: load_restorer("nano", tmp_path / "tiny.pth"), "tiny.pth", "is this the preset")
     assert error.exit_code == 65
+
+
+def test_weights_are_trained_unless_their_source_says_stand_ins(tiny_spec):
+    model = Restorer(tiny_spec)
+    assert model.source is None and model.trained
+    assert not load_restorer(tiny_spec, "random:0").trained

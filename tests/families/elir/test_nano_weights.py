@@ -52,7 +52,7 @@ def test_the_file_is_small_half_precision_collapsed_and_has_its_card():
 
 
 def test_the_default_model_is_trained_and_stays_within_its_arithmetic(nano):
-    assert nano.source.trained
+    assert nano.trained
     assert nano.source.name == "packaged:nano"
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         nano(torch.zeros(1, 3, SIDE, SIDE))
