@@ -11,7 +11,7 @@ from elir_edge.runtime.base import Session
 
 
 class IdentitySession(Session):
-    """Gives its input back, or ``function`` of it."""
+    """Gives its input back, or ``function`` of it, and counts how often it was asked."""
 
     backend = "identity"
 
@@ -19,13 +19,16 @@ class IdentitySession(Session):
         self,
         dtype: str = "float32",
         function: Callable[[np.ndarray], np.ndarray] = lambda image: image,
-        side: int = 32,
+        side: int | tuple[int, int] = 32,
+        layout: str = "NCHW",
     ) -> None:
-        facts = ((1, 3, side, side), dtype, "NCHW", "RGB")
+        sides = (side, side) if isinstance(side, int) else side
+        facts = ((1, 3, *sides) if layout == "NCHW" else (1, *sides, 3), dtype, layout, "RGB")
         super().__init__([TensorSpec(IMAGE, *facts)], [TensorSpec(RESTORED, *facts)])
-        self.function = function
+        self.function, self.asked = function, 0
 
     def _run(self, feeds):
+        self.asked += 1
         return {RESTORED: self.function(feeds[IMAGE])}
 
     def _close(self) -> None:

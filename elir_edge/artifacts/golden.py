@@ -106,6 +106,8 @@ def pack_golden(golden: Golden) -> bytes:
 
 def read_golden(path: Path, manifest: Manifest) -> Golden:
     """Read the golden file at ``path``. Raises DataError where it is damaged."""
+    from PIL import Image
+
     noise = next((tensor for tensor in manifest.inputs if tensor.name == NOISE), None)
     try:
         with zipfile.ZipFile(path) as file:
@@ -115,11 +117,7 @@ def read_golden(path: Path, manifest: Manifest) -> Golden:
                 restored = (fine / FINE_LEVELS).astype(np.float32)
             drawn = np.load(io.BytesIO(_member(file, NOISE_FILE)), allow_pickle=False) if noise else None
             return Golden(_picture(file, PIXELS_FILE, manifest), drawn, restored)
-    except DAMAGE as error:
-        raise DataError(f"{path}: damaged golden file ({error})", hint="copy it again, or export again") from error
-    except Exception as error:
-        if "DecompressionBomb" not in type(error).__name__:  # Pillow's, which is imported only where it is needed
-            raise
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: damaged golden file ({error})", hint="copy it again, or export again") from error
 
 

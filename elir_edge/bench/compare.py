@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elir_edge.bench.machine import PACKAGES
 from elir_edge.bench.results import ABSENT, FAILED, WRONG, Results, Row
-from elir_edge.bench.statistics import STABLE, median_error, medians_of
+from elir_edge.bench.statistics import STABLE, error_from_spread, median_error, medians_of
 from elir_edge.runtime.backend import TORCH
 
 SAME, SLOWER, FASTER, BROKEN, GONE, NEW, MENDED = "same", "SLOWER", "faster", "BROKEN", "GONE", "new", "mended"
@@ -117,4 +117,4 @@ def _ratio_error(row: Row) -> float:
     """Twice the standard error of the median ratio, from its quartiles over the rounds."""
     assert row.ratio is not None
     low, median, high = row.ratio
-    return 2 * 0.93 * (high - low) / median / len(row.rounds) ** 0.5
+    return error_from_spread((high - low) / median, len(row.rounds))

@@ -87,7 +87,7 @@ def hold_lock(destination: Path, wait: bool = False) -> Iterator[Beside]:
 
 @contextmanager
 def hold(beside: Beside, wait: bool = False) -> Iterator[Beside]:
-    """``locked`` for names that are known already."""
+    """``hold_lock`` for names that are known already."""
     try:
         lock = _acquire(beside.lock, FOREVER if wait else 0)
     except Timeout as error:

@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elir_edge.core.progress import Advance
-
 DEFAULT_OVERLAP = 32
 MAX_ALIGNMENT = 32
 ReadRows = Callable[[int, int], np.ndarray]
@@ -142,32 +140,8 @@ class Mosaic:
         return strip[:ready, : grid.width]
 
 
-def run_tiled(
-    pixels: np.ndarray,
-    tile: tuple[int, int],
-    run: Callable[[np.ndarray], np.ndarray],
-    overlap: int = DEFAULT_OVERLAP,
-    advance: Advance | None = None,
-) -> np.ndarray:
-    """Apply ``run`` to every tile of ``pixels`` and blend the results; float32 H x W x 3 -> the same shape.
-
-    ``run`` maps float32 th x tw x 3 to the same shape, ``tile`` is (th, tw), ``advance`` is called with 1 after each
-    tile. If ``run`` is the identity, so is the whole, exactly.
-    """
-    grid = Grid(pixels.shape[0], pixels.shape[1], tile, overlap)
-    mosaic = Mosaic(grid)
-    finished = []
-    for part in cut(grid, lambda top, count: pixels[top : top + count]):
-        rows = mosaic.add(run(part.pixels))
-        if rows is not None:
-            finished.append(rows)
-        if advance is not None:
-            advance(1)
-    return np.concatenate(finished)
-
-
 def tile_count(height: int, width: int, tile: tuple[int, int], overlap: int = DEFAULT_OVERLAP) -> int:
-    """Number of tiles that ``run_tiled`` runs for a picture of ``height`` x ``width`` pixels."""
+    """Number of tiles that ``cut`` makes of a picture of ``height`` x ``width`` pixels."""
     return Grid(height, width, tile, overlap).count
 
 

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elir_edge.bench.statistics import is_stable, latency_of, median_error, ratio_of, relative_spread
+from elir_edge.bench.statistics import (
+    error_from_spread,
+    is_stable,
+    latency_of,
+    median_error,
+    ratio_of,
+    relative_spread,
+)
 
 
 def test_latency_of_known_samples():
@@ -54,3 +61,10 @@ def test_the_error_of_a_median_covers_the_truth_and_shrinks():
     assert missed < 30
     assert median_error(list(rng.normal(1, 0.1, 2500))) < median_error(list(rng.normal(1, 0.1, 25)))
     assert relative_spread([2.0]) == 0
+
+
+def test_the_error_of_a_ratio_is_that_of_its_median():
+    """From the quartiles of the ratio alone, which is what a file of results has."""
+    ratios = [1.0, 1.1, 1.2, 1.3, 1.6, 1.7, 1.9]
+    low, median, high = ratio_of(ratios, [1.0] * len(ratios))
+    assert error_from_spread((high - low) / median, len(ratios)) == pytest.approx(median_error(ratios))

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elir_edge.artifacts.signature import IMAGE, RESTORED, TensorSpec
-from elir_edge.imaging.tiling import DEFAULT_OVERLAP, run_tiled, tile_count, tile_starts
-from elir_edge.runtime.base import Session
+from elir_edge.core.progress import Silent
+from elir_edge.imaging.tiling import DEFAULT_OVERLAP, tile_count, tile_starts
 from elir_edge.runtime.restore import restore_picture
+from tests.sessions import IdentitySession
 
 SIDES = st.integers(1, 150)
 TILES = st.integers(1, 8).map(lambda n: 8 * n)
+LAYOUTS, DTYPES = st.sampled_from(["NCHW", "NHWC"]), st.sampled_from(["float32", "uint8"])
 
 
-class CountedSession(Session):
-    """Gives ``answer(image)``, and counts how often it was asked."""
+class Told(Silent):
+    """Keeps the steps that it is told."""
 
-    backend = "counted"
+    def __init__(self) -> None:
+        self.steps: list[float] = []
 
-    def __init__(self, tile: tuple[int, int], answer, layout: str = "NCHW", dtype: str = "float32") -> None:
-        shape = (1, 3, *tile) if layout == "NCHW" else (1, *tile, 3)
-        super().__init__(
-            [TensorSpec(IMAGE, shape, dtype, layout, "RGB")], [TensorSpec(RESTORED, shape, dtype, layout, "RGB")]
-        )
-        self.answer, self.asked = answer, 0
-
-    def _run(self, feeds):
-        self.asked += 1
-        return {RESTORED: self.answer(feeds[IMAGE])}
-
-    def _close(self) -> None:
-        pass
+    @contextmanager
+    def stage(self, text, total=None):
+        yield self.steps.append
 
 
 def random_pixels(height: int, width: int) -> np.ndarray:
@@ -41,19 +35,13 @@ def random_pixels(height: int, width: int) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=1000)
-@given(SIDES, SIDES, st.tuples(TILES, TILES), st.integers(0, 40))
-def test_an_identity_gives_the_picture_back_exactly(height, width, tile, overlap):
-    pixels = random_pixels(height, width).astype(np.float32) * np.float32(1 / 255)
-    shapes, told = set(), []
-
-    def identity(part):
-        shapes.add(part.shape)
-        return part.copy()
-
-    result = run_tiled(pixels, tile, identity, overlap, told.append)
-    assert np.array_equal(result, pixels)
-    assert shapes == {(*tile, 3)}
-    assert sum(told) == tile_count(height, width, tile, overlap)
+@given(SIDES, SIDES, st.tuples(TILES, TILES), st.integers(0, 40), LAYOUTS, DTYPES)
+def test_restoring_with_an_identity_graph_keeps_every_value(height, width, tile, overlap, layout, dtype):
+    pixels = random_pixels(height, width)
+    deep = pixels.astype(np.uint16) * 256 + 128 if dtype == "float32" else pixels
+    session, told = IdentitySession(dtype, side=tile, layout=layout), Told()
+    assert np.array_equal(restore_picture(session, deep, progress=told, overlap=overlap), deep)
+    assert session.asked == tile_count(height, width, tile, overlap) == sum(told.steps)
 
 
 @settings(deadline=None, max_examples=300)
@@ -69,36 +57,29 @@ def test_tiles_cover_everything_and_share_the_overlap(more, tile, overlap):
 
 
 @settings(deadline=None, max_examples=100)
-@given(SIDES, SIDES, st.integers(0, 255), st.sampled_from(["NCHW", "NHWC"]), st.sampled_from(["float32", "uint8"]))
+@given(SIDES, SIDES, st.integers(0, 255), LAYOUTS, DTYPES)
 def test_a_constant_graph_gives_a_constant_picture(height, width, value, layout, dtype):
     scale = np.float32(255) if dtype == "float32" else 1
-    session = CountedSession((40, 48), lambda image: np.full_like(image, value / scale), layout, dtype)
+    session = IdentitySession(dtype, lambda image: np.full_like(image, value / scale), (40, 48), layout)
     restored = restore_picture(session, random_pixels(height, width))
     assert restored.dtype == np.uint8
     assert np.array_equal(restored, np.full((height, width, 3), value))
     assert session.asked == tile_count(height, width, (40, 48))
 
 
-@settings(deadline=None, max_examples=200)
-@given(SIDES, SIDES, st.sampled_from(["NCHW", "NHWC"]), st.sampled_from(["float32", "uint8"]))
-def test_restoring_with_an_identity_graph_keeps_every_byte(height, width, layout, dtype):
-    pixels = random_pixels(height, width)
-    assert np.array_equal(restore_picture(CountedSession((56, 64), lambda image: image, layout, dtype), pixels), pixels)
-
-
 def test_values_out_of_range_are_clipped():
     for value, expected in ((-3.0, 0), (7.0, 255)):
-        session = CountedSession((8, 8), lambda image, value=value: np.full_like(image, value))
+        session = IdentitySession(function=lambda image, value=value: np.full_like(image, value), side=8)
         assert np.unique(restore_picture(session, random_pixels(5, 9))).tolist() == [expected]
 
 
 def test_neighbours_fade_into_each_other():
     """Tiles that disagree meet without a step: each of the 32 shared pixels moves by one part in 32."""
     calls = iter([0.0, 1.0])
-    result = run_tiled(np.zeros((64, 96, 3), np.float32), (64, 64), lambda part: np.full_like(part, next(calls)))
-    row = result[0, :, 0]
+    session = IdentitySession(function=lambda image: np.full_like(image, next(calls)), side=64)
+    row = restore_picture(session, np.zeros((64, 96, 3), np.uint16))[0, :, 0] / 65535
     assert (row[:32] == 0).all() and (row[64:] == 1).all()
-    assert np.allclose(np.diff(row[32:64]), 1 / DEFAULT_OVERLAP)
+    assert np.allclose(np.diff(row[32:64]), 1 / DEFAULT_OVERLAP, atol=1 / 65535)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (63, 64), (64, 64), (65, 64), (1, 500)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import re
 import subprocess
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 import pytest
 
 from elir_edge import package
-from elir_edge.imaging.tiling import run_tiled
+from elir_edge.runtime.restore import restore_picture
 from tests.packaging.programs import compile_kotlin, kotlin_compiler, needs, random_frame, run
+from tests.sessions import IdentitySession
 from tests.tiny import LIGHT
 
 TILE = (LIGHT.size, LIGHT.size)
@@ -39,13 +39,12 @@ def kotlin(request, light_artifact, tmp_path_factory):
     return request.param, start
 
 
-def darken(io: str, tile: np.ndarray) -> np.ndarray:
-    """What the model of the JVM does with a tile: each value by its place in the frame. Levels of 0..255."""
-    place = (np.arange(tile.size) % 97).reshape(tile.shape)
-    if io == "uint8":
-        return (tile.astype(np.int32) * place // 96).astype(np.float32)
-    values = tile.astype(np.float32) / np.float32(255) * (place.astype(np.float32) / np.float32(96))
-    return values * np.float32(255)
+def darken(image: np.ndarray) -> np.ndarray:
+    """What the model of the JVM does with its input, uint8 or float32: each value by its place in the frame."""
+    place = (np.arange(image.size) % 97).reshape(image.shape)
+    if image.dtype == np.uint8:
+        return (image.astype(np.int32) * place // 96).astype(np.uint8)
+    return image * (place.astype(np.float32) / np.float32(96))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (150, 203), (20, 31), (1, 300)])
@@ -57,8 +56,8 @@ def test_tiles_are_those_of_python(size, kotlin, tmp_path):
     restored = np.frombuffer((tmp_path / "out.rgb").read_bytes(), np.uint8).reshape(frame.shape)
     # Tiles are cut as the C library does it: a frame smaller than a tile is continued by all of its reflections.
     padded = np.pad(frame, [(0, max(0, TILE[0] - size[0])), (0, max(0, TILE[1] - size[1])), (0, 0)], mode="reflect")
-    levels = run_tiled(padded.astype(np.float32), TILE, functools.partial(darken, io))[: size[0], : size[1]]
-    assert np.array_equal(restored, np.rint(levels).clip(0, 255).astype(np.uint8))
+    session = IdentitySession("uint8" if io == "uint8" else "float32", darken, LIGHT.size, "NHWC")
+    assert np.array_equal(restored, restore_picture(session, padded)[: size[0], : size[1]])
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,12 @@
-"""A folder to break things in, and the command line in this process."""
+"""A folder to break things in."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from elir_edge import cli
-from tests.helpers import Outcome, save_picture
+from tests.helpers import save_picture
 from tests.robustness.faults import TINY, write_onnx
 
 
@@ -25,15 +22,3 @@ def place(tmp_path, monkeypatch) -> Path:
     for name in ("old.onnx", "old.onnx.json", "old.onnx.golden.zip", "old.png"):
         (folder / name).write_text("precious")
     return folder
-
-
-@pytest.fixture
-def run(capfd) -> Callable[..., Outcome]:
-    """Runs the command line on its arguments."""
-
-    def call(*arguments: object) -> Outcome:
-        code = cli.run([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        return Outcome(code, *capfd.readouterr())
-
-    return call

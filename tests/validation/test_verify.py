@@ -3,15 +3,18 @@
 import dataclasses
 import json
 import shutil
+import struct
 import subprocess
 import sys
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
 
 from elir_edge import export, load_artifact, load_restorer
 from elir_edge.artifacts.artifact import Artifact, sidecar
-from elir_edge.artifacts.golden import Golden, golden_path, load_golden
+from elir_edge.artifacts.golden import Golden, golden_path, load_golden, pack_golden, read_golden
 from elir_edge.cli import run
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.comparison import compare
@@ -136,9 +139,17 @@ def test_a_poor_artifact_asks_no_more_of_others_than_it_gives():
     assert tolerance_for(dataclasses.replace(poor, parity={"psnr_db": 60.0})).elsewhere_db == 40.0
 
 
-def test_floats_survive_the_golden_file(tmp_path):
-    from elir_edge.artifacts.golden import pack_golden, read_golden
+def test_a_golden_picture_too_large_for_pillow_is_damage(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    png += struct.pack(">I", 4) + b"IDAT"
+    path = tmp_path / "x.golden.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("restored.png", png)
+    refusal(DataError, lambda: read_golden(path, manifest_without_files()), path.name, "decompression bomb")
 
+
+def test_floats_survive_the_golden_file(tmp_path):
     drawn = np.random.default_rng(0)
     manifest = dataclasses.replace(manifest_without_files(), size=(32, 48), io="float", inputs=())
     values = Golden(

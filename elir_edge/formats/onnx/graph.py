@@ -34,15 +34,6 @@ def producers(model: ModelProto) -> dict[str, NodeProto]:
     return {name: node for node in model.graph.node for name in node.output}
 
 
-def consumers(model: ModelProto) -> dict[str, list[NodeProto]]:
-    """The nodes that read each tensor, by the tensor's name."""
-    found: dict[str, list[NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            found.setdefault(name, []).append(node)
-    return found
-
-
 def convolutions(model: ModelProto) -> Iterator[NodeProto]:
     """All convolutions, transposed ones included, in the order of execution."""
     return (node for node in model.graph.node if node.op_type in CONVOLUTIONS)
