@@ -20,6 +20,8 @@ from pathlib import Path
 
 import click
 
+from elir_edge.pipeline.target import INTEGER_PRECISIONS
+
 CASES = {"nano": [], "sr": ["--weights", "random:0"]}
 MIXED = "mixed"  # needs trained weights
 Hashes = dict[str, str]
@@ -65,7 +67,7 @@ def _export(checkout: Path, preset: str, target: str, precision: str, size: int)
         out = Path(folder) / "artifact"
         out.mkdir()
         options = ["-p", preset, *CASES[preset], "-t", target, "--precision", precision, "--size", str(size)]
-        if precision in ("int8", MIXED):
+        if precision in INTEGER_PRECISIONS:
             options.append("--allow-degraded")
         click.echo(f"{checkout.name}: {' '.join(options)}", err=True)
         _run(checkout, "export", *options, "-o", str(out), cache=Path(folder) / "cache")

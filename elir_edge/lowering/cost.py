@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from elir_edge.artifacts.precision import WEIGHT_BYTES
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
-
-BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class ModelCost:
         return sum(self.parts.values())
 
     def megabytes(self, precision: str) -> float:
-        """Estimated size of an artifact in MB: 4 bytes a parameter for fp32, 2 for fp16, 1 for int8."""
-        return self.parameters * BYTES[precision] / 1e6
+        """Estimated size of an artifact in MB: 4 bytes a parameter for fp32, 2 for fp16, 1 for int8 and w8a16."""
+        return self.parameters * WEIGHT_BYTES[precision] / 1e6
 
 
 def cost_of(spec: ModelSpec, size: tuple[int, int] | None = None) -> ModelCost:

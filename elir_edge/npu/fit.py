@@ -7,15 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 
 from elir_edge.artifacts.artifact import Artifact
+from elir_edge.artifacts.precision import WEIGHT_BYTES
 from elir_edge.families.spec import ModelSpec
 from elir_edge.formats.graphs import FLOAT_BYTES, Graph, Op, read_graph
 from elir_edge.npu.compiler import KIB, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
 from elir_edge.npu.memory import striped_bytes, whole_bytes
+from elir_edge.pipeline.target import INTEGER_PRECISIONS
 from elir_edge.quantize.levels import W8A16
 
 PRECISIONS = ("fp32", "fp16", "int8", W8A16)
-WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _memory_fits(model: Model, device: KnownDevice) -> bool:
 
 def _in_int8(model: Model, device: KnownDevice) -> Model:
     """``model`` as its int8 form would be."""
-    if model.precision not in WEIGHT_BYTES:
+    if model.precision in INTEGER_PRECISIONS:
         return _scaled_model(model, 1, "int8")
     floats = FLOAT_BYTES[get_compiler(device.shared.compiler).takes]
     return _scaled_model(model, 1 / floats, "int8", 1 / WEIGHT_BYTES[model.precision])

@@ -7,13 +7,12 @@ from typing import Any
 
 from torch.fx import Node
 
+from elir_edge.artifacts.precision import INTEGER_BYTES, WEIGHT_BYTES
 from elir_edge.errors import ElirEdgeError
 from elir_edge.formats.graphs import FLOAT_BYTES, Graph, Op
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.lowering.trace import trace
 
-WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8a16": 1}
-INTEGER_BYTES = {"int8": 1, "w8a16": 2}  # of activations
 TYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8", "w8a16": "uint16"}
 TFLITE_OPS = {
     "conv2d": "CONV_2D",

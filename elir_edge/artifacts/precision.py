@@ -1,0 +1,6 @@
+"""What a number takes at each precision."""
+
+from __future__ import annotations
+
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8a16": 1}
+INTEGER_BYTES = {"int8": 1, "w8a16": 2}  # of activations; bytes of float ones depend on the format
