@@ -10,7 +10,7 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
-from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target, is_not_finer
+from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target, finer_form_left
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
@@ -151,5 +151,5 @@ TARGET = Target(
     embed=embed,
     quantizers=("nncf",),
     kernel_levels=LEVELS_WITHOUT_VNNI,
-    has_finer=is_not_finer,
+    has_finer=finer_form_left,
 )

@@ -60,14 +60,14 @@ def join(folder: Path, path: Path, most_steps: int) -> dict[str, Any]:
     return {"signature": ", ".join(PARTS)}
 
 
-def has_finer(facts: Mapping[str, Any], integers: bool) -> bool:
-    """Whether there is a form more accurate than the one of ``facts``; with ``integers``, one without float ops.
+def finer_form_left(facts: Mapping[str, Any], *, integers_only: bool) -> bool:
+    """Whether there is a form more accurate than that of ``facts``; with ``integers_only``, one without float ops.
 
     The second form has 16 bits for the sums of the latent stream, where there are any, which costs nano 24 % of the
     time, and ranges that hold for pictures unlike most. The third computes these sums, those of a residual estimator,
     pixels inside the graph and the ends of the autoencoder in float: no NPU takes all of it.
     """
-    return _has_rounded_sums(facts) or ("latent_sum_bits" in facts and not integers and FLOAT_PARTS not in facts)
+    return _has_rounded_sums(facts) or ("latent_sum_bits" in facts and not integers_only and FLOAT_PARTS not in facts)
 
 
 def _has_rounded_sums(facts: Mapping[str, Any]) -> bool:
@@ -178,6 +178,6 @@ TARGET = Target(
     embed=embed,
     quantizers=("ai-edge-quantizer",),
     bytes_only=INTEGER_PRECISIONS,
-    has_finer=has_finer,
+    has_finer=finer_form_left,
     join=join,
 )

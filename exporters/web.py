@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elir_edge.core.cache import cache_folder
 from elir_edge.errors import UnavailableError
-from elir_edge.pipeline.target import Conversion, Target, get_target, is_not_finer
+from elir_edge.pipeline.target import Conversion, Target, finer_form_left, get_target
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ TARGET = Target(
     embed=embed,
     try_it="python3 -m http.server -d {path}, then http://localhost:8000",
     kernel_levels=LEVELS_WITHOUT_VNNI,
-    has_finer=is_not_finer,
+    has_finer=finer_form_left,
 )

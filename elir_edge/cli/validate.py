@@ -52,8 +52,9 @@ def command(
     check_same_weights(opened.manifest, restorer)
     pictures, originals = gather_judges(opened.manifest, images)
     inside = stages or opened.manifest.precision != EXACT
+    compared = (opened.path, opened.manifest, restorer, pictures)
     results = [
-        validate(opened.path, opened.manifest, restorer, pictures, name, inside, shown, originals)
+        validate(*compared, backend=name, stages=inside, progress=shown, originals=originals)
         for _, name in choose_backends({opened.path: opened.manifest.precision}, backend, shown.note)
     ]
     if as_json:

@@ -62,7 +62,8 @@ def judge_conversion(
     validation = validate_conversion(path, manifest, restorer, request, progress)
     worth = request.quantization is not None and (restorer.trained or not request.quantization.allow_degraded)
     integers = request.quantization is not None and request.quantization.allow_degraded
-    while worth and not validation.passed and request.target.has_finer(manifest.format, integers):
+    finer_left = request.target.has_finer
+    while worth and not validation.passed and finer_left(manifest.format, integers_only=integers):
         progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
         manifest = convert_finer(manifest.format)
         validation = validate_conversion(path, manifest, restorer, request, progress)
@@ -88,7 +89,8 @@ def validate_conversion(
 ) -> Validation:
     """Compare the file at ``path``, in the first backend of its target, with PyTorch on the pictures of the gate."""
     pictures, originals = pictures_of(restorer, request)
-    return validate(path, manifest, restorer, pictures, request.target.backends[0], False, progress, originals)
+    backend = request.target.backends[0]
+    return validate(path, manifest, restorer, pictures, backend=backend, progress=progress, originals=originals)
 
 
 def ways_out_of(precision: str) -> str:

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -63,16 +63,30 @@ class Conversion:
         return with_float_ends(graph, self.unrounded)
 
     def form_facts(self) -> dict[str, Any]:
-        """For the manifest, what ``is_not_finer`` reads: whether an int8 graph has the finer form."""
+        """For the manifest, what ``finer_form_left`` reads: whether an int8 graph has the finer form."""
         return {FINER: self.fine} if self.precision == "int8" else {}
 
 
-def is_not_finer(facts: Mapping[str, Any], integers: bool = False) -> bool:
-    """Whether ``facts`` are those of a graph that has a finer form and is in the plain one. Parts of both are float."""
+class FinerForm(Protocol):
+    """Whether a conversion that returned ``facts`` has a more accurate form, which the caller may try.
+
+    With ``integers_only``: one that brings in no float ops, where the form of ``facts`` has none.
+    """
+
+    def __call__(self, facts: Mapping[str, Any], *, integers_only: bool) -> bool:
+        """Whether there is one."""
+        ...
+
+
+def finer_form_left(facts: Mapping[str, Any], *, integers_only: bool) -> bool:
+    """The ``FinerForm`` of ONNX and OpenVINO: whether ``facts`` are of the plain form of a graph that has a finer one.
+
+    ``integers_only`` makes no difference: both of their forms have parts in float.
+    """
     return facts.get(FINER) is False
 
 
-def _no_finer(facts: Mapping[str, Any], integers: bool) -> bool:
+def _no_finer(facts: Mapping[str, Any], *, integers_only: bool) -> bool:
     return False
 
 
@@ -94,8 +108,7 @@ class Target:
         try_it: a command that uses the artifact at ``{path}``.
         quantizers: packages that only integer precisions need.
         bytes_only: precisions whose graphs have uint8 input and output and no other inputs.
-        has_finer: ``has_finer(facts, integers)``: whether a conversion that returned ``facts`` has a more accurate
-            variant; with ``integers``, one without float ops where that form has none.
+        has_finer: whether a conversion has a more accurate form left, see ``FinerForm``.
         join: ``join(folder, path, K)`` writes a split artifact, of K steps at most, into the one file ``path`` from the
             parts in ``folder``, and returns facts about the format; None: the folder is the artifact.
         kernel_levels: steps per side of int8 weights at int8 and mixed, see ``quantize.levels``.
@@ -116,7 +129,7 @@ class Target:
     try_it: str = "elir-edge restore PICTURE -o restored.png --artifact {path}"
     quantizers: tuple[str, ...] = ()
     bytes_only: tuple[str, ...] = ()
-    has_finer: Callable[[Mapping[str, Any], bool], bool] = _no_finer
+    has_finer: FinerForm = _no_finer
     join: Callable[[Path, Path, int], dict[str, Any]] | None = None
     kernel_levels: int = LEVELS
 

@@ -33,6 +33,7 @@ def validate(
     manifest: Manifest,
     restorer: Restorer,
     pictures: Mapping[str, np.ndarray],
+    *,
     backend: str | None = None,
     stages: bool = False,
     progress: Progress | None = None,

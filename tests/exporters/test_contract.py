@@ -117,7 +117,7 @@ def test_nothing_inside_tells_of_this_machine(artifact):
 def test_equal_to_pytorch_in_every_backend_down_to_the_stages(artifact, restorer, runs_here):
     pictures, manifest = gather_pictures(None), load_artifact(artifact.path).manifest
     for backend in backends_of(artifact):
-        result = validate(artifact.path, manifest, restorer, pictures, backend, stages=True)
+        result = validate(artifact.path, manifest, restorer, pictures, backend=backend, stages=True)
         assert result.passed, (backend, result)
         assert result.drift_began is None, (backend, result.stages)
         names = [stage.stage for stage in result.stages or result.errors if stage.stage != "restored"]

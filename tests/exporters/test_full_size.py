@@ -49,7 +49,7 @@ def test_bfr_is_sr_with_more_of_the_same_blocks():
 def test_within_1e_4_of_pytorch_in_every_backend(artifact, model):
     pictures = dict(list(gather_pictures(None).items())[:2])
     for backend in backends_for(artifact.path):
-        result = validate(artifact.path, artifact.manifest, model, pictures, backend.name)
+        result = validate(artifact.path, artifact.manifest, model, pictures, backend=backend.name)
         assert result.passed, (backend.name, result.pictures)
 
 

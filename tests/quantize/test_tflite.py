@@ -27,7 +27,7 @@ from elir_edge.runtime.restore import restore_picture
 from elir_edge.validation.gates import gate_for
 from elir_edge.validation.trials import gather_trials
 from elir_edge.validation.validate import validate
-from exporters.tflite import FLOAT_PARTS, has_finer
+from exporters.tflite import FLOAT_PARTS, finer_form_left
 from tests.helpers import refusal
 from tests.quantized import convert, lower_for, noisy_feeds
 from tests.tiny import LIGHT, QUICK
@@ -142,11 +142,11 @@ def test_whoever_takes_less_than_the_gate_gets_no_float_op(finer):
 
 def test_the_forms_follow_each_other():
     first, second = ({"latent_sum_bits": bits, "latent_sums": 3} for bits in (8, 16))
-    assert has_finer(first, integers=True) and has_finer(first, integers=False)
-    assert has_finer(second, integers=False) and not has_finer(second, integers=True)
-    assert not has_finer(second | {FLOAT_PARTS: True}, integers=False)
-    assert has_finer({"latent_sum_bits": 8, "latent_sums": 0}, integers=False)
-    assert not has_finer({"schema": 3}, integers=False)  # of a precision without integers
+    assert finer_form_left(first, integers_only=True) and finer_form_left(first, integers_only=False)
+    assert finer_form_left(second, integers_only=False) and not finer_form_left(second, integers_only=True)
+    assert not finer_form_left(second | {FLOAT_PARTS: True}, integers_only=False)
+    assert finer_form_left({"latent_sum_bits": 8, "latent_sums": 0}, integers_only=False)
+    assert not finer_form_left({"schema": 3}, integers_only=False)  # of a precision without integers
 
 
 def test_the_last_form_has_the_ends_of_the_autoencoder_in_float(light_restorer, tmp_path):
@@ -179,7 +179,8 @@ def test_trained_weights_keep_the_picture(tmp_path):
     nano = load_restorer("nano")
     artifact = export(nano, "tflite", "int8", 64, out=tmp_path, quantization=Quantization(CalibrationRequest(count=8)))
     trials = gather_trials("restoration", 64, 64, seed=7)
-    found = validate(artifact.path, artifact.manifest, nano, trials.degraded, "litert", originals=trials.originals)
+    compared = (artifact.path, artifact.manifest, nano, trials.degraded)
+    found = validate(*compared, backend="litert", originals=trials.originals)
     assert found.passed, found.failures
     assert found.gate == gate_for("int8")
 
