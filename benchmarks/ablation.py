@@ -30,8 +30,8 @@ from elir_edge.training.evaluate import (
     evaluation_photographs,
     restorer_function,
     to_picture,
-    to_tensor,
 )
+from elir_edge.validation.reference import to_tensor
 
 SIGMAS = (25.0, 50.0)
 SPEED_SIDE = 256

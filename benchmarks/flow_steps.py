@@ -21,8 +21,9 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.training.conditions import gaussian
-from elir_edge.training.evaluate import centre, restore_any, to_tensor
+from elir_edge.training.evaluate import centre, restore_any
 from elir_edge.training.judge import Method, judge_methods, load_set, table_of
+from elir_edge.validation.reference import picture_of, to_tensor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -52,7 +53,7 @@ def flow_methods(model: Restorer, counts: tuple[int, ...]) -> dict[str, Method]:
 
 
 def _picture(image: torch.Tensor) -> np.ndarray:
-    return image[0].permute(1, 2, 0).numpy() * 255
+    return picture_of(image, "float") * 255
 
 
 def _bound(model: Restorer) -> Method:

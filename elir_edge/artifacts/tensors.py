@@ -7,6 +7,7 @@ import numpy as np
 from elir_edge.artifacts.signature import NOISE, TensorSpec
 from elir_edge.errors import DataError
 from elir_edge.imaging.noise import draw_noise
+from elir_edge.imaging.pixels import to_uint8
 
 Feeds = dict[str, np.ndarray]
 
@@ -22,7 +23,7 @@ def to_graph(pixels: np.ndarray, image: TensorSpec) -> np.ndarray:
     pixels = pixels.astype(np.float32, copy=False)
     values = pixels[None] if image.layout == "NHWC" else pixels.transpose(2, 0, 1)[None]
     if image.dtype == "uint8":
-        return np.ascontiguousarray(np.rint(values).clip(0, 255).astype(np.uint8))
+        return np.ascontiguousarray(to_uint8(values))
     return np.ascontiguousarray(values / np.float32(255))
 
 

@@ -10,6 +10,7 @@ from elir_edge.bench.results import OK, WRONG, Judgement
 from elir_edge.families.spec import ModelSpec
 from elir_edge.imaging.comparison import compare, psnr_of
 from elir_edge.imaging.pictures import PHOTOGRAPHS, builtin_photograph, fit_picture
+from elir_edge.imaging.pixels import add_noise, to_uint8
 
 MILD_NOISE = 25.0
 
@@ -30,7 +31,6 @@ def make_scene(spec: ModelSpec, size: tuple[int, int]) -> Scene:
     A model whose name is no task of ``elir-edge degrade`` gets noise of 25/255.
     """
     from elir_edge.imaging.degradations import DEGRADATIONS
-    from elir_edge.imaging.pixels import add_noise
 
     task = DEGRADATIONS.get(spec.name)
     originals = [fit_picture(builtin_photograph(name), *size) for name in PHOTOGRAPHS]
@@ -77,7 +77,7 @@ def to_bytes(pictures: np.ndarray) -> np.ndarray:
     """Pictures, float in 0..1 or uint8 -> uint8; NaN becomes 0."""
     if pictures.dtype == np.uint8:
         return pictures
-    return np.rint(np.nan_to_num(pictures) * np.float32(255)).clip(0, 255).astype(np.uint8)
+    return to_uint8(np.nan_to_num(pictures) * np.float32(255))
 
 
 def _against_originals(pictures: np.ndarray, scene: Scene) -> list[float]:

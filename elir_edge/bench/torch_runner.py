@@ -16,6 +16,7 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.families.spec import ModelSpec
 from elir_edge.families.weights import load_restorer, tensors_sha256
 from elir_edge.imaging.noise import NoiseContract, draw_noise
+from elir_edge.validation.reference import picture_of, to_tensor
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 WARM_UP_BEFORE_CAPTURE = 3
@@ -46,8 +47,7 @@ class TorchRunner(Runner):
 
     def prepare(self, pixels: np.ndarray) -> None:
         """Move the picture to the device; with CUDA graphs, capture one run."""
-        image = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None].copy() / np.float32(255))
-        image = image.expand(self.pictures, -1, -1, -1).to(**self._place)
+        image = to_tensor(pixels).expand(self.pictures, -1, -1, -1).to(**self._place)
         self._image = image.contiguous(memory_format=self._format())
         if self._variant.cuda_graphs:
             self._capture()
@@ -65,7 +65,7 @@ class TorchRunner(Runner):
         """Restore a batch of the picture; returns the first result."""
         self.prepare(pixels)
         self.run()
-        return self._restored[0].float().permute(1, 2, 0).cpu().numpy()
+        return picture_of(self._restored.cpu(), "float")
 
     def device_peak_bytes(self) -> int | None:
         """Peak bytes that torch's allocator held on the GPU."""

@@ -108,15 +108,14 @@ def _model(restorer: Restorer) -> Method:
 
 def _artifact(path: Path, stack: ExitStack) -> Method:
     """An artifact, tiled as ``restore`` does it; it takes bytes, so that unclipped noise is clipped for it."""
-    import numpy as np
-
+    from elir_edge.imaging.pixels import to_uint8
     from elir_edge.runtime.restore import restore_picture
     from elir_edge.runtime.session import open_session
 
     session = stack.enter_context(open_session(path))
 
     def restore(degraded: np.ndarray, sigma: float) -> np.ndarray:
-        return restore_picture(session, np.rint(degraded).clip(0, 255).astype(np.uint8))
+        return restore_picture(session, to_uint8(degraded))
 
     return restore
 

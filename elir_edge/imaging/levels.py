@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elir_edge.errors import UsageError
+from elir_edge.imaging.pixels import to_uint8
 
 STEP_16 = 257  # 65535 / 255
 
@@ -18,7 +19,7 @@ def from_levels(levels: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     """float32 0..255 -> uint8 or uint16, rounded to the nearest value and clipped; the inverse of ``to_levels``."""
     if np.dtype(dtype) == np.uint16:
         return np.rint(levels * np.float32(STEP_16)).clip(0, 65535).astype(np.uint16)
-    return np.rint(levels).clip(0, 255).astype(np.uint8)
+    return to_uint8(levels)
 
 
 def over_white(levels: np.ndarray) -> np.ndarray:

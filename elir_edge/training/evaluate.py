@@ -16,6 +16,7 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.comparison import IDENTICAL_DB, picture_psnr
 from elir_edge.imaging.noise import draw_noise
 from elir_edge.imaging.photographs import EVALUATION, load_photograph
+from elir_edge.validation.reference import picture_of, to_tensor
 
 SSIM_SIDE = 11  # 3.5 standard deviations of 1.5 pixels to each side
 
@@ -178,14 +179,9 @@ def restore_any(model: Restorer, degraded: np.ndarray, seed: int = 0) -> np.ndar
     return restored[0].permute(1, 2, 0).numpy()[:height, :width] * 255
 
 
-def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """uint8 H x W x 3 -> float32 1 x 3 x H x W in [0, 1]."""
-    return torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))
-
-
 def to_picture(image: torch.Tensor) -> np.ndarray:
     """1 x 3 x H x W in [0, 1] -> uint8 H x W x 3, rounded."""
-    return (image[0].clamp(0.0, 1.0) * 255.0).round().byte().permute(1, 2, 0).numpy()
+    return picture_of(image.clamp(0.0, 1.0), "uint8")
 
 
 def mean_quality(values: Sequence[Quality], of_psnr: Sequence[Quality] | None = None) -> Quality:

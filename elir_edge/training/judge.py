@@ -15,8 +15,9 @@ from elir_edge.core.data import build_dataclass, parse_yaml
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UsageError, did_you_mean
 from elir_edge.imaging.pictures import read_picture
+from elir_edge.imaging.pixels import to_uint8
 from elir_edge.training.conditions import Condition
-from elir_edge.training.evaluate import Quality, mean_quality, quality
+from elir_edge.training.evaluate import Quality, centre, mean_quality, quality
 from elir_edge.training.recipe import PictureFile
 
 Method = Callable[[np.ndarray, float], np.ndarray]  # degraded H x W x 3 of 0..255, sigma -> restored
@@ -92,9 +93,9 @@ def judge_methods(
             found: dict[str, list[Quality]] = {name: [] for name in ("input", *methods)}
             for index, original in enumerate(pictures.values()):
                 degraded = condition.degrade(original, np.random.default_rng(index))
-                found["input"].append(quality(_bytes(degraded), original))
+                found["input"].append(quality(to_uint8(degraded), original))
                 for name, method in methods.items():
-                    found[name].append(quality(_bytes(method(degraded, condition.sigma)), original))
+                    found[name].append(quality(to_uint8(method(degraded, condition.sigma)), original))
                 advance(1)
             figures = {name: [item.psnr for item in items] for name, items in found.items()}
             means = {name: mean_quality(items) for name, items in found.items()}
@@ -121,16 +122,6 @@ def rows_to_show(
     rows = []
     for index, original in enumerate(pictures.values()):
         degraded = condition.degrade(original, np.random.default_rng(index))
-        results = [_bytes(method(degraded, condition.sigma)) for method in methods.values()]
-        rows.append([_centre(picture, side) for picture in (_bytes(degraded), *results, original)])
+        results = [to_uint8(method(degraded, condition.sigma)) for method in methods.values()]
+        rows.append([centre(picture, 1, side) for picture in (to_uint8(degraded), *results, original)])
     return rows
-
-
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    return picture if picture.dtype == np.uint8 else np.rint(picture).clip(0, 255).astype(np.uint8)
-
-
-def _centre(picture: np.ndarray, side: int) -> np.ndarray:
-    height, width = (min(side, length) for length in picture.shape[:2])
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return picture[top : top + height, left : left + width]

@@ -13,7 +13,7 @@ from elir_edge.imaging.noise import NoiseContract, draw_noise
 
 def reference_trajectory(restorer: Restorer, pixels: np.ndarray, noise: NoiseContract, seed: int = 0) -> Trajectory:
     """All stages for ``pixels``, uint8 H x W x 3. ``seed`` draws the noise where ``noise`` says it is an input."""
-    image = _image_of(pixels)
+    image = to_tensor(pixels)
     shape = restorer.spec.latent_shape(*pixels.shape[:2])
     if noise.mode == "zero":
         eps = torch.zeros(shape)
@@ -28,10 +28,15 @@ def reconstruction_db(restorer: Restorer, pixels: np.ndarray) -> float | None:
 
     None for families without such a bound.
     """
-    image = _image_of(pixels)
+    image = to_tensor(pixels)
     with torch.inference_mode():
         rebuilt = restorer.spec.family.reconstruct(restorer, image)
     return None if rebuilt is None else picture_psnr(picture_of(rebuilt, "uint8"), pixels)
+
+
+def to_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """uint8 H x W x 3 -> float32 1 x 3 x H x W in [0, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))
 
 
 def picture_of(restored: torch.Tensor, io: str) -> np.ndarray:
@@ -43,7 +48,3 @@ def picture_of(restored: torch.Tensor, io: str) -> np.ndarray:
 def stages_of(trajectory: Trajectory) -> dict[str, np.ndarray]:
     """The stages before the restored image by name, each 1 x C x h x w."""
     return {name: tensor.numpy() for name, tensor in trajectory.values.items() if name != RESTORED}
-
-
-def _image_of(pixels: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))

@@ -14,7 +14,6 @@ from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ResidualSpec, Si
 from elir_edge.families.spec import ModelSpec, load_spec
 from elir_edge.families.weights import load_restorer
 from elir_edge.imaging.pictures import builtin_photograph
-from elir_edge.training.evaluate import to_tensor
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.module import AutoencoderModule
 from elir_edge.training.objective import Objective
@@ -22,6 +21,7 @@ from elir_edge.training.posterior_mean import begin_estimator
 from elir_edge.training.recipe import DataRecipe, Recipe, Stage, load_recipe
 from elir_edge.training.rectified import PosteriorMeanModule, RectifiedFlowModule
 from elir_edge.training.train import train
+from elir_edge.validation.reference import to_tensor
 from tests.helpers import refusal
 from tests.training.test_gradients import moved_parts
 from tests.training.test_train import options
