@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.core.native import captured_output
 from elir_edge.errors import missing_package
+from elir_edge.formats.names import FORWARD, STAGES
 from elir_edge.pipeline.target import Conversion, Target
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from elir_edge.lowering.static import StaticRestorer
 
-FORWARD, STAGES = "forward", "stages"
 DELEGATE_CALL = "executorch_call_delegate"
 TRACES = ("from_node", "stack_trace", "nn_module_stack", "source_fn_stack")
 ALIGNMENT = 16

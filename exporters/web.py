@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elir_edge.core.cache import cache_folder
 from elir_edge.errors import UnavailableError
+from elir_edge.formats.names import WEB_MODEL
 from elir_edge.pipeline.target import Conversion, Target, finer_form_left, get_target
 from elir_edge.quantize.levels import LEVELS_WITHOUT_VNNI
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 PACKAGE = "onnxruntime-web"
 PLACE = "ELIR_EDGE_ONNXRUNTIME_WEB"
 TESTED = "1.30.0"
-MODEL, MANIFEST, LICENCE = "model.onnx", "manifest.json", "LICENSE.txt"
+MANIFEST, LICENCE = "manifest.json", "LICENSE.txt"
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 
 
@@ -32,7 +33,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
     if folder.exists():  # the plain form, in whose place the finer one is written
         shutil.rmtree(folder)
     folder.mkdir()
-    facts = get_target("onnx").convert(graph, dataclasses.replace(conversion, folder=folder, stem=Path(MODEL).stem))
+    facts = get_target("onnx").convert(graph, dataclasses.replace(conversion, folder=folder, stem=Path(WEB_MODEL).stem))
     for file in files("elir_edge").joinpath("web").iterdir():
         if file.name != LICENCE:
             (folder / file.name).write_bytes(file.read_bytes())
@@ -45,7 +46,7 @@ def convert(graph: StaticRestorer, conversion: Conversion) -> dict[str, Any]:
 
 def embed(path: Path, text: str) -> None:
     """Write the manifest into the graph, and beside it for the page."""
-    get_target("onnx").embed(path / MODEL, text)
+    get_target("onnx").embed(path / WEB_MODEL, text)
     (path / MANIFEST).write_text(text)
 
 
@@ -87,6 +88,7 @@ TARGET = Target(
     convert=convert,
     embed=embed,
     try_it="python3 -m http.server -d {path}, then http://localhost:8000",
+    quantizers=("onnxruntime",),
     kernel_levels=LEVELS_WITHOUT_VNNI,
     has_finer=finer_form_left,
 )

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
 from elir_edge.artifacts.split import MANIFEST_FILE, SUFFIX
 from elir_edge.errors import DataError
+from elir_edge.formats.names import WEB_MODEL
 from elir_edge.formats.onnx.wire import read_metadata
 from elir_edge.formats.tflite.file import read_metadata as read_tflite_metadata
 
-WEB_MODEL = "model.onnx"
 READABLE = (".onnx", ".web", ".tflite", ".xml", SUFFIX)
 SHOWN = 3
 

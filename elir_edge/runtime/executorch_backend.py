@@ -15,11 +15,11 @@ from elir_edge.artifacts.artifact import MANIFEST_KEY, Manifest
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
+from elir_edge.formats.names import FORWARD, STAGES
 from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # torch's ScalarType numbers
-FORWARD, STAGES = "forward", "stages"
 
 
 class ExecuTorchSession(Session):

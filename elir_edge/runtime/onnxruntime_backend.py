@@ -12,6 +12,7 @@ import onnxruntime
 
 from elir_edge.artifacts.artifact import MANIFEST_KEY
 from elir_edge.errors import DeviceError, missing_package
+from elir_edge.formats.names import WEB_MODEL
 from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.runtime.base import Session, unusable
 from elir_edge.runtime.mode import CPU, DEFAULT_MODE, Mode
@@ -22,7 +23,6 @@ QUIET = 3
 PROVIDER = "ExecutionProvider"
 REMOTE = "Azure"
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
-WEB_MODEL = "model.onnx"
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 

@@ -41,6 +41,11 @@ def artifact(request, tiny_artifact, tmp_path_factory):
     return tiny_artifact("web", io="uint8")
 
 
+def test_the_versions_of_a_page_are_those_of_its_graph():
+    page, graph = get_target("web"), get_target("onnx")
+    assert (page.packages, page.quantizers) == (graph.packages, graph.quantizers)
+
+
 @pytest.mark.slow
 def test_the_finer_form_is_written_in_the_place_of_the_plain_one(light_restorer, tmp_path):
     reason = why_no_export(get_target("web"))
