@@ -15,7 +15,6 @@ from elir_edge.core.watch import Ending
 from elir_edge.errors import MORE_MEMORY, DataError, ElirEdgeError, ResourceError, StorageError
 
 OUTPUT_OPTIONS = ("-o", "--out")
-ARTIFACT_SUFFIXES = (".onnx", ".xml", ".tflite", ".pte", ".mlpackage", ".web")
 FULL_BELOW_BYTES = 16 * MB
 NEAR = 0.8
 
@@ -38,7 +37,8 @@ def how_it_died(ending: Ending, arguments: list[str]) -> ElirEdgeError:
         )
     if _ran_out_of_memory(ending):
         return ResourceError(f"not enough memory: the work {what}", hint=MORE_MEMORY)
-    artifacts = [text for text in arguments if text.endswith(ARTIFACT_SUFFIXES) and Path(text).exists()]
+    suffixes = _artifact_suffixes()
+    artifacts = [text for text in arguments if Path(text).suffix in suffixes and Path(text).exists()]
     if artifacts:
         return DataError(
             f"{', '.join(artifacts)}: a runtime {what} on it",
@@ -58,6 +58,18 @@ def _output_folders(arguments: list[str]) -> set[Path]:
         ]
     folders = {folder for text in named if text for folder in (Path(text), Path(text).parent)}
     return {folder for folder in folders | {DEFAULT_FOLDER} if folder.is_dir()}
+
+
+def _artifact_suffixes() -> set[str]:
+    """Endings of what backends open, those of other packages too. It is asked for here: commands start without it."""
+    from elir_edge.artifacts.split import SUFFIX
+    from elir_edge.runtime.backend import OWN, backends
+
+    try:
+        known = list(backends().values())
+    except ElirEdgeError:  # of an entry point: why the work died matters more
+        known = list(OWN)
+    return {SUFFIX, *(suffix for backend in known for suffix in backend.suffixes)}
 
 
 def _in_words(status: int) -> str:

@@ -9,7 +9,12 @@ import sys
 import pytest
 
 from elir_edge import cli
+from elir_edge.cli import died
 from elir_edge.core import watch as watch_module
+from elir_edge.core.watch import Ending
+from elir_edge.errors import DataError
+from elir_edge.runtime import backend as backend_module
+from elir_edge.runtime.backend import Backend
 from tests.helpers import child_environment, heed_signals
 
 # Each runs in a process of its own: a signal that nobody handles would end the test run.
@@ -81,3 +86,15 @@ def test_threads_that_wait_sleep_except_where_pytorch_is_timed(command, given, p
     with pytest.raises(SystemExit):
         cli.main()
     assert capfd.readouterr().out.split() == [policy]
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.split", "a.program", "photo.png"])
+def test_a_runtime_that_dies_on_an_artifact_names_it(name, tmp_path, monkeypatch):
+    """Split artifacts, and those of other packages' backends, too."""
+    theirs = Backend("theirs", (".program",), "theirs", "theirs", "theirs")
+    monkeypatch.setattr(backend_module, "backends", lambda: {own.name: own for own in (*backend_module.OWN, theirs)})
+    monkeypatch.setattr(died, "address_limit", lambda: None)
+    (tmp_path / name).mkdir()
+    error = died.how_it_died(Ending(None, -signal.SIGSEGV, None), ["verify", str(tmp_path / name)])
+    assert isinstance(error, DataError) == (name != "photo.png")
+    assert (name in str(error)) == (name != "photo.png")
