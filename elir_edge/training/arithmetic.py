@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from elir_edge.bench.machine import vector_instructions
+from elir_edge.core.processor import vector_instructions
 from elir_edge.errors import UsageError
 
 AUTO = "auto"
