@@ -126,6 +126,23 @@ def own_rounding_db(manifest: Manifest) -> float:
     return round(float(min(asked, parity - OWN_ROUNDING_DB)), 1)
 
 
+@dataclass(frozen=True)
+class Distance:
+    """PSNR in dB between a picture and the recorded one, the least that is allowed, and, where it is less, in words."""
+
+    psnr_db: float
+    allowed_db: float
+    too_far: str | None
+
+
+def distance_to_golden(picture: np.ndarray, golden: Golden, manifest: Manifest) -> Distance:
+    """How far another runtime's ``picture``, H x W x 3, is from the output in ``golden``."""
+    found, allowed = compare(picture, golden.restored), own_rounding_db(manifest)
+    words = found.problem or f"{found.psnr_db:.1f} dB"
+    too_far = words if found.problem or found.psnr_db < allowed else None
+    return Distance(round(found.psnr_db, 2), allowed, too_far)
+
+
 def golden_feeds(manifest: Manifest, golden: Golden) -> dict[str, np.ndarray]:
     """The golden input as tensors of the graph by name, for other tools; inputs that it does not have are zero."""
     (image,) = (tensor for tensor in manifest.inputs if tensor.name == IMAGE)

@@ -21,7 +21,7 @@ from elir_edge.imaging.comparison import compare
 from elir_edge.pipeline.target import get_target
 from elir_edge.runtime.backend import backends_for
 from elir_edge.validation.gates import ONE_LEVEL
-from elir_edge.validation.verify import Tolerance, tolerance_for, verify
+from elir_edge.validation.verify import Tolerance, distance_to_golden, tolerance_for, verify
 from tests.helpers import child_environment, manifest_without_files, refusal
 from tests.robustness.faults import write_beside
 from tests.tiny import SPEC
@@ -137,6 +137,16 @@ def test_a_poor_artifact_asks_no_more_of_others_than_it_gives():
     poor = dataclasses.replace(manifest_without_files(), precision="int8", parity={"psnr_db": 34.0})
     assert tolerance_for(poor).elsewhere_db == 31.0
     assert tolerance_for(dataclasses.replace(poor, parity={"psnr_db": 60.0})).elsewhere_db == 40.0
+
+
+def test_the_picture_of_an_npu_is_held_to_the_recorded_one():
+    manifest = dataclasses.replace(manifest_without_files(), precision="int8", parity={"psnr_db": 34.0})
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    golden = Golden(grey, None, grey)
+    near, far = (distance_to_golden(grey + step, golden, manifest) for step in (np.uint8(7), np.uint8(8)))
+    assert (near.psnr_db, near.allowed_db, near.too_far) == (31.23, 31.0, None)
+    assert (far.psnr_db, far.too_far) == (30.07, "30.1 dB")
+    assert "shape" in str(distance_to_golden(grey[:4], golden, manifest).too_far)
 
 
 def test_a_golden_picture_too_large_for_pillow_is_damage(tmp_path):

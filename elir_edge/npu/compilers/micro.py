@@ -19,9 +19,8 @@ from elir_edge.core.plain import identifier_of
 from elir_edge.errors import missing_package
 from elir_edge.formats.tflite.file import read_file
 from elir_edge.formats.tflite.flatmodel import op_names
-from elir_edge.imaging.comparison import compare
 from elir_edge.npu.compiler import KIB, Compilation, Compiler, Job
-from elir_edge.validation.verify import golden_feeds, own_rounding_db
+from elir_edge.validation.verify import distance_to_golden, golden_feeds
 
 TRIAL_ARENA = 1 << 30
 MAX_REASON = 300
@@ -145,12 +144,10 @@ def _input_order(model: str) -> list[str]:
 
 def _check_picture(job: Job, picture: np.ndarray, golden: Golden, figures: dict[str, Any]) -> list[str]:
     """Add the PSNR to the golden output to ``figures``; returns the problem if it is below the limit."""
-    item = compare(picture, golden.restored)
-    limit = own_rounding_db(job.artifact.manifest)
-    figures |= {"psnr_to_recorded_db": round(item.psnr_db, 2), "allowed_db": limit}
-    if item.problem or item.psnr_db < limit:
-        found = item.problem or f"{item.psnr_db:.1f} dB"
-        return [f"its picture is {found} from the recorded one, {limit} dB is asked"]
+    found = distance_to_golden(picture, golden, job.artifact.manifest)
+    figures |= {"psnr_to_recorded_db": found.psnr_db, "allowed_db": found.allowed_db}
+    if found.too_far:
+        return [f"its picture is {found.too_far} from the recorded one, {found.allowed_db} dB is asked"]
     return []
 
 

@@ -16,9 +16,8 @@ from elir_edge.artifacts.golden import has_golden, load_golden
 from elir_edge.artifacts.signature import RESTORED
 from elir_edge.core.child import run_child
 from elir_edge.errors import DataError, missing_package
-from elir_edge.imaging.comparison import compare
 from elir_edge.npu.compiler import KIB, Compilation, Compiler, Job
-from elir_edge.validation.verify import golden_feeds, own_rounding_db
+from elir_edge.validation.verify import distance_to_golden, golden_feeds
 
 PROVIDER = "QNNExecutionProvider"
 CONTEXT = "EPContext"
@@ -71,13 +70,12 @@ def _simulate(job: Job, context: Path, figures: dict[str, Any]) -> list[str]:
     if "error" in told or not result.is_file():
         return [f"the simulator said: {told.get('error', 'nothing')}"]
     picture = np.load(result, allow_pickle=False)[0]
-    item = compare(picture if job.artifact.manifest.layout == "NHWC" else picture.transpose(1, 2, 0), golden.restored)
-    limit = own_rounding_db(job.artifact.manifest)
-    figures |= {"psnr_to_cpu_db": round(item.psnr_db, 2), "allowed_db": limit, "simulator_seconds": told["seconds"]}
-    if item.problem or item.psnr_db < limit:
-        far = item.problem or f"{item.psnr_db:.1f} dB"
-        advice = job.device.advice_for(job.artifact.manifest.precision)
-        return [f"the simulator's picture is {far} from the CPU's, {limit} dB is asked{advice}"]
+    manifest = job.artifact.manifest
+    found = distance_to_golden(picture if manifest.layout == "NHWC" else picture.transpose(1, 2, 0), golden, manifest)
+    figures |= {"psnr_to_cpu_db": found.psnr_db, "allowed_db": found.allowed_db, "simulator_seconds": told["seconds"]}
+    if found.too_far:
+        advice = job.device.advice_for(manifest.precision)
+        return [f"the simulator's picture is {found.too_far} from the CPU's, {found.allowed_db} dB is asked{advice}"]
     return []
 
 
