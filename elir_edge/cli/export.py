@@ -16,6 +16,7 @@ from elir_edge.cli.shared import (
     PATH,
     F,
     Shown,
+    check_task,
     echo_json,
     form_options,
     is_given,
@@ -72,6 +73,7 @@ def quantization_options(function: F) -> F:
             ),
             click.option(
                 "--task",
+                callback=check_task,
                 help="What degrades all of them, see elir-edge degrade; none: clean. Default: pictures of every kind.",
             ),
             click.option("--calibration-pictures", default=20, show_default=True, help="Cuts to calibrate on."),

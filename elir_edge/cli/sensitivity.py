@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import PATH, Shown, echo_json, echo_table, json_option, load_model, model_options
+from elir_edge.cli.shared import PATH, Shown, check_task, echo_json, echo_table, json_option, load_model, model_options
 
 if TYPE_CHECKING:
     from elir_edge.quantize.sensitivity import Sensitivity, TensorError
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.option("--size", "-s", help="Image size in pixels: SIDE or HEIGHTxWIDTH. Default: 128.")
 @click.option("--target", "-t", default="onnx", show_default=True, help="Whose grid of int8 weights; see targets.")
 @click.option("--calibrate", type=PATH, help="Folder of clean photographs. Default: those inside installed packages.")
-@click.option("--task", help="What degrades all of them; none: clean. Default: pictures of every kind.")
+@click.option(
+    "--task", callback=check_task, help="What degrades all of them; none: clean. Default: pictures of every kind."
+)
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Rows to show.")
 @json_option
 def command(

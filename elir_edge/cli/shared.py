@@ -16,7 +16,7 @@ from elir_edge.core.plain import finite
 from elir_edge.core.progress import Advance
 from elir_edge.core.streams import Remarks
 from elir_edge.core.watch import Heard
-from elir_edge.errors import UsageError
+from elir_edge.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from elir_edge.artifacts.artifact import Artifact
@@ -58,6 +58,18 @@ noise_option = click.option(
 io_option = click.option(
     "--io", help="Pictures as float [0, 1] or uint8 0..255, in and out. Default: float; uint8 for an int8 .tflite."
 )
+
+
+def check_task(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The callback of --task. Raises UsageError for a name that no degradation has."""
+    from elir_edge.imaging.degradations import find_degradation
+
+    try:
+        if value is not None:
+            find_degradation(value)
+    except ConfigError as error:
+        raise UsageError(str(error), hint=error.hint) from error
+    return value
 
 
 def model_options(function: F) -> F:

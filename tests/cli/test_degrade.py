@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from elir_edge.cli.degrade import command
-from elir_edge.errors import ConfigError, MissingInputError, OutputError, UsageError
+from elir_edge.errors import MissingInputError, OutputError, UsageError
 from elir_edge.imaging.degradations import DEGRADATIONS
 
 
@@ -46,7 +46,7 @@ def test_draws_are_rows_of_their_own(photo, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("PHOTO", "-o", "OUT.png", "--task", "blur"), ConfigError),
+        (("PHOTO", "-o", "OUT.png", "--task", "blur"), UsageError),
         (("PHOTO", "-o", "OUT.gif"), UsageError),
         (("PHOTO", "-o", "PHOTO", "--force"), UsageError),
         (("none.png", "-o", "OUT.png"), MissingInputError),
