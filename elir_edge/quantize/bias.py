@@ -1,4 +1,4 @@
-"""Bias correction that holds on pictures other than its own: shared by the formats."""
+"""Biases of int8 graphs, shared by the formats: room for them, and correction that holds on other pictures too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 SAMPLES = 8
+LARGEST = 2**30  # half of int32: the other half is for the sum of products
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
+
+
+def least_scales(bias: np.ndarray, ends: tuple[float, float], steps: int = 255) -> np.ndarray:
+    """The smallest scale of each channel's weights that ``bias`` allows, float64: one number a channel, as ``bias``.
+
+    A bias is stored as int32 in units of the scale of the input times that of the weights. ``ends``: range of the
+    input, in ``steps`` steps. Weights far below this scale change the output by less than 1/10000 of the bias.
+    """
+    low, high = min(ends[0], 0.0), max(ends[1], 0.0)
+    return np.abs(bias.astype(np.float64)) / (LARGEST * ((high - low) / steps or 1.0))
 
 
 def channel_means(values: np.ndarray) -> np.ndarray:

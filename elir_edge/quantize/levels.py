@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from elir_edge.quantize.ranges import RANGE_METHOD
 
 LEVELS = 127
@@ -25,6 +27,11 @@ class Grid:
     kernel_levels: int
     activations: str
     ranges: str
+
+    @property
+    def activation_steps(self) -> int:
+        """Steps from one end of an activation's range to the other."""
+        return int(np.iinfo(self.activations.lower()).max)
 
 
 BYTES = Grid(LEVELS_WITHOUT_VNNI, "UInt8", RANGE_METHOD)

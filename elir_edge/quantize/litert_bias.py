@@ -86,5 +86,6 @@ def _add_to_bias(model: Any, op: Any, shift: np.ndarray) -> None:
         moved = (float_constant(model, index) + shift).astype(np.float32)
     else:
         values, scales = constant(model, index, np.int32)
-        moved = np.rint(values + shift / scales).astype(np.int32)
+        limits = np.iinfo(np.int32)
+        moved = np.rint(values + shift / scales).clip(limits.min, limits.max).astype(np.int32)
     op.inputs = np.array([*op.inputs[:port], add_constant(model, index, moved)], np.int32)

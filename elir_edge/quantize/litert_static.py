@@ -28,6 +28,7 @@ from elir_edge.formats.tflite.file import pack_model, read_model
 from elir_edge.formats.tflite.flatmodel import FLOAT32, UINT8, activations, op_names, producer_of, tensor_name
 from elir_edge.quantize.bias import Feeds, bias_samples
 from elir_edge.quantize.litert_bias import channel_means, correct_stages
+from elir_edge.quantize.litert_kernels import make_room
 from elir_edge.quantize.ranges import RANGE_METHOD, Ranges, TailedRanges
 
 BYTES = (0.0, 255.0)
@@ -74,7 +75,7 @@ def quantize_tflite(
     ranges = seen.estimate(method) | {IMAGE: BYTES, RESTORED: BYTES, **saturated}
     with progress.stage("quantizing the TFLite graph"), captured_output():
         wide = [name for name in _wide_sums(model, stages, gflop) if name not in float_tensors]
-        quantized = read_model(bytes(_quantize(pack_model(model), ranges, float_tensors, wide)), WHERE)
+        quantized = read_model(bytes(_quantize(model, ranges, float_tensors, wide)), WHERE)
     _add_byte_ends(quantized)
     correct_stages(quantized, *bias_samples(feeds, means), progress)
     drop_unused(quantized)
@@ -174,14 +175,15 @@ def _wide_sums(model: Any, stages: Sequence[str], gflop: float) -> list[str]:
 
 
 def _quantize(
-    core: bytes, ranges: dict[str, tuple[float, float]], float_tensors: frozenset[str], wide: Sequence[str]
+    model: Any, ranges: dict[str, tuple[float, float]], float_tensors: frozenset[str], wide: Sequence[str]
 ) -> bytes:
     try:
         from ai_edge_quantizer import quantizer, recipe
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
     except ImportError as error:
         raise missing_package("ai-edge-quantizer", "quantize") from error
-    task = quantizer.Quantizer(core, recipe.static_wi8_ai8())
+    make_room(model, ranges, float_tensors)
+    task = quantizer.Quantizer(pack_model(model), recipe.static_wi8_ai8())
     for name in wide:
         task.add_static_config(_name_pattern(name), "*", WIDE_BITS, WEIGHT_BITS)
     for name in sorted(float_tensors):

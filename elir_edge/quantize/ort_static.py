@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from elir_edge.core.progress import Progress
 from elir_edge.errors import missing_package
 from elir_edge.formats.onnx.graph import attributes_of, convolutions, merge_identical, shorten_names
-from elir_edge.quantize.bias import Feeds, bias_samples
+from elir_edge.quantize.bias import Feeds, bias_samples, least_scales
 from elir_edge.quantize.half import halve_weights
 from elir_edge.quantize.levels import BYTES, Grid
 from elir_edge.quantize.onnx_bias import correct_biases
@@ -21,6 +21,7 @@ from elir_edge.quantize.onnx_picture import picture_ranges
 from elir_edge.quantize.ranges import Ranges, TailedRanges
 
 FOR_EVERY_SAMPLE = 1.0
+BIAS = 2  # its place among the inputs of a convolution
 
 
 def quantize_onnx(
@@ -106,8 +107,8 @@ def _quantize(
         nodes_to_exclude=sorted(float_ops),
         op_types_to_quantize=list(QUANTIZED),
         extra_options={
-            "QDQDisableWeightAdjustForInt32Bias": grid == BYTES,
-            "TensorQuantOverrides": _kernel_scales(model, largest, grid.kernel_levels),
+            "QDQDisableWeightAdjustForInt32Bias": True,
+            "TensorQuantOverrides": _kernel_scales(model, largest, ranges, grid),
         },
     )
     quantizer.quantize_model()
@@ -119,7 +120,7 @@ def _quantize(
 
 
 def _kernel_scales(
-    model: ModelProto, largest: Mapping[str, np.ndarray], levels: int
+    model: ModelProto, largest: Mapping[str, np.ndarray], ranges: Mapping[str, tuple[float, float]], grid: Grid
 ) -> dict[str, list[dict[str, Any]]]:
     """Scales of kernels by output channel; ``largest`` has the magnitudes of those that are parts of another one."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -130,9 +131,13 @@ def _kernel_scales(
         if magnitudes is None:
             kernel = np.abs(numpy_helper.to_array(tensors[name]))
             magnitudes = kernel.max(tuple(i for i in range(kernel.ndim) if i != axis))
+        least = np.zeros(len(magnitudes))
+        if len(node.input) > BIAS and node.input[BIAS] in tensors and node.input[0] in ranges:
+            bias = numpy_helper.to_array(tensors[node.input[BIAS]])
+            least = least_scales(bias, ranges[node.input[0]], grid.activation_steps)
         scales[name] = [
-            {"axis": axis, "scale": np.float32(magnitude / levels or 1.0), "zero_point": np.int8(0)}
-            for magnitude in magnitudes.astype(np.float64)
+            {"axis": axis, "scale": np.float32(scale) or np.float32(1), "zero_point": np.int8(0)}
+            for scale in np.maximum(magnitudes.astype(np.float64) / grid.kernel_levels, least)
         ]
     return scales
 
