@@ -61,28 +61,33 @@ def quantize_ir(
 
 
 def _set_kernels(model: Any, quantized: Any) -> None:
-    """Give int8 kernels, in place, the grid that ``rounding`` has put the weights on: 63 steps to the largest weight.
+    """Give int8 weights, in place, the grid that ``rounding`` has put kernels on: 63 steps to the largest weight.
 
     NNCF has max / 63.5 for a step where it guards against overflow. That rounds the weights again and makes them all
     0.8 % smaller: a colour shift.
     """
     from openvino import opset13 as ops
 
-    kernels = {node.get_friendly_name(): node.input_value(1).get_node() for node in _convolutions(model)}
-    for node in _convolutions(quantized):
-        scaled, weight = node.input_value(1).get_node(), kernels[node.get_friendly_name()]
-        if weight.get_type_name() != "Constant" or scaled.get_type_name() != "Multiply":
-            continue
-        values, shape = weight.data, scaled.input_value(1).get_shape()
-        largest = np.abs(values).max(tuple(i for i, side in enumerate(shape) if side == 1), keepdims=True)
-        step = np.where(largest > 0, largest / LEVELS_WITHOUT_VNNI, 1).astype(np.float32)
-        integer = ops.constant(np.rint(values / step).astype(np.int8))
-        scaled.input(0).replace_source_output(ops.convert(integer, "f32").output(0))
-        scaled.input(1).replace_source_output(ops.constant(step).output(0))
+    kernels = {
+        (node.get_friendly_name(), port): value.get_node()
+        for node in _nodes_with_weights(model)
+        for port, value in enumerate(node.input_values())
+    }
+    for node in _nodes_with_weights(quantized):
+        for port, value in enumerate(node.input_values()):
+            scaled, weight = value.get_node(), kernels[node.get_friendly_name(), port]
+            if weight.get_type_name() == "Constant" and scaled.get_type_name() == "Multiply":
+                values, shape = weight.data, scaled.input_value(1).get_shape()
+                largest = np.abs(values).max(tuple(i for i, side in enumerate(shape) if side == 1), keepdims=True)
+                step = np.where(largest > 0, largest / LEVELS_WITHOUT_VNNI, 1).astype(np.float32)
+                integer = ops.constant(np.rint(values / step).astype(np.int8))
+                scaled.input(0).replace_source_output(ops.convert(integer, "f32").output(0))
+                scaled.input(1).replace_source_output(ops.constant(step).output(0))
 
 
-def _convolutions(model: Any) -> list[Any]:
-    return [node for node in model.get_ordered_ops() if node.get_type_name() in CONVOLUTIONS]
+def _nodes_with_weights(model: Any) -> list[Any]:
+    """Convolutions, and products of matrices, of which one may be constant."""
+    return [node for node in model.get_ordered_ops() if node.get_type_name() in (*CONVOLUTIONS, "MatMul")]
 
 
 def _correct_biases(model: Any, quantized: Any, feeds: Feeds, progress: Progress) -> None:

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import pytest
 import torch
 from onnx import TensorProto, helper
+from openvino import opset13 as ops
 from torch import nn
 
 from elir_edge import load_restorer
@@ -15,6 +17,7 @@ from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimV
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.norm import NormForm, set_norm_form
 from elir_edge.lowering.transposed import absorb_output_padding
+from elir_edge.quantize.nncf_ir import _set_kernels
 from elir_edge.quantize.onnx_picture import picture_ranges
 from elir_edge.quantize.preparation import as_tensors
 from elir_edge.quantize.simulation import Simulation
@@ -163,3 +166,22 @@ def test_tensors_are_rounded_after_a_rectifier_in_place(restorer):
         simulation = Simulation.observe(graph, [as_tensors(feed) for feed in noisy_feeds(SIDE)])
         found.append((simulation.rectified, simulation.ranges))
     assert found[0] == found[1] and len(found[0][0]) == 3
+
+
+def test_matrices_have_63_steps_in_openvino():
+    """As kernels: 127 overflow on processors without VNNI."""
+    weights = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+
+    def model_of(matrix):
+        rows = ops.parameter([2, 6], np.float32)
+        product = ops.matmul(rows, matrix, False, True)
+        product.set_friendly_name("linear")
+        return openvino.Model([product], [rows])
+
+    scale = np.abs(weights).max(1, keepdims=True) / 127
+    integers = ops.constant(np.rint(weights / scale).astype(np.int8))
+    quantized = model_of(ops.multiply(ops.convert(integers, "f32"), ops.constant(scale)))
+    _set_kernels(model_of(ops.constant(weights)), quantized)
+    (linear,) = [node for node in quantized.get_ops() if node.get_type_name() == "MatMul"]
+    stored = linear.input_value(1).get_node().input_value(0).get_node().input_value(0).get_node().data
+    assert (np.abs(stored).max(1) == 63).all()
