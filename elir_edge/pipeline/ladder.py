@@ -25,8 +25,8 @@ class Rung:
     """Figures of an artifact with the groups ``floats`` in float.
 
     ``mean_drop_db`` and ``worst_drop_db``: PSNR lost against the originals. ``psnr_db``: to PyTorch fp32, on the worst
-    picture. ``size_mb``: of all files, in 10^6 bytes. ``latency_ms``: of one picture on this machine. ``passed``:
-    whether the gate of the precision is met.
+    picture. ``size_mb``: of all files, in 10^6 bytes. ``latency_ms``: of one picture on this machine. ``missed``:
+    the first condition of the precision's gate that is not met, as a sentence; None where all are met.
     """
 
     floats: tuple[str, ...]
@@ -35,7 +35,12 @@ class Rung:
     psnr_db: float
     size_mb: float
     latency_ms: float
-    passed: bool
+    missed: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate of the precision is met."""
+        return self.missed is None
 
     @classmethod
     def of(cls, floats: tuple[str, ...], validation: Validation, size_bytes: int, latency_ms: float) -> Rung:
@@ -47,7 +52,7 @@ class Rung:
             round(validation.pictures[validation.worst].psnr_db, 1),
             round(size_bytes / 1e6, 3),
             round(latency_ms, 1),
-            validation.passed,
+            next(iter(validation.failures), None),
         )
 
     def affordable(self, limits: Limits) -> bool:
@@ -81,10 +86,19 @@ def climb(losses: Mapping[str, float], limits: Limits, measure: Callable[[tuple[
 
 
 def best_rung(rungs: Sequence[Rung], limits: Limits) -> Rung:
-    """The rung of the smallest mean drop: of those that meet every limit, else of the affordable ones, else of all."""
+    """The best rung of those that meet every limit, else of the affordable ones, else of all.
+
+    Of rungs that pass the gate it is the one of the smallest mean drop, then the one nearest to PyTorch. A drop below 0
+    counts as 0: such a result is nearer to the originals by chance. Of rungs that all miss the gate it is the one
+    nearest to PyTorch, as a result that is far from it may have any drop.
+    """
     within = [rung for rung in rungs if rung.meets(limits)]
     affordable = [rung for rung in rungs if rung.affordable(limits)]
-    return min(within or affordable or rungs, key=lambda rung: rung.mean_drop_db)
+    return min(within or affordable or rungs, key=_badness)
+
+
+def _badness(rung: Rung) -> tuple[bool, float, float]:
+    return not rung.passed, max(rung.mean_drop_db, 0.0) if rung.passed else 0.0, -rung.psnr_db
 
 
 def report_of(losses: Mapping[str, float], rungs: Sequence[Rung], chosen: Rung, limits: Limits) -> dict[str, Any]:
@@ -93,8 +107,12 @@ def report_of(losses: Mapping[str, float], rungs: Sequence[Rung], chosen: Rung, 
         "limits": dataclasses.asdict(limits),
         "losses_db": {name: round(loss, 1) for name, loss in losses.items()},
         "float_groups": list(chosen.floats),
-        "table": [dataclasses.asdict(rung) | {"floats": list(rung.floats)} for rung in rungs],
+        "table": [_row(rung) for rung in rungs],
     }
+
+
+def _row(rung: Rung) -> dict[str, Any]:
+    return dataclasses.asdict(rung) | {"floats": list(rung.floats), "passed": rung.passed}
 
 
 def without_latencies(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def check_limits(chosen: Rung, report: dict[str, Any], quantization: Quantizatio
         progress.note(line)
     best = (
         f"the best, with {', '.join(chosen.floats) or 'nothing'} in float, loses {chosen.mean_drop_db:.3f} dB, has "
-        f"{chosen.size_mb:.2f} MB and takes {chosen.latency_ms:.1f} ms" + ("" if chosen.passed else ", below the gate")
+        f"{chosen.size_mb:.2f} MB and takes {chosen.latency_ms:.1f} ms"
+        + ("" if chosen.missed is None else f", below the gate ({chosen.missed})")
     )
     sentence = f"no mixture meets the limits {_limits_text(limits)}: {best}"
     if not quantization.allow_degraded:

@@ -40,7 +40,7 @@ def rung_of(floats: tuple[str, ...], **changes: object) -> Rung:
     """A rung whose loss falls, and whose size and latency grow, with the number of ``floats``."""
     count = len(floats)
     figures = {"mean_drop_db": 0.3 - 0.1 * count, "size_mb": 1.0 + count, "latency_ms": 10.0 + 5 * count}
-    return Rung(floats, worst_drop_db=0.4, psnr_db=42.0, **{"passed": True} | figures | changes)
+    return Rung(floats, **{"worst_drop_db": 0.4, "psnr_db": 42.0} | figures | changes)
 
 
 def test_the_most_harmful_group_goes_first_and_int8_is_tried_before():
@@ -84,8 +84,24 @@ def test_a_drop_that_the_budget_forbids_is_refused_with_the_best_that_fits():
 
 def test_what_misses_the_gate_does_not_count():
     limits = Limits(max_drop_db=0.35)
-    rungs = climb(LOSSES, limits, lambda floats: rung_of(floats, passed=len(floats) > 1))
+    rungs = climb(LOSSES, limits, lambda floats: rung_of(floats, missed=None if len(floats) > 1 else "a gate"))
     assert best_rung(rungs, limits).floats == ("decoder", "encoder")
+
+
+def test_a_result_nearer_to_the_originals_by_chance_is_not_the_best():
+    """Where no rung passes, the refused one is named with the first condition that it misses."""
+    limits = Limits(max_drop_db=0.1)
+    wrong = rung_of((), mean_drop_db=-0.37, psnr_db=24.2, missed="coffee: 24.2 dB")
+    near = rung_of(("decoder",), mean_drop_db=0.05, psnr_db=51.1, missed="0.52 dB lost on the worst picture")
+    passing = rung_of(("decoder", "encoder"), mean_drop_db=0.09, psnr_db=45.0)
+    assert best_rung([wrong, near], limits) is near
+    assert best_rung([wrong, near, passing], Limits(max_size_mb=9.0)) is passing
+    by_chance = dataclasses.replace(passing, mean_drop_db=-0.01, psnr_db=44.0)
+    assert best_rung([by_chance, dataclasses.replace(passing, mean_drop_db=0.0)], limits).psnr_db == 45.0
+    report = report_of(LOSSES, [wrong, near], near, limits)
+    assert [row["missed"] for row in report["table"]] == [wrong.missed, near.missed]
+    with pytest.raises(GateError, match=r"loses 0\.050 dB.*below the gate \(0\.52 dB lost on the worst picture\)"):
+        check_limits(near, report, Quantization(limits=limits), Silent())
 
 
 def test_table_and_drawing(tmp_path):
