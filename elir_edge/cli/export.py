@@ -86,7 +86,7 @@ def quantization_options(function: F) -> F:
             ),
             click.option(
                 "--tune",
-                type=click.FloatRange(min=0, min_open=True),
+                type=Quantity("minutes"),
                 metavar="MINUTES",
                 help="Fit int8 to the float output on the calibration pictures for so long.",
             ),
@@ -174,7 +174,7 @@ def command(
     quantization = None
     if precision in INTEGER_PRECISIONS or any(map(is_given, QUANTIZATION_OPTIONS)):
         request = CalibrationRequest(calibrate, task, calibration_pictures, calibration_seed)
-        budget = TuneBudget(tune, tune_steps) if tune or tune_steps else None
+        budget = TuneBudget(tune, tune_steps) if tune is not None or tune_steps is not None else None
         limits = Limits(max_drop, max_size, max_latency)
         quantization = Quantization(request, budget, allow_degraded, limits if limits != Limits() else None)
     artifact = export(restorer, target, precision, size, noise, io, out, force, shown, quantization, split, sign)

@@ -8,6 +8,7 @@ each colour has a loss term of its own: a colour cast is more visible than noise
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from elir_edge.core.progress import Progress
+from elir_edge.errors import UsageError
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.simulation import Simulation, crops, round_kernel
@@ -34,10 +36,19 @@ CHECKPOINT_SCHEMA = 2
 
 @dataclass(frozen=True)
 class TuneBudget:
-    """Stop after ``minutes`` or ``steps``, whichever comes first. A limit in steps gives reproducible bytes."""
+    """Stop after ``minutes`` or ``steps``, whichever comes first. A limit in steps gives reproducible bytes.
+
+    Raises UsageError for limits that are not positive, or infinite.
+    """
 
     minutes: float | None = None
     steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError(f"{self.minutes} is not a positive number of minutes to tune", hint="--tune 10")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"{self.steps} is not a positive number of steps to tune", hint="--tune-steps 1000")
 
     def share(self, steps: int, seconds: float) -> float:
         """Share of the budget that is used, 0 to 1."""
