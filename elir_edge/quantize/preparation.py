@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from elir_edge.core.progress import Progress
+from elir_edge.errors import ConfigError, is_memory_error
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
@@ -19,7 +20,7 @@ from elir_edge.quantize.equalize import equalize
 from elir_edge.quantize.held_out import HeldOut
 from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.rounding import round_weights
-from elir_edge.quantize.tune import TuneBudget, TuneReport, tune
+from elir_edge.quantize.tune import BATCH, TuneBudget, TuneReport, tune
 
 TUNE_SIZE = 128
 
@@ -56,7 +57,12 @@ def prepare_and_tune(
     held_out: HeldOut | None = None,
     levels: int = LEVELS,
 ) -> tuple[StaticRestorer, TuneReport]:
-    """``prepare``, then fit the copy to ``graph`` on crops of the calibration pictures (see ``tune``)."""
+    """``prepare``, then fit the copy to ``graph`` on crops of the calibration pictures (see ``tune``).
+
+    Raises ConfigError, before any work, where an estimator of the user's own does not take several crops at once.
+    """
+    if restorer.spec.foreign_parts:
+        _check_crops(_for_crops(graph, restorer))
     rounded = prepare(graph, calibration.feeds(graph.form, graph.spec), progress, held_out, levels)
     student, teacher = (_for_crops(one, restorer) for one in (rounded, graph))
     seed = calibration.facts["seed"]
@@ -64,9 +70,55 @@ def prepare_and_tune(
     return rounded, report
 
 
+def lower_within(
+    restorer: Restorer, side: int, size: str | int | None = None, io: str = "float", layout: str = "NCHW"
+) -> StaticRestorer:
+    """The graph of ``restorer`` at ``size``; None: at most ``side`` pixels, or the spec's own size.
+
+    ``io``, ``layout``: see ``lower``. The spec's own size is taken where it is smaller, and where a network of the
+    user's own takes no other one. Raises ConfigError where such a network does not take ``size``.
+    """
+    usual = min(restorer.spec.side_within(side), restorer.spec.size)
+    graph = lower(restorer, usual if size is None else size, io=io, layout=layout)
+    reason = why_no_batch(graph)
+    if reason is None:
+        return graph
+    if size is None and usual != restorer.spec.size:
+        return lower_within(restorer, side, restorer.spec.size, io, layout)
+    sides = f"{graph.form.height} x {graph.form.width}"
+    raise ConfigError(f"the network does not take {sides} pixels: {reason}", hint=f"--size {restorer.spec.size}")
+
+
+def why_no_batch(graph: StaticRestorer, count: int = 1) -> str | None:
+    """Why ``graph`` takes no batch of ``count`` pictures; None where it does.
+
+    Networks of the package take all that ``lower`` accepts: only those with parts of the user's own are tried.
+    """
+    if not graph.spec.foreign_parts:
+        return None
+    image, *noise = graph.example_inputs()
+    try:
+        with torch.no_grad():
+            graph(image.expand(count, *image.shape[1:]), *noise)
+    except Exception as error:  # networks of the user's own raise anything
+        if is_memory_error(error):
+            raise
+        return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+    return None
+
+
 def as_tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
     """``feed`` as the arguments of a static graph."""
     return tuple(torch.from_numpy(array) for array in feed.values())
+
+
+def _check_crops(graph: StaticRestorer) -> None:
+    if (reason := why_no_batch(graph, BATCH)) is not None:
+        crops = f"{BATCH} crops of {graph.form.height} x {graph.form.width} pixels at once"
+        raise ConfigError(
+            f"tuning needs a network that takes {crops}: {reason}",
+            hint="let the network take any size and batch, or leave --tune and --tune-steps out",
+        )
 
 
 def _for_crops(graph: StaticRestorer, restorer: Restorer) -> StaticRestorer:

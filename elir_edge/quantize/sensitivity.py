@@ -20,12 +20,11 @@ from torch import Tensor, nn
 
 from elir_edge.core.progress import Progress
 from elir_edge.families.restorer import Restorer
-from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.quantize.calibration import CalibrationRequest, gather_calibration
 from elir_edge.quantize.levels import LEVELS
 from elir_edge.quantize.operators import CONVOLUTIONS, Convolution, Operators
-from elir_edge.quantize.preparation import as_tensors, prepare
+from elir_edge.quantize.preparation import as_tensors, lower_within, prepare
 from elir_edge.quantize.simulation import Inputs, Simulation
 
 SIZE = 128
@@ -95,8 +94,7 @@ def measure_sensitivity(
     All tensors are rounded as in an integer-only graph; formats that keep some in float lose less. Raises ConfigError
     for a size that the model cannot have, and what ``gather_calibration`` raises.
     """
-    usual = min(restorer.spec.side_within(SIZE), restorer.spec.size)
-    graph = lower(restorer, usual if size is None else size, "baked:0", "uint8", "NHWC")
+    graph = lower_within(restorer, SIZE, size, "uint8", "NHWC")
     height, width = graph.form.height, graph.form.width
     feeds = gather_calibration(request, restorer.spec, height, width).feeds(graph.form, restorer.spec)
     rounded = prepare(graph, feeds, progress, levels=levels)
