@@ -16,7 +16,7 @@ from openvino import opset13 as ops
 from elir_edge.core.progress import Advance
 from elir_edge.core.signal_stack import keep_signal_stack
 from elir_edge.formats.openvino import CONVOLUTIONS
-from elir_edge.quantize.bias import Feeds, channel_means, shift_that_holds
+from elir_edge.quantize.bias import Feeds, along_channels, channel_means, shift_that_holds
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
@@ -32,7 +32,10 @@ def convolution_means(model: Any, feeds: Feeds, advance: Advance) -> dict[str, n
     names = [node.get_friendly_name() for node in model.get_ordered_ops() if _bias_port(node) is not None]
     shown = model.clone()
     nodes = {node.get_friendly_name(): node for node in shown.get_ops()}
-    shown.add_outputs([ops.reduce_mean(nodes[name].output(0), [0, 2, 3], False).output(0) for name in names])
+    sums = [nodes[name].output(0) for name in names]
+    axes = [[0, *range(2, len(port.get_partial_shape()))] for port in sums]
+    means = [ops.reduce_mean(port, over, False) for port, over in zip(sums, axes, strict=True)]
+    shown.add_outputs([mean.output(0) for mean in means])
     compiled = _compile(shown)
     rows = []
     for sample in feeds:
@@ -59,7 +62,7 @@ def correct_biases(model: Any, feeds: Feeds, means: Mapping[str, np.ndarray], ad
     for name in sections.order:
         alive = sections.run(name, alive)
         found = np.array([channel_means(tensors[name, 0]) for tensors in alive])
-        shift = shift_that_holds(means[name] - found).astype(np.float32)[None, :, None, None]
+        shift = along_channels(shift_that_holds(means[name] - found).astype(np.float32), alive[0][name, 0])
         _add_to_bias(corrected[name], shift)
         for tensors in alive:
             tensors[name, 0] += shift

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from elir_edge.core.progress import Progress
 
-CONVOLUTIONS = ("aten.conv2d", "aten.conv_transpose2d")
+CONVOLUTIONS = ("aten.conv1d", "aten.conv2d", "aten.conv_transpose2d")
 BIAS = 2  # place of the bias among a convolution's arguments
 
 Visit = Callable[["Node", list[Any]], list[Any]]
@@ -48,7 +48,7 @@ def correct_biases(quantized: GraphModule, plain: GraphModule, feeds: Feeds, pro
             return values
         shift = torch.from_numpy(shift_that_holds(expected.pop(0) - _means(values))).float()
         _add_to_bias(quantized, node, shift)
-        return [value + shift.reshape(1, -1, 1, 1) for value in values]
+        return [value + shift.reshape(-1, *[1] * (value.dim() - 2)) for value in values]
 
     with torch.no_grad(), progress.stage("correcting biases", 2) as advance:
         _walk(plain, chosen, measure)
@@ -78,8 +78,8 @@ def _walk(module: GraphModule, samples: Sequence[tuple[Tensor, ...]], visit: Vis
 
 
 def _means(values: Sequence[Tensor]) -> np.ndarray:
-    """Mean of each channel of N x C x H x W: samples x channels."""
-    return np.stack([value.double().mean((0, 2, 3)).numpy() for value in values])
+    """Mean of each channel of N x C x ...: samples x channels."""
+    return np.stack([value.double().mean((0, *range(2, value.dim()))).numpy() for value in values])
 
 
 def _add_to_bias(module: GraphModule, node: Node, shift: Tensor) -> None:

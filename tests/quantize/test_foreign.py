@@ -19,6 +19,7 @@ from elir_edge.lowering.norm import NormForm, set_norm_form
 from elir_edge.lowering.transposed import absorb_output_padding
 from elir_edge.quantize.nncf_ir import _set_kernels
 from elir_edge.quantize.onnx_picture import picture_ranges
+from elir_edge.quantize.openvino_bias import convolution_means, correct_biases
 from elir_edge.quantize.preparation import as_tensors
 from elir_edge.quantize.simulation import Simulation
 from tests.quantized import convert, lower_for, noisy_feeds, psnr_db
@@ -185,3 +186,22 @@ def test_matrices_have_63_steps_in_openvino():
     (linear,) = [node for node in quantized.get_ops() if node.get_type_name() == "MatMul"]
     stored = linear.input_value(1).get_node().input_value(0).get_node().input_value(0).get_node().data
     assert (np.abs(stored).max(1) == 63).all()
+
+
+def test_biases_of_a_conv1d_are_corrected_in_openvino():
+    def model_of(bias):
+        row = ops.parameter([1, 2, 6], np.float32, name="row")
+        row.output(0).set_names({"row"})
+        kernel = ops.constant(np.ones((3, 2, 3), np.float32))
+        made = ops.add(ops.convolution(row, kernel, [1], [1], [1], [1]), ops.constant(bias.reshape(1, 3, 1)))
+        made.set_friendly_name("biased")
+        return openvino.Model([made], [row])
+
+    wanted, wrong = np.array([0.5, 0, -1], np.float32), np.array([0.25, 1, 0], np.float32)
+    feeds = [{"row": np.random.default_rng(i).random((1, 2, 6), np.float32)} for i in range(3)]
+    means = convolution_means(model_of(wanted), feeds, lambda share: None)
+    assert means["biased"].shape == (3, 3)
+    corrected = model_of(wrong)
+    correct_biases(corrected, feeds, means, lambda share: None)
+    (made,) = [node for node in corrected.get_ops() if node.get_friendly_name() == "biased"]
+    assert made.input_value(1).get_node().data.ravel() == pytest.approx(wanted, abs=1e-5)

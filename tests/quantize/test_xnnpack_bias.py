@@ -16,19 +16,21 @@ pytestmark = pytest.mark.slow
 
 
 class Steps(nn.Module):
-    """A convolution, two steps of another one, a transposed one without a bias."""
+    """A convolution, two steps of another one, a transposed one without a bias, and one over rows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 4, 3, padding=1)
         self.step = nn.Conv2d(4, 4, 3, padding=1)
         self.last = nn.ConvTranspose2d(4, 2, 2, stride=2, bias=False)
+        self.rows = nn.Conv1d(2, 2, 3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         z = torch.relu(self.first(image))
         for _ in range(2):
             z = z + self.step(z)
-        return self.last(z)
+        z = self.last(z)
+        return z + self.rows(z.mean(3)).unsqueeze(3)
 
 
 def program_of(model: nn.Module) -> torch.fx.GraphModule:
@@ -44,6 +46,7 @@ def models():
     with torch.no_grad():
         other.first.bias += torch.tensor([0.3, -0.2, 0.0, 0.1])
         other.step.bias -= 0.25
+        other.rows.bias += 0.5
     return plain, other
 
 
@@ -65,6 +68,6 @@ def test_steps_that_share_a_kernel_get_biases_of_their_own(models):
     plain, other = map(program_of, models)
     correct_biases(other, plain, samples(3), Silent())
     nodes = [node for node in other.graph.nodes if is_convolution(node)]
-    assert len({str(node.args[2].target) for node in nodes}) == len(nodes) == 4
-    assert len({str(node.args[1].target) for node in nodes}) == 3
+    assert len({str(node.args[2].target) for node in nodes}) == len(nodes) == 5
+    assert len({str(node.args[1].target) for node in nodes}) == 4
     torch.export.export(other, (torch.zeros(1, 3, 6, 5),))  # the program can be traced again
