@@ -42,7 +42,8 @@ def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversi
             raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise storage_error(conversion.folder, error) from error
+        reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
         raise ElirEdgeError(
-            f"the {request.target.name} converter failed: {type(error).__name__}: {error}",
+            f"the {request.target.name} converter failed: {reason}",
             hint="run again with --debug first, and report it; another --target may work",
         ) from error

@@ -16,6 +16,7 @@ from elir_edge import load_restorer
 from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.norm import NormForm, set_norm_form
+from elir_edge.lowering.trace import trace
 from elir_edge.lowering.transposed import absorb_output_padding
 from elir_edge.quantize.nncf_ir import _set_kernels
 from elir_edge.quantize.onnx_picture import picture_ranges
@@ -51,7 +52,7 @@ class Foreign(nn.Module):
         wide = self.act(self.grouped(inner)) + self.act(self.padded(inner)) + self.longer(inner)[:, :, 1:, 1:]
         shade = (rows.float() / (2 * image.shape[2])).reshape(1, 1, -1, 1)
         better = centred + 0.1 * self.last(wide * shade)
-        return torch.where(image.mean(1, keepdim=True) > 0.1, better, centred) * 0.5 + 0.5
+        return torch.where(image.mean(1, keepdim=True) > 0.1, better, centred).clamp(-2.5, 3) * 0.5 + 0.5
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +206,10 @@ def test_biases_of_a_conv1d_are_corrected_in_openvino():
     correct_biases(corrected, feeds, means, lambda share: None)
     (made,) = [node for node in corrected.get_ops() if node.get_friendly_name() == "biased"]
     assert made.input_value(1).get_node().data.ravel() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_bounds_of_a_clip_have_one_type(restorer):
+    """The ONNX exporter takes no float beside a whole number."""
+    nodes = [node for node in trace(lower(restorer)).graph.nodes if node.target is torch.ops.aten.clamp.default]
+    bounds = [node.args[1:] for node in nodes]
+    assert (-2.5, 3) in bounds and all(isinstance(bound, float) for pair in bounds for bound in pair)
