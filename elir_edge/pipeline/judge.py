@@ -18,6 +18,7 @@ from elir_edge.families.restorer import Restorer
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.pipeline.request import ExportRequest, version_of
 from elir_edge.pipeline.target import Target
+from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.levels import W8A16
 from elir_edge.quantize.plan import Quantization
 from elir_edge.runtime.backend import get_backend
@@ -31,6 +32,7 @@ PARITY_PICTURE = "astronaut"
 SHOWN_FAILURES = 3
 WAY_OUT_UNTUNED = "elir-edge sensitivity tells the tensors that cost it, --allow-degraded writes the artifact anyway"
 WAYS_OUT = f"--tune MINUTES may reduce the error, {WAY_OUT_UNTUNED}"
+OTHER_PICTURES = "other calibration pictures may help (--calibrate, --task)"
 
 
 def why_not_run(target: Target) -> str | None:
@@ -67,7 +69,7 @@ def judge_conversion(
         progress.note(f"note: {validation.failures[0]}; converting again in a more accurate, slower variant")
         manifest = convert_finer(manifest.format)
         validation = validate_conversion(path, manifest, restorer, request, progress)
-    degraded = check_gate(validation, request.quantization, progress, ways_out_of(request.precision))
+    degraded = check_gate(validation, request.quantization, progress, request.precision)
     return with_bound(complete_manifest(path, manifest, validation, degraded), restorer)
 
 
@@ -93,14 +95,17 @@ def validate_conversion(
     return validate(path, manifest, restorer, pictures, backend=backend, progress=progress, originals=originals)
 
 
-def ways_out_of(precision: str) -> str:
-    """What to do where an artifact of an integer precision misses its gate, for a hint."""
-    return WAY_OUT_UNTUNED if precision == W8A16 else WAYS_OUT
+def ways_out_of(precision: str, calibration: CalibrationRequest) -> str:
+    """What to do where an artifact of an integer precision misses its gate, for a hint.
+
+    Pictures that the user chose may not be like those that the gate restores.
+    """
+    ways = WAY_OUT_UNTUNED if precision == W8A16 else WAYS_OUT
+    chosen = calibration.folder is not None or calibration.task is not None
+    return f"{OTHER_PICTURES}, {ways}" if chosen else ways
 
 
-def check_gate(
-    validation: Validation, quantization: Quantization | None, progress: Progress, ways_out: str = WAYS_OUT
-) -> bool:
+def check_gate(validation: Validation, quantization: Quantization | None, progress: Progress, precision: str) -> bool:
     """Whether the artifact misses its gate although that is allowed. Raises GateError where it is not allowed."""
     if validation.passed:
         return False
@@ -109,8 +114,8 @@ def check_gate(
     if quantization is not None and quantization.allow_degraded:
         progress.note(f"note: below the gate, and marked so in the manifest: {sentence}")
         return True
-    hint = "nothing was written" + (f"; {ways_out}" if quantization is not None else "")
-    raise GateError(f"the artifact differs too much from PyTorch: {sentence}", hint=hint)
+    ways = f"; {ways_out_of(precision, quantization.calibration)}" if quantization is not None else ""
+    raise GateError(f"the artifact differs too much from PyTorch: {sentence}", hint=f"nothing was written{ways}")
 
 
 def complete_manifest(path: Path, manifest: Manifest, validation: Validation, degraded: bool) -> Manifest:

@@ -15,11 +15,11 @@ from elir_edge.imaging.kinds import TASK, kind_of
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.convert import convert_and_embed, main_file
 from elir_edge.pipeline.judge import (
-    WAYS_OUT,
     check_gate,
     complete_manifest,
     pictures_of,
     validate_conversion,
+    ways_out_of,
     why_not_run,
     with_bound,
 )
@@ -67,7 +67,7 @@ def search_mixture(
     manifest = dataclasses.replace(manifest, quantization=(manifest.quantization or {}) | {MIXED: report})
     path = main_file(request, conversion)
     _draw_or_note(report, pareto_path(path), progress)
-    degraded = check_gate(validation, request.quantization, progress) or not chosen.meets(limits)
+    degraded = check_gate(validation, request.quantization, progress, MIXED) or not chosen.meets(limits)
     return with_bound(complete_manifest(path, manifest, validation, degraded), restorer)
 
 
@@ -143,7 +143,8 @@ def check_limits(chosen: Rung, report: dict[str, Any], quantization: Quantizatio
     )
     sentence = f"no mixture meets the limits {_limits_text(limits)}: {best}"
     if not quantization.allow_degraded:
-        raise GateError(sentence, hint=f"nothing was written; {WAYS_OUT}; --precision fp16 loses less")
+        ways = ways_out_of(MIXED, quantization.calibration)
+        raise GateError(sentence, hint=f"nothing was written; {ways}; --precision fp16 loses less")
     progress.note(f"note: {sentence}")
 
 

@@ -18,6 +18,7 @@ from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.formats.tflite.flatmodel import FLOAT32, activations, tensors_by_stage
 from elir_edge.lowering.lower import lower
 from elir_edge.pipeline import mixed
+from elir_edge.pipeline.judge import ways_out_of
 from elir_edge.pipeline.ladder import Rung, best_rung, climb, report_of, table_lines, without_latencies
 from elir_edge.pipeline.mixed import check_limits
 from elir_edge.pipeline.pareto import draw
@@ -102,6 +103,13 @@ def test_a_result_nearer_to_the_originals_by_chance_is_not_the_best():
     assert [row["missed"] for row in report["table"]] == [wrong.missed, near.missed]
     with pytest.raises(GateError, match=r"loses 0\.050 dB.*below the gate \(0\.52 dB lost on the worst picture\)"):
         check_limits(near, report, Quantization(limits=limits), Silent())
+
+
+def test_other_pictures_are_a_way_out_where_the_user_chose_them(tmp_path):
+    for chosen in ({"folder": tmp_path}, {"task": "denoise"}):
+        assert ways_out_of("int8", CalibrationRequest(**chosen)).startswith("other calibration pictures")
+    assert "--calibrate" not in ways_out_of("int8", CalibrationRequest())
+    assert "--tune" not in ways_out_of("w8a16", CalibrationRequest(tmp_path))
 
 
 def test_table_and_drawing(tmp_path):
