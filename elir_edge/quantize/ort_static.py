@@ -131,10 +131,10 @@ def _kernel_scales(
         if magnitudes is None:
             kernel = np.abs(numpy_helper.to_array(tensors[name]))
             magnitudes = kernel.max(tuple(i for i in range(kernel.ndim) if i != axis))
+        bias = tensors.get(node.input[BIAS]) if len(node.input) > BIAS else None
         least = np.zeros(len(magnitudes))
-        if len(node.input) > BIAS and node.input[BIAS] in tensors and node.input[0] in ranges:
-            bias = numpy_helper.to_array(tensors[node.input[BIAS]])
-            least = least_scales(bias, ranges[node.input[0]], grid.activation_steps)
+        if bias is not None and list(bias.dims) == [len(least)] and node.input[0] in ranges:  # else it stays float
+            least = least_scales(numpy_helper.to_array(bias), ranges[node.input[0]], grid.activation_steps)
         scales[name] = [
             {"axis": axis, "scale": np.float32(scale) or np.float32(1), "zero_point": np.int8(0)}
             for scale in np.maximum(magnitudes.astype(np.float64) / grid.kernel_levels, least)
