@@ -20,7 +20,7 @@ def folder(bare_artifact, tmp_path_factory):
     """Two artifacts of one model, and files that are none."""
     folder = tmp_path_factory.mktemp("artifacts")
     for target in ("onnx", "openvino"):
-        shutil.copytree(bare_artifact(target).path.parent, folder, dirs_exist_ok=True)
+        shutil.copytree(bare_artifact(target, noise="baked:0").path.parent, folder, dirs_exist_ok=True)
     (folder / "stray.onnx").write_bytes(b"no manifest beside it")
     return folder
 

@@ -16,7 +16,7 @@ from elir_edge.cli import run
 from elir_edge.core.files import files_of, sha256_of
 from elir_edge.errors import DataError, GateError, OutputError, UnavailableError
 from elir_edge.imaging.pictures import builtin_photograph, read_picture, write_picture
-from elir_edge.pipeline import request
+from elir_edge.pipeline import form
 from elir_edge.runtime.backend import get_backend
 from tests.tiny import BARE, BYTES, LIGHT
 
@@ -64,7 +64,7 @@ def test_a_wrong_conversion_is_never_published(target, runs_here, bare_restorer,
         last.bias = nn.Parameter(last.bias + 0.01, requires_grad=False)
         return target.convert(graph, conversion)
 
-    monkeypatch.setattr(request, "get_target", lambda name: dataclasses.replace(target, convert=wrong))
+    monkeypatch.setattr(form, "get_target", lambda name: dataclasses.replace(target, convert=wrong))
     with pytest.raises(GateError, match="differs from PyTorch"):
         export(bare_restorer, target.name, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
