@@ -34,11 +34,10 @@ def to_rgb(image: Any, path: Path, profile: str) -> tuple[Any, tuple[str, ...]]:
             f"{path}: {image.bands} channels; only grey, RGB, CMYK and alpha are read", hint="save it as RGB"
         )
     if profile == "srgb" and embedded:
-        if not _is_profile_of_rgb(image.get("icc-profile-data")) and image.bands >= MANY:
-            return image, ("the colour profile is damaged, or not one of RGB: colours stay as they are",)
-        space = "b-w" if image.bands < MANY else "srgb"
-        if space == "b-w":
+        if image.bands < MANY:
             return image, ("a grey picture keeps its colour profile",)
+        if not _is_profile_of_rgb(image.get("icc-profile-data")):
+            return image, ("the colour profile is damaged, or not one of RGB: colours stay as they are",)
         return image.icc_transform("srgb", embedded=True, intent="perceptual", depth=depth), (TO_SRGB,)
     return image, ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +17,10 @@ def read_segments(path: Path) -> tuple[tuple[bytes, ...], bool]:
     """The comments before the pixels, as they are, and whether the file holds further pictures. Raises OSError."""
     comments, several = [], False
     with path.open("rb") as file:
-        file.seek(2)
-        while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != SCAN:
-            data = file.read(int.from_bytes(head[2:], "big") - 2)
-            several = several or (head[1] == APP2 and data.startswith(SEVERAL))
-            if head[1] == COMMENT:
-                comments.append(data)
+        for marker, _, length in _walk_segments(file):
+            if marker == COMMENT:
+                comments.append(file.read(length))
+            several = several or (marker == APP2 and file.read(length).startswith(SEVERAL))
     return tuple(comments), several
 
 
@@ -31,9 +29,16 @@ def insert_comments(file: BinaryIO, comments: Iterable[bytes]) -> None:
     added = b"".join(b"\xff\xfe" + struct.pack(">H", len(data) + 2) + data for data in comments)
     if not added:
         return
+    place = next(place for marker, place, _ in _walk_segments(file) if marker not in APPLICATION)
+    insert_bytes(file, place, added)
+
+
+def _walk_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
+    """Each segment's marker, its offset, and the length of its content, at which ``file`` stands; to the pixels."""
     place = 2
     file.seek(place)
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] in APPLICATION:
-        place += 2 + int.from_bytes(head[2:], "big")
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != SCAN:
+        length = max(2, int.from_bytes(head[2:], "big")) - 2  # it counts itself
+        yield head[1], place, length
+        place += 4 + length
         file.seek(place)
-    insert_bytes(file, place, added)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +14,7 @@ Chunk = tuple[bytes, bytes]  # kind, content
 
 COLOURS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+PIXELS = b"IDAT"
 XMP = b"XML:com.adobe.xmp\0"
 SIGNATURE, FRAME = 8, 12  # bytes: of a file's begin; of a chunk's length, kind and checksum
 
@@ -25,16 +26,23 @@ def read_chunks(path: Path) -> tuple[Chunk, ...]:
     """
     found = []
     with path.open("rb") as file:
-        file.seek(SIGNATURE)
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">L4s", head)
-            if kind not in COLOURS + TEXTS:
-                file.seek(length + 4, 1)
-                continue
-            data, checksum = file.read(length), file.read(4)
-            if checksum == _checksum(kind, data) and not data.startswith(XMP):
-                found.append((kind, data))
+        for kind, _, length in walk_chunks(file):
+            if kind in COLOURS + TEXTS:
+                data, checksum = file.read(length), file.read(4)
+                if checksum == _checksum(kind, data) and not data.startswith(XMP):
+                    found.append((kind, data))
     return tuple(found)
+
+
+def walk_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Each chunk's kind, its offset, and the length of its content, at which ``file`` stands then. Raises OSError."""
+    place = SIGNATURE
+    file.seek(place)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">L4s", head)
+        yield kind, place, length
+        place += FRAME + length
+        file.seek(place)
 
 
 def xmp_chunk(xmp: bytes) -> Chunk:
@@ -46,17 +54,8 @@ def insert_chunks(file: BinaryIO, chunks: Iterable[Chunk]) -> None:
     """Insert ``chunks`` before the pixels of a complete PNG file, open for reading and writing. Raises OSError."""
     added = b"".join(_pack(kind, data) for kind, data in chunks)
     if added:
-        insert_bytes(file, _place_of_pixels(file), added)
-
-
-def _place_of_pixels(file: BinaryIO) -> int:
-    """Offset of the first IDAT."""
-    place = SIGNATURE
-    file.seek(place)
-    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-        place += FRAME + int.from_bytes(head[:4], "big")
-        file.seek(place)
-    return place
+        pixels = next(place for kind, place, _ in walk_chunks(file) if kind == PIXELS)
+        insert_bytes(file, pixels, added)
 
 
 def _pack(kind: bytes, data: bytes) -> bytes:
