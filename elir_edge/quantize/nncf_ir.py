@@ -68,26 +68,27 @@ def _set_kernels(model: Any, quantized: Any) -> None:
     """
     from openvino import opset13 as ops
 
-    kernels = {
-        (node.get_friendly_name(), port): value.get_node()
-        for node in _nodes_with_weights(model)
+    weights = dict(_inputs(model))
+    for key, scaled in _inputs(quantized):
+        weight = weights[key]
+        if weight.get_type_name() != "Constant" or scaled.get_type_name() != "Multiply":
+            continue
+        values, shape = weight.data, scaled.input_value(1).get_shape()
+        largest = np.abs(values).max(tuple(i for i, side in enumerate(shape) if side == 1), keepdims=True)
+        step = np.where(largest > 0, largest / LEVELS_WITHOUT_VNNI, 1).astype(np.float32)
+        integer = ops.constant(np.rint(values / step).astype(np.int8))
+        scaled.input(0).replace_source_output(ops.convert(integer, "f32").output(0))
+        scaled.input(1).replace_source_output(ops.constant(step).output(0))
+
+
+def _inputs(model: Any) -> list[tuple[tuple[str, int], Any]]:
+    """((name, port), node before it) of convolutions, and of products of matrices, of which one may be constant."""
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() in (*CONVOLUTIONS, "MatMul")]
+    return [
+        ((node.get_friendly_name(), port), value.get_node())
+        for node in nodes
         for port, value in enumerate(node.input_values())
-    }
-    for node in _nodes_with_weights(quantized):
-        for port, value in enumerate(node.input_values()):
-            scaled, weight = value.get_node(), kernels[node.get_friendly_name(), port]
-            if weight.get_type_name() == "Constant" and scaled.get_type_name() == "Multiply":
-                values, shape = weight.data, scaled.input_value(1).get_shape()
-                largest = np.abs(values).max(tuple(i for i, side in enumerate(shape) if side == 1), keepdims=True)
-                step = np.where(largest > 0, largest / LEVELS_WITHOUT_VNNI, 1).astype(np.float32)
-                integer = ops.constant(np.rint(values / step).astype(np.int8))
-                scaled.input(0).replace_source_output(ops.convert(integer, "f32").output(0))
-                scaled.input(1).replace_source_output(ops.constant(step).output(0))
-
-
-def _nodes_with_weights(model: Any) -> list[Any]:
-    """Convolutions, and products of matrices, of which one may be constant."""
-    return [node for node in model.get_ordered_ops() if node.get_type_name() in (*CONVOLUTIONS, "MatMul")]
+    ]
 
 
 def _correct_biases(model: Any, quantized: Any, feeds: Feeds, progress: Progress) -> None:
