@@ -114,6 +114,11 @@ def is_memory_error(error: BaseException | None) -> bool:
 MORE_MEMORY = "close other programs, raise the limit (ulimit -v), or use a model or an artifact of a smaller size"
 
 
+def reason_of(error: Exception) -> str:
+    """What somebody else's code raised, in one line: the kind, and the first line of the message."""
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the name in ``known`` that is nearest to ``word``; with all of them if none is near."""
     known = sorted(known)

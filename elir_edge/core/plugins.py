@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 
-from elir_edge.errors import ElirEdgeError
+from elir_edge.errors import ElirEdgeError, reason_of
 
 
 class Named(Protocol):
@@ -31,8 +31,9 @@ def load_entry(entry: EntryPoint) -> object:
         return entry.load()
     except Exception as error:  # the package of someone else is imported: anything may come out of it
         package = f" of the package {entry.dist.name}" if entry.dist is not None else ""
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-        raise ElirEdgeError(f"entry point {entry.value}{package}: cannot be loaded ({reason})", hint=MEND) from error
+        raise ElirEdgeError(
+            f"entry point {entry.value}{package}: cannot be loaded ({reason_of(error)[:300]})", hint=MEND
+        ) from error
 
 
 def add_named(found: dict[str, Item], item: object, kind: type[Item], where: str) -> None:

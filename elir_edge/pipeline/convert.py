@@ -8,7 +8,7 @@ from typing import Any
 
 from elir_edge.artifacts.artifact import Manifest
 from elir_edge.core.publish import storage_error
-from elir_edge.errors import ElirEdgeError, ResourceError, is_memory_error
+from elir_edge.errors import ElirEdgeError, ResourceError, is_memory_error, reason_of
 from elir_edge.lowering.static import StaticRestorer
 from elir_edge.pipeline.request import ExportRequest
 from elir_edge.pipeline.target import Conversion
@@ -42,8 +42,7 @@ def _convert(graph: StaticRestorer, request: ExportRequest, conversion: Conversi
             raise ResourceError("not enough memory to convert the model", hint="export at a smaller --size") from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise storage_error(conversion.folder, error) from error
-        reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
         raise ElirEdgeError(
-            f"the {request.target.name} converter failed: {reason}",
+            f"the {request.target.name} converter failed: {reason_of(error)}",
             hint="run again with --debug first, and report it; another --target may work",
         ) from error

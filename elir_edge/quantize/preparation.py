@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from elir_edge.core.progress import Progress
-from elir_edge.errors import ConfigError, is_memory_error
+from elir_edge.errors import ConfigError, is_memory_error, reason_of
 from elir_edge.families.restorer import Restorer
 from elir_edge.lowering.lower import lower
 from elir_edge.lowering.static import StaticRestorer
@@ -103,7 +103,7 @@ def why_no_batch(graph: StaticRestorer, count: int = 1) -> str | None:
     except Exception as error:  # networks of the user's own raise anything
         if is_memory_error(error):
             raise
-        return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+        return reason_of(error)
     return None
 
 
