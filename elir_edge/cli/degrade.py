@@ -6,19 +6,12 @@ from pathlib import Path
 
 import click
 
-from elir_edge.cli.shared import PATH, check_task, echo_json, json_option
+from elir_edge.cli.shared import PATH, echo_json, json_option, task_option
 
 
 @click.command("degrade")
 @click.argument("picture", type=PATH)
-@click.option(
-    "--task",
-    "-t",
-    default="restoration",
-    callback=check_task,
-    show_default=True,
-    help="restoration, bfr, sr, denoising ...",
-)
+@task_option("restoration, bfr, sr, denoising ...")
 @click.option("--out", "-o", "output", type=PATH, required=True, help="The sheet to write.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
 @click.option("--draws", type=click.IntRange(1, 16), default=1, show_default=True, help="Rows, each of the next seed.")

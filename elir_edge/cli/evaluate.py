@@ -12,13 +12,13 @@ import click
 from elir_edge.cli.shared import (
     PATH,
     Shown,
-    check_task,
     echo_json,
     echo_table,
     json_option,
     load_model,
     model_options,
     refuse_given,
+    task_option,
 )
 from elir_edge.errors import UsageError, missing_package
 
@@ -32,14 +32,7 @@ NEEDED = {"torch": "torch", "skimage.metrics": "scikit-image"}  # module: the pa
 
 @click.command("evaluate")
 @model_options
-@click.option(
-    "--task",
-    "-t",
-    default="restoration",
-    callback=check_task,
-    show_default=True,
-    help="The degradation; see elir-edge degrade.",
-)
+@task_option("The degradation; see elir-edge degrade.")
 @click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Noise of this strength (of 255) as the task.")
 @click.option("--pictures", type=PATH, help="A folder. Default: held-out photographs.")
 @click.option("--side", type=click.IntRange(min=1), help="Take at most SIDE x SIDE pixels from each picture's centre.")

@@ -33,7 +33,7 @@ def command(artifact: Path, size: str | None, as_json: bool) -> None:
     """
     from elir_edge.artifacts.artifact import is_there
 
-    if artifact.suffix in (".yaml", ".yml") or not (is_there(artifact) or find_preset(str(artifact)) is None):
+    if artifact.suffix in (".yaml", ".yml") or (not is_there(artifact) and find_preset(str(artifact))):
         return _model(load_spec(str(artifact)), size, as_json)
     if size:
         raise UsageError(f"{artifact}: an artifact has its own size", hint="name a preset to try others")

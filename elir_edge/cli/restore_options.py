@@ -12,7 +12,6 @@ from elir_edge.errors import UsageError
 if TYPE_CHECKING:
     from elir_edge.runtime.settings import Settings
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 STREAM = Path("-")
 PICTURES, VIDEOS, STREAMS = "pictures", "videos", "streams of frames"
 OF_PICTURES = ("format", "alpha", "profile", "recursive", "faces", "background")
@@ -55,9 +54,11 @@ class Options:
 
 def kind_of_work(pictures: tuple[Path, ...], options: Options) -> str:
     """``PICTURES``, ``VIDEOS`` or ``STREAMS``: what the arguments of the command are."""
+    from elir_edge.imaging.video import CONTAINERS
+
     if STREAM in pictures or options.raw is not None:
         return STREAMS
-    return VIDEOS if any(path.suffix.lower() in VIDEO_SUFFIXES for path in pictures) else PICTURES
+    return VIDEOS if any(path.suffix.lower() in CONTAINERS for path in pictures) else PICTURES
 
 
 def check_options(kind: str, options: Options) -> None:

@@ -60,6 +60,11 @@ io_option = click.option(
 )
 
 
+def task_option(text: str) -> Callable[[F], F]:
+    """--task of commands that degrade pictures; ``text`` is its help."""
+    return click.option("--task", "-t", default="restoration", callback=check_task, show_default=True, help=text)
+
+
 def check_task(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The callback of --task. Raises UsageError for a name that no degradation has."""
     from elir_edge.imaging.degradations import find_degradation
