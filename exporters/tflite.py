@@ -75,7 +75,7 @@ def _has_rounded_sums(facts: Mapping[str, Any]) -> bool:
 
 
 def _sum_bits(model: Any, float_parts: bool) -> int:
-    return FLOAT_BITS if float_parts else WIDE_BITS if "int16" in tensor_types(model) else SUM_BITS
+    return FLOAT_BITS if float_parts else WIDE_BITS if "int16" in tensor_types(model.subgraphs[0]) else SUM_BITS
 
 
 def _wants_float_parts(conversion: Conversion) -> bool:

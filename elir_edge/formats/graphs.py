@@ -12,7 +12,7 @@ import numpy as np
 
 from elir_edge.errors import UsageError, missing_package
 from elir_edge.formats.tflite.file import read_file
-from elir_edge.formats.tflite.flatmodel import constants_of, holds_data, op_names, tensor_types
+from elir_edge.formats.tflite.flatmodel import constants_of, holds_data, names_of_ops, tensor_types
 
 FREE_ONNX_OPS = ("QuantizeLinear", "DequantizeLinear")
 FLOAT_BYTES = {".tflite": 4, ".onnx": 2}  # a float activation: what is not quantized, NPUs compute in fp16
@@ -75,16 +75,20 @@ class Graph:
 def read_graph(path: Path) -> Graph:
     """The graph of a .tflite or .onnx file. Raises UsageError for other suffixes, DataError for a damaged file."""
     if path.suffix == ".tflite":
-        return _tflite(path)
+        return tflite_graphs(read_file(path))[0]
     if path.suffix == ".onnx":
         return _onnx(path)
     raise UsageError(f"{path}: the tensors of '{path.suffix}' files cannot be read", hint="give a .tflite or .onnx")
 
 
-def _tflite(path: Path) -> Graph:
-    model = read_file(path)
-    graph = model.subgraphs[0]
-    types = tensor_types(model)
+def tflite_graphs(model: Any) -> list[Graph]:
+    """The graphs of the object tree of a .tflite file, the main one first."""
+    weights = sum(len(buffer.data) for buffer in model.buffers if holds_data(buffer))
+    return [_tflite_graph(model, graph, weights) for graph in model.subgraphs]
+
+
+def _tflite_graph(model: Any, graph: Any, weights: int) -> Graph:
+    types = tensor_types(graph)
     shapes = [tuple(int(side) for side in tensor.shape) for tensor in graph.tensors]
     constants = constants_of(model, graph)
 
@@ -99,14 +103,13 @@ def _tflite(path: Path) -> Graph:
             tuple(types[i] for i in (*active(op.inputs), *active(op.outputs))),
             tuple(shapes[i] for i in (*active(op.inputs), *active(op.outputs))),
         )
-        for name, op in zip(op_names(model), graph.operators, strict=True)
+        for name, op in zip(names_of_ops(model, graph), graph.operators, strict=True)
     )
     sizes = {
         str(i): int(np.prod(shape)) * np.dtype(types[i]).itemsize
         for i, shape in enumerate(shapes)
         if i not in constants
     }
-    weights = sum(len(buffer.data) for buffer in model.buffers if holds_data(buffer))
     return Graph(ops, sizes, tuple(map(str, graph.inputs)), tuple(map(str, graph.outputs)), weights)
 
 

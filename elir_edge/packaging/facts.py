@@ -17,9 +17,9 @@ from elir_edge.artifacts.split import LATENT
 from elir_edge.core.files import sha256_of
 from elir_edge.core.plain import identifier_of
 from elir_edge.errors import DataError, UsageError
+from elir_edge.formats.graphs import tflite_graphs
 from elir_edge.formats.tflite.file import read_model
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
-from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.runtime.restore import restore_picture
 from elir_edge.runtime.session import open_session
 from elir_edge.validation.verify import PICTURE, tolerance_for
@@ -109,7 +109,7 @@ def gather_facts(artifact: Artifact, name: str | None = None) -> Facts:
         content=content,
         input=_tensor(manifest.inputs[0]),
         output=_tensor(manifest.outputs[0]),
-        activation_bytes=peak_activation_bytes(model),
+        activation_bytes=max(graph.arena_bytes() for graph in tflite_graphs(model)),
         image=image,
         restored=restored,
         test_levels=max(1, round(tolerance.max_abs * LEVELS)),

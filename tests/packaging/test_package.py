@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import json
 import os
 import re
@@ -26,7 +25,6 @@ from elir_edge.core.native import captured_output
 from elir_edge.core.plain import identifier_of
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.formats.tflite.file import pack_model, read_file
-from elir_edge.packaging.activations import peak_activation_bytes
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
 from tests.helpers import child_environment, refusal, run_process, snapshot
 from tests.packaging.programs import (
@@ -512,53 +510,6 @@ def test_the_command_line(one, tmp_path):
     shown = run_process("package", one.path, "--lang", "kotlin", "-o", tmp_path / "c", "--force")
     assert shown.code == 0, shown.err
     assert "README.md" in shown.out
-
-
-@pytest.mark.slow
-def test_peak_activations_lie_between_the_largest_operation_and_all_values(one):
-    model = read_file(one.path)
-    graph = model.subgraphs[0]
-    sizes = {}
-    for index, tensor in enumerate(graph.tensors):
-        constant = model.buffers[tensor.buffer].data is not None
-        sizes[index] = 0 if constant else int(np.prod(tensor.shape)) * 4
-    largest = max(sum(sizes[i] for i in {*op.inputs, *op.outputs} if i >= 0) for op in graph.operators)
-    assert largest <= peak_activation_bytes(model) < sum(sizes.values())
-
-
-def test_peak_activations_of_a_small_graph():
-    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
-
-    def tensor(values, buffer=0):
-        item = schema.TensorT()
-        item.shape, item.type, item.buffer = [1, values], schema.TensorType.FLOAT32, buffer
-        return item
-
-    def operation(inputs, outputs, code=0):
-        item = schema.OperatorT()
-        item.inputs, item.outputs, item.opcodeIndex = inputs, outputs, code
-        return item
-
-    def kind(number):
-        item = schema.OperatorCodeT()
-        item.builtinCode = number
-        return item
-
-    model, graph, weights = schema.ModelT(), schema.SubGraphT(), schema.BufferT()
-    weights.data = np.zeros(4000, np.uint8)
-    model.subgraphs, model.buffers = [graph], [schema.BufferT(), weights]
-    model.operatorCodes = [kind(schema.BuiltinOperator.ADD), kind(schema.BuiltinOperator.DEQUANTIZE)]
-    graph.tensors = [tensor(10), tensor(1000, buffer=1), tensor(20), tensor(5), tensor(5), tensor(7)]
-    graph.inputs, graph.outputs = [0], [4]
-    graph.operators = [
-        operation([0, 1, -1], [2]),  # 10 + 20 values
-        operation([2, 0], [3, 5]),  # 10 + 20 + 5 + 7, of which nobody reads the 7
-        operation([3], [4]),  # 5 + 5
-    ]
-    assert peak_activation_bytes(model) == 42 * 4
-    graph.tensors += [tensor(1000, buffer=1), tensor(500)]  # weights of fp16: halves, and the floats made of them
-    graph.operators = [operation([6], [7], code=1), *graph.operators, operation([4, 7], [5])]
-    assert peak_activation_bytes(model) == 42 * 4
 
 
 def test_identifiers():

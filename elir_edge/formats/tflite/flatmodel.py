@@ -18,7 +18,12 @@ KERNEL_AXES = 4
 
 def op_names(model: Any) -> list[str]:
     """Names of the ops of the main graph in order, as in the schema: ``CONV_2D``."""
-    return [op_name(model, op).upper() for op in model.subgraphs[0].operators]
+    return names_of_ops(model, model.subgraphs[0])
+
+
+def names_of_ops(model: Any, graph: Any) -> list[str]:
+    """Names of the ops of ``graph`` in order, as in the schema."""
+    return [op_name(model, op).upper() for op in graph.operators]
 
 
 def op_name(model: Any, op: Any) -> str:
@@ -28,10 +33,10 @@ def op_name(model: Any, op: Any) -> str:
     return _builtin_names().get(number, f"op{number}").lower()
 
 
-def tensor_types(model: Any) -> list[str]:
-    """Type of each tensor of the main graph, as NumPy names it."""
+def tensor_types(graph: Any) -> list[str]:
+    """Type of each tensor of ``graph``, as NumPy names it."""
     names = {value: name.lower() for name, value in vars(load_schema().TensorType).items() if isinstance(value, int)}
-    return [names[tensor.type] for tensor in model.subgraphs[0].tensors]
+    return [names[tensor.type] for tensor in graph.tensors]
 
 
 def custom_codes(model: Any) -> list[str | None]:
