@@ -31,7 +31,7 @@ def test_it_is_that_of_the_lowered_graph():
     assert told.megabytes("fp32") == pytest.approx(4e-6 * told.parameters)
 
 
-@pytest.mark.parametrize("preset", ["latent-pmrf", "latent-pmrf-nano"])
+@pytest.mark.parametrize("preset", [pytest.param("latent-pmrf", marks=pytest.mark.slow), "latent-pmrf-nano"])
 def test_presets(preset, capfd):
     spec = load_spec(preset)
     assert run(["inspect", preset]) == 0

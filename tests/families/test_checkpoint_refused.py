@@ -207,6 +207,7 @@ def test_bad_safetensors(case, tmp_path):
     refusal(DataError, lambda: read_checkpoint(path), "model.safetensors", "safetensors")
 
 
+@pytest.mark.slow
 def test_100_000_entries_take_less_than_five_seconds(tiny_spec, tmp_path):
     count = 100_000
     header = json.dumps({f"t{i}": entry(4 * i, 4 * i + 4) for i in range(count)})

@@ -21,6 +21,7 @@ def flat(value: int, side: int = 256) -> np.ndarray:
     return np.full((side, side, 3), value, np.uint8)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(DEGRADATIONS)), st.integers(0, 2**32), st.integers(16, 70), st.integers(16, 70))
 def test_a_seed_decides_everything_and_the_size_is_kept(task, seed, height, width):

@@ -34,6 +34,7 @@ def random_pixels(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height * 1009 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=1000)
 @given(SIDES, SIDES, st.tuples(TILES, TILES), st.integers(0, 40), LAYOUTS, DTYPES)
 def test_restoring_with_an_identity_graph_keeps_every_value(height, width, tile, overlap, layout, dtype):

@@ -99,6 +99,7 @@ def test_ops_that_leave_are_counted_with_their_reason(tmp_path):
     assert result.verdict == "no" and "4 of 5 ops" in result.problems[0]
 
 
+@pytest.mark.slow
 def test_the_size_it_proposes_fits(tmp_path):
     graph = lower(load_restorer(SPEC), 128, io="uint8", layout="NHWC", latent_layout="NHWC", norm="pointwise")
     large = Model("tiny", graph_of(graph, "int8"), SPEC, (128, 128), "int8")

@@ -52,6 +52,7 @@ def error_of(graph, changed, inputs, visit=None):
     return np.mean(found) * (255 / graph.pixel_gain) ** 2
 
 
+@pytest.mark.slow
 def test_activations_rounded_one_at_a_time_agree(case, errors):
     graph, _, simulation, inputs = case
     activations = {index: error for (index, what), error in errors.items() if what == ACTIVATIONS}
@@ -97,6 +98,7 @@ def test_decibels():
     assert decibels(0) == np.inf
 
 
+@pytest.mark.slow
 def test_the_command_names_parts_and_modules(capfd):
     assert run(["sensitivity", "-p", "nano", "--size", "32", "--task", "none", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)

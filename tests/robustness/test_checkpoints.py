@@ -160,7 +160,10 @@ LINES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("line", LINES)
+SLOWEST = "100,000 entries"
+
+
+@pytest.mark.parametrize("line", [pytest.param(name, marks=[pytest.mark.slow] * (name == SLOWEST)) for name in LINES])
 def test_refused(line, place, run):
     prepare, name, *said = LINES[line]
     tensors()

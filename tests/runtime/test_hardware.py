@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from elir_edge.runtime.backend import Backend
 from elir_edge.runtime.hardware import devices_of
 from tests.helpers import child_environment
@@ -32,6 +34,7 @@ def test_a_backend_that_cannot_be_loaded_says_what_to_install():
     assert not device.available
 
 
+@pytest.mark.slow
 def test_the_largest_framework_is_not_imported_for_the_list():
     done = subprocess.run(
         [sys.executable, "-c", LIST_DEVICES], env=child_environment(), capture_output=True, text=True, check=True

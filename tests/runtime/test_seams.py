@@ -114,6 +114,7 @@ for source in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts in other units elsewhere")
 def test_memory_grows_by_the_bytes_of_the_picture(tmp_path):
     """From 1 to 25 megapixels: 72 MB more for the picture itself, and a few rows."""

@@ -78,6 +78,7 @@ def test_a_run_goes_through_its_stages_and_gives_weights_that_load(recipe, tmp_p
     assert (tmp_path / "run" / "flow" / "logs" / "version_0" / "metrics.csv").is_file()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path):
     whole = load_file(train(recipe, options(tmp_path / "run")))
     with pytest.raises(ConfigError, match="stopped here"):

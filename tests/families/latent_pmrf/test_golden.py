@@ -33,6 +33,7 @@ def autoencoder():
     return load_restorer(SPEC, stand_in_state("sim_vae_c16"))
 
 
+@pytest.mark.slow
 def test_eager_model_reproduces_every_stage(autoencoder, golden):
     actual = autoencoder.trajectory(torch.from_numpy(golden["image"]))
     assert_close(actual.encoded, golden["latent_mean"], "latent_mean")
@@ -47,6 +48,7 @@ def test_lowered_model_reproduces_every_stage(autoencoder, golden, norm):
     assert_close(2 * decoded - 1, golden["decoded"], "decoded")
 
 
+@pytest.mark.slow
 def test_latent_has_the_shift_and_scale_of_the_specification(autoencoder, golden):
     moved = dataclasses.replace(SPEC, autoencoder=SimVaeSpec(shift=0.25, scale=0.5))
     actual = load_restorer(moved, stand_in_state("sim_vae_c16")).trajectory(torch.from_numpy(golden["image"]))
