@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-WIDTH, LANE, LEFT, RIGHT, TOP, FOOT = 690, 30, 246, 132, 8, 30
+WIDTH, LANE, LEFT, RIGHT, TOP, FOOT = 720, 30, 256, 148, 8, 30
 LOG_FROM = 8.0
 
 
