@@ -23,7 +23,7 @@ from elir_edge.families.spec import load_spec
 from elir_edge.pipeline.target import targets
 
 RESULTS = Path(__file__).parent / "results"
-TRAINED = ("nano",)
+TRAINED = ("nano", "small", "latent-pmrf-nano")
 LIMITS = {"sr": (60, 6), "bfr": (120, 8)}
 
 

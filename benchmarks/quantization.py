@@ -1,6 +1,6 @@
 """Stock int8 quantizers at their defaults beside ours, by format and by photograph.
 
-python -m benchmarks.quantization [PRESET]     -> benchmarks/results/quantization.{md,json}
+python -m benchmarks.quantization [PRESET]     -> benchmarks/results/quantization_PRESET.{md,json}
 
 Measured on the six evaluation photographs, which no calibration uses, with noise of 25 and 50 and with the task's own
 degradation. Also: the gain of each part of our preparation (TFLite), the spread over calibration seeds, and the time
@@ -53,13 +53,13 @@ def main(
     folder: Path,
     out: Path,
 ) -> None:
-    """Quantize, compare, time, and write quantization.md and quantization.json."""
+    """Quantize, compare, time, and write quantization_PRESET.md and quantization_PRESET.json."""
     os.environ.setdefault(NO_TELEMETRY, "1")
     shown, spec = Shown(), load_spec(preset)
     chosen = weights or spec.weights
     if chosen is None:
         raise click.UsageError(f"the preset '{preset}' has no weights of its own: give some with --weights")
-    study = Study(load_restorer(spec, chosen, shown), folder / preset, reuse, shown)
+    study = Study(load_restorer(spec, chosen, shown), folder / spec.name, reuse, shown)
     contenders = [study.stock(name) for name in STOCK] + [study.ours(target) for target in FORMATS]
     ablation = [study.ours("tflite"), *(study.without(left_out) for left_out in LEFT_OUT)] if parts else []
     tuned = [study.ours(target, tune_steps=steps) for target in FORMATS for steps in (0, tune_steps)] * bool(tune_steps)
@@ -67,8 +67,8 @@ def main(
     rows = _time(study, contenders, [chosen], rounds, threads)
     out.mkdir(parents=True, exist_ok=True)
     text = markdown(study, contenders, ablation, tuned, calibrations, rows)
-    (out / "quantization.md").write_text(text, encoding="utf-8")
-    (out / "quantization.json").write_text(
+    (out / f"quantization_{spec.name}.md").write_text(text, encoding="utf-8")
+    (out / f"quantization_{spec.name}.json").write_text(
         as_json(study, contenders, [*ablation, *tuned], calibrations, rows), encoding="utf-8"
     )
     click.echo(text)

@@ -34,17 +34,19 @@ from elir_edge.quantize.calibration import CalibrationRequest, gather_calibratio
 from elir_edge.quantize.equalize import equalize
 from elir_edge.quantize.plan import Quantization
 from elir_edge.quantize.preparation import Feeds, as_tensors
+from elir_edge.quantize.ranges import RANGE_METHOD
 from elir_edge.quantize.rounding import round_weights
 from elir_edge.quantize.tune import TuneBudget
 from elir_edge.runtime.restore import run_picture
 from elir_edge.runtime.session import open_session
 from elir_edge.validation.reference import picture_of, reference_trajectory
+from exporters.tflite import clip_bounds
 
 FORMATS = {"tflite": "litert", "openvino": "openvino", "onnx": "onnxruntime"}
 NOISE = "baked:0"
 SIGMAS = (25, 50)
 DRAW = 2000
-EQUALIZATION, ROUNDING, RANGES = "equalization", "compensated rounding", "least-squared ranges"
+EQUALIZATION, ROUNDING, RANGES = "equalization", "compensated rounding", "clipped ranges"
 MEANS = "stage means"
 PARTS = (EQUALIZATION, ROUNDING, RANGES, MEANS)
 LEFT_OUT = (*((part,) for part in PARTS), PARTS, ())
@@ -158,13 +160,15 @@ class Study:
             self.restorer, self.side, NOISE, "uint8", form.layout, form.latent_layout, get_target("tflite").norm
         )
         stages = graph.output_names()
-        method = "minmax" if RANGES in left_out else "mse"
+        method = "minmax" if RANGES in left_out else RANGE_METHOD
         core = self._prepare(graph, feeds, EQUALIZATION not in left_out, ROUNDING not in left_out)
         gflop = measure_graph("int8", graph).gflop if left_out else math.inf
         kept = _keep if MEANS in left_out else litert_static.correct_stages
         with patch.object(litert_static, "correct_stages", kept):
             model = read_file(core)
-            model = litert_static.quantize_tflite(model, feeds, stages, self.shown, method=method, gflop=gflop)
+            model = litert_static.quantize_tflite(
+                model, feeds, stages, self.shown, method=method, gflop=gflop, bounds=clip_bounds(graph)
+            )
         return pack_model(model)
 
     def _prepare(self, graph: StaticRestorer, feeds: Feeds, equalized: bool, rounded: bool) -> Path:

@@ -118,7 +118,7 @@ def _integer(model: Any, graph: StaticRestorer, conversion: Conversion) -> Any:
         float_tensors,
         gflop=math.inf if conversion.fine else measure("int8", graph).gflop,
         tails=conversion.fine,
-        bounds=_clip_bounds(graph),
+        bounds=clip_bounds(graph),
     )
 
 
@@ -133,11 +133,11 @@ def _float_parts(model: Any, graph: StaticRestorer, by_stage: Mapping[str, Colle
 
     kernels = [graph.get_parameter(f"{name}.weight").numpy() for name in sorted(ends_of_autoencoder(graph))]
     sums = [largest_sums(model, by_stage[stage]) for stage in stages_of_residual_sums(graph)]
-    pixels = [stage for stage in _clip_bounds(graph) if stage in by_stage]
+    pixels = [stage for stage in clip_bounds(graph) if stage in by_stage]
     return outputs_of_kernels(model, kernels).union(pixels, latent_sums(model, graph.output_names()), *sums)
 
 
-def _clip_bounds(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
+def clip_bounds(graph: StaticRestorer) -> dict[str, tuple[float, float]]:
     """(low, high) of the stages inside the graph that are pixels, which families clip as the restored image is.
 
     Where the restored image has the values of a stage in another order, that stage has its range: one rounding for two.
