@@ -28,6 +28,7 @@ PICKLE_START = b"\x80"
 ZIP_START = b"PK\x03\x04"
 TAR_MAGIC = (257, b"ustar")
 SAFETENSORS_HEADER = 8
+COUNTER = "num_batches_tracked"  # a buffer of batch norms
 
 
 def read_checkpoint(files: Path | Sequence[Path], family: Family) -> Tensors:
@@ -58,13 +59,14 @@ def refuse_repeats(path: Path, part: Mapping[str, Any], known: Mapping[str, Any]
 def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
     """Copy ``tensors`` into ``module``, as the type of its own: float32, and whole numbers where it counts.
 
+    What a batch norm counts in training may be missing: nothing reads it afterwards, and old checkpoints lack it.
     Raises one DataError that lists all tensors that are missing, unknown, of the wrong shape, of whole numbers or
     one byte (a quantized checkpoint lacks its scales) or not finite.
     """
     own = module.state_dict()
     expected = {name: tensor.shape for name, tensor in own.items()}
     problems = [
-        _listing("missing", [name for name in expected if name not in tensors]),
+        _listing("missing", [name for name in expected if name not in tensors and not name.endswith(COUNTER)]),
         _listing("not part of the model", [name for name in tensors if name not in expected]),
         _listing("of the wrong shape", _misshapen(expected, tensors)),
         _listing("of whole numbers or one byte, where weights are real ones", _without_scale(own, tensors)),
@@ -76,7 +78,7 @@ def load_into(module: nn.Module, tensors: Tensors, where: str) -> None:
             f"{where}: the weights do not fit the model\n" + "\n".join(found),
             hint="is this the preset the checkpoint was made for? (elir-edge presets)",
         )
-    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+    module.load_state_dict(own | {name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
 
 
 def _misshapen(expected: Mapping[str, torch.Size], tensors: Tensors) -> list[str]:
