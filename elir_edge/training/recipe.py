@@ -124,9 +124,10 @@ class Stage:
 class Recipe:
     """A run: preset of the model, name of the degradation, data, and the stages in order.
 
-    ``estimator_from``: an ELIR preset with weights whose networks are the first weights of a stacked estimator. Raises
-    ConfigError for an unknown degradation, repeated names of stages, kinds that the model's family does not have, and
-    for crops that the model or the tiles do not allow.
+    ``estimator_from``: an ELIR preset with weights whose networks are the first weights of a stacked estimator.
+    ``begin_wider``: a preset with weights of the same form, with fewer channels, whose function the model begins with.
+    Raises ConfigError for an unknown degradation, repeated names of stages, kinds that the model's family does not
+    have, and for crops that the model or the tiles do not allow.
     """
 
     preset: str
@@ -136,6 +137,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     expanded: bool = True
     estimator_from: str | None = None
+    begin_wider: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= MOST_SEED:

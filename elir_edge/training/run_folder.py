@@ -25,6 +25,7 @@ def facts_of(recipe: Recipe, tiles: TileSpec) -> dict[str, Any]:
         "seed": recipe.seed,
         "expanded": recipe.expanded,
         "estimator_from": recipe.estimator_from,
+        "begin_wider": recipe.begin_wider,
         "data": data,
         "pictures": _pictures(tiles),
         "stages": [_facts_of_stage(stage) for stage in recipe.stages],
@@ -68,8 +69,8 @@ def _differences(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> l
     begun = [stage for stage in before["stages"] if _has_begun(folder, stage["name"])]
     found = [name for name in ("data", "pictures", "seed") if drawn and _is_other(before[name], now[name])]
     if begun:
-        decide = ("model", "task", "expanded", "estimator_from")
-        found += [name for name in decide if before[name] != now[name]]
+        decide = ("model", "task", "expanded", "estimator_from", "begin_wider")
+        found += [name for name in decide if before.get(name) != now[name]]
     later = dict(enumerate(now["stages"]))
     found += [
         f"stage {stage['name']}"

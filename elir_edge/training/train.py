@@ -32,6 +32,7 @@ from elir_edge.training.run_folder import TILES, check_run, facts_of, note_run
 from elir_edge.training.stages import check_stages, stage_module
 from elir_edge.training.tiles import TileSpec, tile_store
 from elir_edge.training.trainer import LAST, RunOptions, fit, make_trainer
+from elir_edge.training.widen import begin_wider
 
 
 def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None) -> Path:
@@ -77,6 +78,8 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
 
 def _first_weights(recipe: Recipe) -> Restorer:
     restorer = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
+    if recipe.begin_wider is not None:
+        begin_wider(restorer, recipe.begin_wider)
     if recipe.estimator_from is not None:
         begin_estimator(restorer, recipe.estimator_from)
     return restorer
