@@ -17,22 +17,23 @@ from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 
 FOLDER = Path(str(resources.files("elir_edge.families.elir") / "weights"))
 SIDE = 256
+LIMITS = {"nano": (5e6, 13e9), "small": (15e6, 65e9)}  # bytes of the file, FLOP at 256 x 256
 
 
-@pytest.fixture(scope="module")
-def nano() -> Restorer:
-    return load_restorer("nano")
+@pytest.fixture(scope="module", params=LIMITS)
+def model(request) -> Restorer:
+    return load_restorer(request.param)
 
 
 def psnr(image: np.ndarray, original: np.ndarray) -> float:
     return float(10 * np.log10(255.0**2 / np.mean((image.astype(float) - original) ** 2)))
 
 
-def restoration(nano: Restorer, image: np.ndarray) -> np.ndarray:
+def restoration(model: Restorer, image: np.ndarray) -> np.ndarray:
     values = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / 255)
-    noise = torch.from_numpy(draw_noise(0, nano.spec.latent_shape(*image.shape[:2])))
+    noise = torch.from_numpy(draw_noise(0, model.spec.latent_shape(*image.shape[:2])))
     with torch.inference_mode():
-        out = nano(values, noise)
+        out = model(values, noise)
     return (out[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
@@ -41,41 +42,43 @@ def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
 
-def test_the_file_is_small_half_precision_collapsed_and_has_its_card():
-    path = FOLDER / "nano.safetensors"
-    assert path.stat().st_size <= 5_000_000
+@pytest.mark.parametrize("name", LIMITS)
+def test_the_file_is_small_half_precision_collapsed_and_has_its_card(name):
+    path = FOLDER / f"{name}.safetensors"
+    assert path.stat().st_size <= LIMITS[name][0]
     tensors = load_file(path)
-    expected = Restorer(load_spec("nano")).state_dict()
+    expected = Restorer(load_spec(name)).state_dict()
     assert {name: value.shape for name, value in tensors.items()} == {n: v.shape for n, v in expected.items()}
     assert all(value.dtype == torch.float16 and torch.isfinite(value).all() for value in tensors.values())
-    assert (FOLDER / "nano.md").is_file()
+    assert (FOLDER / f"{name}.md").is_file()
 
 
-def test_the_default_model_is_trained_and_stays_within_its_arithmetic(nano):
-    assert nano.trained
-    assert nano.source.name == "packaged:nano"
+def test_a_model_is_trained_and_stays_within_its_arithmetic(model):
+    name = model.spec.name
+    assert model.trained
+    assert model.source.name == f"packaged:{name}"
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        nano(torch.zeros(1, 3, SIDE, SIDE))
-    assert counter.get_total_flops() <= 13.0e9
+        model(torch.zeros(1, 3, SIDE, SIDE))
+    assert counter.get_total_flops() <= LIMITS[name][1]
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
-def test_strong_noise_is_removed_by_nine_decibels_and_colours_stay(nano, name):
+def test_strong_noise_is_removed_by_nine_decibels_and_colours_stay(model, name):
     original = fit_picture(builtin_photograph(name), SIDE, SIDE)
     degraded = noisy(original, 50.0)
-    picture = restoration(nano, degraded)
+    picture = restoration(model, degraded)
     assert psnr(picture, original) - psnr(degraded, original) >= 9.0
     assert np.abs((picture.astype(float) - original).mean((0, 1))).max() < 3.0
 
 
 @pytest.mark.parametrize(("sigma", "gain"), [(5.0, 2.0), (10.0, 4.0), (25.0, 7.0)])
-def test_weaker_noise_is_removed_too(nano, sigma, gain):
+def test_weaker_noise_is_removed_too(model, sigma, gain):
     original = fit_picture(builtin_photograph("chelsea"), SIDE, SIDE)
     degraded = noisy(original, sigma)
-    assert psnr(restoration(nano, degraded), original) > psnr(degraded, original) + gain
+    assert psnr(restoration(model, degraded), original) > psnr(degraded, original) + gain
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
-def test_a_clean_picture_comes_back_unharmed(nano, name):
+def test_a_clean_picture_comes_back_unharmed(model, name):
     original = fit_picture(builtin_photograph(name), SIDE, SIDE)
-    assert psnr(restoration(nano, original), original) >= 43.0
+    assert psnr(restoration(model, original), original) >= 43.0
