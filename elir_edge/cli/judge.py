@@ -13,8 +13,6 @@ from elir_edge.cli.shared import Shown, echo_json
 from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from elir_edge.families.restorer import Restorer
     from elir_edge.training.conditions import Condition
     from elir_edge.training.judge import Method
@@ -36,19 +34,22 @@ def judge_set(
     as_json: bool,
 ) -> None:
     """Judge, and show the table; write it, and the sheet, where a place for them is given."""
+    from elir_edge.core.files import distinct_names
     from elir_edge.core.publish import write_file
     from elir_edge.imaging.pictures import write_picture
     from elir_edge.imaging.sheets import contact_sheet
-    from elir_edge.training.judge import judge_methods, load_set, rows_to_show, table_of
+    from elir_edge.training.judge import judge_methods, load_set, methods_for, rows_to_show, table_of
 
     _check_places(table, output, force)
     pictures = load_set(set_name, folder)
     conditions = _conditions(only)
     with ExitStack() as stack:
-        methods = _methods(restorer, artifacts, peers, stack)
-        verdicts = judge_methods(pictures, conditions, methods, shown)
+        methods, of_bytes = _methods(restorer, artifacts, peers, stack), set(distinct_names(artifacts).values())
+        verdicts = judge_methods(pictures, conditions, methods, shown, of_bytes)
         if output is not None:
-            write_picture(output, contact_sheet(rows_to_show(pictures, _most_telling(conditions), methods)))
+            telling = _most_telling(conditions)
+            rows = rows_to_show(pictures, telling, methods_for(telling, methods, of_bytes))
+            write_picture(output, contact_sheet(rows))
     text = table_of(verdicts)
     if table is not None:
         write_file(table, text.encode())
@@ -107,17 +108,13 @@ def _model(restorer: Restorer) -> Method:
 
 
 def _artifact(path: Path, stack: ExitStack) -> Method:
-    """An artifact, tiled as ``restore`` does it; it takes bytes, so that unclipped noise is clipped for it."""
-    from elir_edge.imaging.pixels import to_uint8
+    """An artifact, tiled as ``restore`` does it, on 8-bit pictures."""
     from elir_edge.runtime.restore import restore_picture
     from elir_edge.runtime.session import open_session
 
     session = stack.enter_context(open_session(path))
 
-    def restore(degraded: np.ndarray, sigma: float) -> np.ndarray:
-        return restore_picture(session, to_uint8(degraded))
-
-    return restore
+    return lambda degraded, sigma: restore_picture(session, degraded)
 
 
 def _most_telling(conditions: list[Condition]) -> Condition:

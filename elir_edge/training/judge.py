@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -37,11 +37,12 @@ class PictureSet:
 class Verdict:
     """One condition: the mean quality of the input and of each method's result, and PSNR picture by picture.
 
-    ``psnr`` maps ``input`` and each method's name to one figure a picture, in the order of the set.
+    ``psnr`` maps ``input`` and each method's name to one figure a picture, in the order of the set. A method that was
+    not asked has None and no figures.
     """
 
     condition: str
-    qualities: dict[str, Quality]
+    qualities: dict[str, Quality | None]
     psnr: dict[str, list[float]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,26 +82,36 @@ def judge_methods(
     conditions: Sequence[Condition],
     methods: Mapping[str, Method],
     progress: Progress | None = None,
+    of_bytes: Collection[str] = (),
 ) -> tuple[Verdict, ...]:
     """Degrade every picture under every condition, let every method restore it, and compare with the original.
 
     The generator of a picture is NumPy's default one, seeded with its place in the set. Results are rounded and clipped
-    to 8 bit before they are compared. A method that is made for 8-bit pictures is not asked about unclipped ones.
+    to 8 bit before they are compared. Methods in ``of_bytes`` take 8-bit pictures: they are not asked about unclipped
+    ones.
     """
     verdicts = []
     with (progress or Silent()).stage("judging", len(conditions) * len(pictures)) as advance:
         for condition in conditions:
+            asked = methods_for(condition, methods, of_bytes)
             found: dict[str, list[Quality]] = {name: [] for name in ("input", *methods)}
             for index, original in enumerate(pictures.values()):
                 degraded = condition.degrade(original, np.random.default_rng(index))
                 found["input"].append(quality(to_uint8(degraded), original))
-                for name, method in methods.items():
+                for name, method in asked.items():
                     found[name].append(quality(to_uint8(method(degraded, condition.sigma)), original))
                 advance(1)
             figures = {name: [item.psnr for item in items] for name, items in found.items()}
-            means = {name: mean_quality(items) for name, items in found.items()}
+            means = {name: mean_quality(items) if items else None for name, items in found.items()}
             verdicts.append(Verdict(condition.name, means, figures))
     return tuple(verdicts)
+
+
+def methods_for(
+    condition: Condition, methods: Mapping[str, Method], of_bytes: Collection[str] = ()
+) -> dict[str, Method]:
+    """The ``methods`` that can be asked about pictures of ``condition``, see ``judge_methods``."""
+    return {name: method for name, method in methods.items() if condition.clipped or name not in of_bytes}
 
 
 def table_of(verdicts: Sequence[Verdict], notes: Mapping[str, str] | None = None) -> str:
@@ -110,9 +121,13 @@ def table_of(verdicts: Sequence[Verdict], notes: Mapping[str, str] | None = None
     if notes:
         lines.append("| | " + " | ".join(notes.get(name, "") for name in names) + " |")
     for verdict in verdicts:
-        cells = (f"{item.psnr:.2f} / {item.ssim:.3f}" for item in (verdict.qualities[name] for name in names))
+        cells = (_cell(verdict.qualities[name]) for name in names)
         lines.append(f"| {verdict.condition} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(item: Quality | None) -> str:
+    return "-" if item is None else f"{item.psnr:.2f} / {item.ssim:.3f}"
 
 
 def rows_to_show(

@@ -15,7 +15,7 @@ from elir_edge.errors import DataError, MissingInputError, UsageError
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.training import judge
 from elir_edge.training.conditions import all_conditions, gaussian
-from elir_edge.training.judge import judge_methods, load_set, table_of
+from elir_edge.training.judge import judge_methods, load_set, methods_for, table_of
 from elir_edge.training.peers import FFDNet, ffdnet, find_peer
 from tests.helpers import refusal
 
@@ -81,6 +81,24 @@ def test_unclipped_noise_leaves_the_range_and_is_told(own_set):
     assert told == [(np.dtype(np.float32), 50, True)] * 2
 
 
+def test_what_takes_bytes_is_not_asked_about_unclipped_noise(own_set):
+    """Its cells repeated those of clipped noise."""
+    asked = []
+
+    def method(degraded, sigma):
+        asked.append(degraded.dtype)
+        return degraded
+
+    conditions = [gaussian(50, clipped=False), gaussian(50)]
+    verdicts = judge_methods(load_set("two", own_set), conditions, {"a": method, "b": method}, of_bytes={"b"})
+    assert asked.count(np.uint8) == 4 and asked.count(np.float32) == 2
+    assert verdicts[0].qualities["b"] is None and verdicts[0].psnr["b"] == []
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table_of(verdicts).splitlines()]
+    assert rows[0] == ["", "input", "a", "b"]
+    assert rows[2][3] == "-" and rows[3][3] == rows[3][2]
+    assert list(methods_for(conditions[0], {"a": method, "b": method}, {"b"})) == ["a"]
+
+
 def test_non_local_means_gains_and_the_table_has_a_row_for_each_condition(own_set):
     name, denoise = find_peer("nlm")
     verdicts = judge_methods(load_set("two", own_set), [gaussian(25), gaussian(50)], {name: denoise})
@@ -129,6 +147,8 @@ def test_artifacts_of_one_name_are_told_apart_and_nothing_is_judged_twice(own_se
     several = ["--artifact", "v1/a.onnx", "--artifact", "v2/a.onnx"]
     outcome = CliRunner().invoke(command, [*arguments, *several])
     assert outcome.exit_code == 0, outcome.exception
-    assert list(json.loads(outcome.stdout)["conditions"][0]["psnr"]) == ["input", "tiny", "v1/a.onnx", "v2/a.onnx"]
+    clipped, unclipped = json.loads(outcome.stdout)["conditions"]
+    assert list(clipped["psnr"]) == ["input", "tiny", "v1/a.onnx", "v2/a.onnx"]
+    assert [name for name, quality in unclipped["qualities"].items() if quality is None] == ["v1/a.onnx", "v2/a.onnx"]
     twice = CliRunner().invoke(command, [*arguments, "--peer", "nlm", "--peer", "nlm"])
     assert isinstance(twice.exception, UsageError) and "non-local means" in str(twice.exception)
