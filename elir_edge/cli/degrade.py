@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from elir_edge.cli.shared import PATH, echo_json, json_option, task_option
+from elir_edge.errors import DataError
 
 
 @click.command("degrade")
@@ -27,7 +28,10 @@ def command(picture: Path, task: str, output: Path, seed: int, draws: int, force
     line = find_degradation(task).line
     check_output(output, force, inputs=[picture])
     image = read_picture(picture)
-    rows = [degrade(image, task, seed + draw) for draw in range(draws)]
+    try:
+        rows = [degrade(image, task, seed + draw) for draw in range(draws)]
+    except DataError as error:
+        raise DataError(f"{picture}: {error}", hint=error.hint) from error
     write_picture(output, contact_sheet(rows))
     height, width = rows[0][0].shape[:2]
     if as_json:

@@ -11,6 +11,7 @@ import click
 
 from elir_edge.cli.shared import (
     PATH,
+    FiniteRange,
     Shown,
     echo_json,
     echo_table,
@@ -20,11 +21,12 @@ from elir_edge.cli.shared import (
     refuse_given,
     task_option,
 )
-from elir_edge.errors import UsageError, missing_package
+from elir_edge.errors import DataError, UsageError, missing_package
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from elir_edge.families.restorer import Restorer
     from elir_edge.training.evaluate import Degrade, Evaluation, Quality, Score
 
 NEEDED = {"torch": "torch", "skimage.metrics": "scikit-image"}  # module: the package that has it
@@ -33,7 +35,7 @@ NEEDED = {"torch": "torch", "skimage.metrics": "scikit-image"}  # module: the pa
 @click.command("evaluate")
 @model_options
 @task_option("The degradation; see elir-edge degrade.")
-@click.option("--sigma", type=click.FloatRange(0.0, 255.0), help="Noise of this strength (of 255) as the task.")
+@click.option("--sigma", type=FiniteRange(0.0, 255.0), help="Noise of this strength (of 255) as the task.")
 @click.option("--pictures", type=PATH, help="A folder. Default: held-out photographs.")
 @click.option("--side", type=click.IntRange(min=1), help="Take at most SIDE x SIDE pixels from each picture's centre.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
@@ -61,7 +63,7 @@ def command(
     output: Path | None,
     force: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Degrade pictures, restore them with the PyTorch model, and compare with the originals.
 
     With --set, a set of pictures is judged under all conditions, and other denoisers and artifacts beside the model.
@@ -69,9 +71,8 @@ def command(
     _check_packages()
     from elir_edge.cli.sheets import check_output
     from elir_edge.families.spec import load_spec
-    from elir_edge.imaging.pictures import write_picture
-    from elir_edge.imaging.sheets import contact_sheet
-    from elir_edge.training.evaluate import evaluate, restorer_function
+    from elir_edge.imaging.degradations import find_degradation
+    from elir_edge.training.originals import find_originals
 
     _refuse_ignored(set_name, sigma)
     if not weights:  # which may bring another specification with them
@@ -84,27 +85,50 @@ def command(
         from elir_edge.cli.judge import judge_set
 
         judge_set(restorer, set_name, pictures, peers, artifacts, only, table, output, force, shown, as_json)
-        return
-    degrade = _degradation(task, sigma)
+        return 0
     _check_side(side, restorer.spec.size_multiple)
-    originals = _originals(pictures, task if sigma is None else None, restorer.spec.size_multiple, side)
-    with shown.stage("restoring", len(originals)) as advance:
-        result = evaluate(originals, degrade, restorer_function(restorer, seed), seed, lambda: advance(1))
-    if output is not None:
-        write_picture(output, contact_sheet(result.pictures))
-    name = task if sigma is None else f"noise {sigma:g}"
+    size = find_degradation(task).size if sigma is None else None
+    originals = find_originals(pictures, restorer.spec, size, side)
+    for picture, why in originals.unfit.items():
+        shown.note(f"left out: {picture}: {why}")
+    result = _judge(restorer, originals.pictures, _degradation(task, sigma), seed, output, shown)
     if as_json:
         scores = [dataclasses.asdict(s) for s in _all(result)]
-        echo_json({"model": preset, "task": name, "untouched": result.untouched_count, "scores": scores})
+        told = {"model": preset, "task": task if sigma is None else f"noise {sigma:g}"}
+        echo_json({**told, "untouched": result.untouched_count, "left_out": originals.unfit, "scores": scores})
     else:
-        _show(result)
+        _show(result, len(originals.unfit))
+    return DataError.exit_code if originals.unfit else 0
 
 
-def _show(result: Evaluation) -> None:
+def _judge(
+    restorer: Restorer,
+    originals: dict[str, np.ndarray],
+    degrade: Degrade,
+    seed: int,
+    output: Path | None,
+    shown: Shown,
+) -> Evaluation:
+    """Restore and compare, and write the sheet where a place for it is given."""
+    from elir_edge.imaging.pictures import write_picture
+    from elir_edge.imaging.sheets import contact_sheet
+    from elir_edge.training.evaluate import evaluate, restorer_function
+
+    restore = restorer_function(restorer, seed)
+    with shown.stage("restoring", len(originals)) as advance:
+        result = evaluate(originals, degrade, restore, seed, lambda: advance(1), keep=output is not None)
+    if output is not None:
+        write_picture(output, contact_sheet(result.pictures))
+    return result
+
+
+def _show(result: Evaluation, unfit: int) -> None:
     echo_table(("picture", "input PSNR", "SSIM", "LPIPS", "restored PSNR", "SSIM", "LPIPS"), _rows(result))
     count, untouched = len(result.scores), result.untouched_count
     if 0 < untouched < count:
         click.echo(f"mean PSNR: without the {untouched} of {count} pictures that the task left as they were (200 dB)")
+    if unfit:
+        click.echo(f"{count} of {count + unfit} pictures judged")
 
 
 def _check_packages() -> None:
@@ -145,20 +169,6 @@ def _degradation(task: str, sigma: float | None) -> Degrade:
     if sigma is None:
         return find_degradation(task).apply
     return lambda image, rng: add_noise(image, sigma, rng)
-
-
-def _originals(folder: Path | None, task: str | None, multiple: int, side: int | None) -> dict[str, np.ndarray]:
-    from elir_edge.imaging.degradations import find_degradation, square
-    from elir_edge.imaging.pictures import pictures_in, read_picture
-    from elir_edge.training.evaluate import centre, evaluation_photographs
-
-    size = find_degradation(task).size if task else None
-    if folder is None:
-        found = evaluation_photographs()
-    else:
-        found = {path.name: read_picture(path) for path in pictures_in(folder)}
-    fitted = found if size is None else {name: square(image, size) for name, image in found.items()}
-    return {name: centre(image, multiple, side) for name, image in fitted.items()}
 
 
 def _all(result: Evaluation) -> list[Score]:

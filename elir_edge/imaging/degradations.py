@@ -141,10 +141,15 @@ def degrade(image: np.ndarray, task: str, seed: int) -> tuple[np.ndarray, np.nda
     Raises ConfigError for an unknown task, DataError for an array that is not uint8 H x W x 3 or below 16 x 16 pixels.
     """
     degradation = find_degradation(task)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < SMALLEST_SIDE:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(
-            f"expected uint8 H x W x 3 of at least {SMALLEST_SIDE} pixels, got {image.dtype} {image.shape}",
-            hint="convert it, for instance with elir_edge.read_picture, or take a larger one",
+            f"expected uint8 H x W x 3, got {image.dtype} {image.shape}",
+            hint="convert it, for instance with elir_edge.read_picture",
+        )
+    if min(image.shape[:2]) < SMALLEST_SIDE:
+        raise DataError(
+            f"{image.shape[1]} x {image.shape[0]} pixels are too small to degrade",
+            hint=f"take a picture of at least {SMALLEST_SIDE} pixels a side",
         )
     clean = image if degradation.size is None else square(image, degradation.size)
     return clean, degradation.apply(clean, np.random.default_rng(seed))

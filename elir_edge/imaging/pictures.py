@@ -81,13 +81,14 @@ def write_picture(path: str | Path, pixels: np.ndarray) -> None:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Picture files directly inside ``folder``, sorted.
+    """Picture files directly inside ``folder``, sorted, without hidden ones (left by file managers).
 
     Raises MissingInputError where there is no such folder, DataError where it has no picture files.
     """
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder", hint="check the name")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in READ_SUFFIXES and path.is_file())
+    files = (path for path in folder.glob("[!.]*") if path.is_file())
+    found = sorted(path for path in files if path.suffix.lower() in READ_SUFFIXES)
     if not found:
         raise DataError(f"{folder}: holds no pictures", hint=f"looked for {', '.join(READ_SUFFIXES)}")
     return found

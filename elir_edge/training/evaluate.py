@@ -98,18 +98,21 @@ def evaluate(
     restore: Restore,
     seed: int = 0,
     done: Callable[[], None] = lambda: None,
+    keep: bool = True,
 ) -> Evaluation:
     """Degrade each of ``pictures``, restore it, and compare with the original.
 
     ``degrade(image, generator)`` and ``restore(image)`` map uint8 H x W x 3 to the same shape; the generator is seeded
-    by ``seed`` and the index of the picture. ``done`` is called after each picture.
+    by ``seed`` and the index of the picture. ``done`` is called after each picture. ``keep`` False: the result has the
+    scores alone, no pictures.
     """
     scores, shown = [], []
     for index, (name, original) in enumerate(pictures.items()):
         degraded = degrade(original, np.random.default_rng((seed, index)))
         restored = restore(degraded)
         scores.append(Score(name, quality(degraded, original), quality(restored, original)))
-        shown.append((degraded, restored, original))
+        if keep:
+            shown.append((degraded, restored, original))
         done()
     return Evaluation(tuple(scores), tuple(shown))
 
@@ -124,12 +127,17 @@ def quality(image: np.ndarray, original: np.ndarray) -> Quality:
             f"cannot compare {image.dtype} {image.shape} with {original.dtype} {original.shape}",
             hint="both have to be uint8 H x W x 3 of one size",
         )
+    refuse_small(image)
+    return Quality(picture_psnr(image, original), ssim(image, original), lpips(image, original))
+
+
+def refuse_small(image: np.ndarray) -> None:
+    """Raise DataError for a picture, H x W x 3, that is smaller than the window of SSIM."""
     if min(image.shape[:2]) < SSIM_SIDE:
         raise DataError(
             f"pictures of {image.shape[1]} x {image.shape[0]} pixels are too small for SSIM",
             hint=f"take {SSIM_SIDE} pixels a side at least",
         )
-    return Quality(picture_psnr(image, original), ssim(image, original), lpips(image, original))
 
 
 def ssim(image: np.ndarray, original: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from elir_edge.cli.degrade import command
-from elir_edge.errors import MissingInputError, OutputError, UsageError
+from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.imaging.degradations import DEGRADATIONS
 
 
@@ -41,6 +41,15 @@ def test_draws_are_rows_of_their_own(photo, tmp_path):
     assert sheet.shape == (3 * 60 + 2 * 4, 2 * 80 + 4, 3)
     assert np.array_equal(sheet[:60, :80], sheet[64:124, :80])
     assert not np.array_equal(sheet[:60, 84:], sheet[64:124, 84:])
+
+
+def test_a_picture_that_is_too_small_is_named(tmp_path):
+    """It was told as an array of a wrong shape."""
+    path = tmp_path / "icon.png"
+    Image.fromarray(np.zeros((12, 40, 3), np.uint8)).save(path)
+    error = run(path, "-o", tmp_path / "s.png").exception
+    assert isinstance(error, DataError)
+    assert f"{path}: 40 x 12 pixels are too small" in str(error) and "16 pixels a side" in error.hint
 
 
 @pytest.mark.parametrize(
