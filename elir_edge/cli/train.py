@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elir_edge.cli.shared import PATH, Shown, echo_json, json_option
+from elir_edge.cli.shared import PATH, FiniteRange, Shown, echo_json, json_option
 from elir_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many machines.")
 @click.option("--strategy", default="auto", show_default=True, help="Lightning's: auto, ddp ...")
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes drawing batches.")
-@click.option("--save-minutes", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Work at risk.")
+@click.option("--save-minutes", type=FiniteRange(0.0, 1e6), default=2.0, show_default=True, help="Work at risk.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs beside the CSV ones.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
@@ -22,7 +26,7 @@ from elir_edge.training.module import StageModule
 from elir_edge.training.recipe import Stage
 
 LAST = "last"
-DDP, NOTEBOOK, TOLERANT = "ddp", "ddp_notebook", "_find_unused_parameters_true"  # names of Lightning's strategies
+DDP, TOLERANT = "ddp", "_find_unused_parameters_true"  # names of Lightning's strategies
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,32 @@ class RunOptions:
     callbacks: tuple[Callback, ...] = ()
 
 
+class BarOnStderr(TQDMProgressBar):
+    """Lightning's bar, which goes to stdout there: that is for results."""
+
+    def init_train_tqdm(self) -> Tqdm:
+        with contextlib.redirect_stdout(sys.stderr):
+            return super().init_train_tqdm()
+
+
 def make_trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Trainer:
     """Lightning's trainer of one stage, whose logs and checkpoint go into ``folder``.
 
     On several devices, ``auto`` and ``ddp`` tolerate parts without gradients in a step: an objective has them at steps
-    that leave out its latent terms. Raises UsageError for options that this machine cannot train with.
+    that leave out its latent terms. Raises UsageError for options that this machine cannot train with, and for
+    strategies that train in processes which keep the weights to themselves.
     """
     try:
         trainer = _trainer(stage, folder, options)
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            raise UsageError(
+                f"--strategy {options.strategy}: trains in processes of its own, whose weights do not come back",
+                hint=f"train with --strategy {DDP}, from a script or the command line, not from a notebook",
+            )
         if trainer.world_size > 1 and isinstance(trainer.strategy, DDPStrategy) and options.strategy in (AUTO, DDP):
-            launcher = trainer.strategy.launcher
-            kind = NOTEBOOK if launcher is not None and launcher.is_interactive_compatible else DDP
-            return _trainer(stage, folder, dataclasses.replace(options, strategy=f"{kind}{TOLERANT}"))
+            return _trainer(stage, folder, dataclasses.replace(options, strategy=f"{DDP}{TOLERANT}"))
         return trainer
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, TypeError, ImportError, OverflowError) as error:
         raise UsageError(
             f"this machine cannot train with these options: {error}", hint="try --accelerator cpu --devices 1"
         ) from error
@@ -94,7 +110,7 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
         train_time_interval=timedelta(minutes=options.save_minutes),
         enable_version_counter=False,
     )
-    bar = [TQDMProgressBar(refresh_rate=20)] if options.progress else []
+    bar = [BarOnStderr(refresh_rate=20)] if options.progress else []
     return lightning.Trainer(
         max_steps=stage.steps,
         precision=choose_precision(options.precision, options.accelerator),  # type: ignore[arg-type]

@@ -80,6 +80,20 @@ def test_steps_without_the_latent_terms_are_allowed_for_on_several_devices(tmp_p
     assert not isinstance(alone.strategy, DDPStrategy)
 
 
+def test_the_bar_leaves_stdout_to_the_result(recipe, tmp_path):
+    common = ("--accelerator", "cpu", "--devices", "1", "--precision", "32-true", "--json")
+    result = CliRunner().invoke(command, [*common, "--recipe", str(recipe), "-o", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.exception
+    assert json.loads(result.stdout)["weights"] and "Epoch" in result.stderr
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1"])
+def test_times_that_are_none_are_refused(minutes, recipe, tmp_path):
+    result = run("--recipe", recipe, "-o", tmp_path / "new", "--save-minutes", minutes)
+    assert result.exit_code == 2 and "--save-minutes" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_refusals(recipe, tmp_path):
     assert isinstance(run("--recipe", "nnano").exception, ConfigError)
     assert isinstance(run("--recipe", tmp_path / "none.yaml").exception, MissingInputError)
