@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from elir_edge.errors import MissingInputError
+from elir_edge.errors import DataError, ElirEdgeError, MissingInputError, is_memory_error, reason_of
 
 
 @contextmanager
@@ -17,6 +17,19 @@ def source_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from error
+
+
+@contextmanager
+def damage_errors(path: Path, then: str) -> Iterator[None]:
+    """Turn whatever a library raises about the content of ``path`` into DataError; ``then``: what a new run does."""
+    try:
+        yield
+    except (ElirEdgeError, PermissionError):
+        raise
+    except Exception as error:
+        if is_memory_error(error):
+            raise
+        raise DataError(f"{path}: damaged or cut short ({reason_of(error)})", hint=f"delete it; {then}") from error
 
 
 def sha256_of(path: Path) -> str:

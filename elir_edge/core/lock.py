@@ -55,6 +55,14 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Inside(Beside):
+    """The same inside ``destination``, a folder that is there: the one around it may not be ours to write."""
+
+    def _path(self, ending: str) -> Path:
+        return self.destination / super()._path(ending).name
+
+
+@dataclass(frozen=True)
 class Leftover(Beside):
     """The same, found in a folder: ``stem`` is what its names have in common; ``destination`` may be cut short."""
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from elir_edge.core.commit import SCRATCH_NOTE, SCRATCH_PREFIX, clean_up, commit
 from elir_edge.core.lock import Beside, hold_lock
@@ -54,11 +55,11 @@ def refuse_existing(paths: Iterable[Path], force: bool, what: str = "is there al
 
 
 @contextmanager
-def staging(destination: Path) -> Iterator[Path]:
+def staging(destination: Path, wait: bool = False) -> Iterator[Path]:
     """Hold ``destination``'s lock and yield a new hidden folder beside it, which is removed at the end.
 
     First finishes or removes what a killed run left. Raises OutputError if nothing can be created there, LockedError if
-    another run is writing ``destination``.
+    another run is writing ``destination``, unless ``wait`` is set.
     """
     if destination.name in ("", ".."):
         raise OutputError(f"{destination}: is no name for something new", hint="give one with -o")
@@ -66,7 +67,7 @@ def staging(destination: Path) -> Iterator[Path]:
     try:
         with storage_errors(destination):
             destination.parent.mkdir(parents=True, exist_ok=True)
-        with hold_lock(destination) as beside:
+        with hold_lock(destination, wait) as beside:
             clean_up(beside)
             try:
                 with storage_errors(destination):
@@ -113,14 +114,21 @@ def copy_in(source: Path, folder: Path) -> Path:
     return target
 
 
-def write_in(folder: Path, name: str, data: bytes) -> Path:
-    """Write ``data`` to the file ``name`` of a staging folder and sync it; returns its path. Raises StorageError."""
+@contextmanager
+def open_in(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    """Yield the new file ``name`` of a staging folder, open for writing; it is synced. Raises StorageError."""
     target = folder / name
     with storage_errors(target), target.open("xb") as writing:
-        writing.write(data)
+        yield writing
         writing.flush()
         sync(writing.fileno())
-    return target
+
+
+def write_in(folder: Path, name: str, data: bytes) -> Path:
+    """Write ``data`` to the file ``name`` of a staging folder and sync it; returns its path. Raises StorageError."""
+    with open_in(folder, name) as writing:
+        writing.write(data)
+    return folder / name
 
 
 def publish(destination: Path, files: Sequence[Path], gone: Sequence[Path] = ()) -> None:

@@ -49,6 +49,19 @@ def sync(handle: int) -> None:
             raise
 
 
+def allocate(handle: int, size: int) -> None:
+    """Take ``size`` bytes of the disk for an open file, where the system can. Raises OSError where it is full.
+
+    Without it, a full disk ends the program by SIGBUS where the file is mapped.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what cannot be allocated, some network disks
+                raise
+
+
 def sync_folder(folder: Path) -> None:
     """Sync a folder's list of names to the disk. Does nothing on Windows, which cannot."""
     with contextlib.suppress(OSError):

@@ -60,8 +60,14 @@ def check_run(folder: Path, now: dict[str, Any]) -> None:
 
 
 def note_run(folder: Path, facts: dict[str, Any]) -> None:
-    """Write ``facts`` into ``folder``. Raises OutputError or StorageError."""
-    write_file(folder / NAME, json.dumps(facts, indent=1).encode())
+    """Write ``facts`` into ``folder``. Raises OutputError or StorageError.
+
+    Photographs that are not at hand any more stay those that the tiles were cut from.
+    """
+    path = folder / NAME
+    if facts["pictures"] is None and path.is_file() and (folder / TILES).is_file():
+        facts = facts | {"pictures": json.loads(path.read_text(encoding="utf-8"))["pictures"]}
+    write_file(path, json.dumps(facts, indent=1).encode())
 
 
 def _differences(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> list[str]:

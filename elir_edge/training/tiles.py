@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 
+from elir_edge.core.files import damage_errors, files_of
+from elir_edge.core.publish import publish, staging
+from elir_edge.core.storage import allocate, storage_errors
 from elir_edge.errors import DataError, MissingInputError
+from elir_edge.imaging.file_formats import PICTURE_SUFFIXES
 from elir_edge.imaging.photographs import TRAINING, load_photograph
 from elir_edge.imaging.pictures import READ_SUFFIXES, read_picture
 from elir_edge.training.dead_leaves import Fills, dead_leaves, texture_bank
@@ -63,12 +66,23 @@ def find_pictures(spec: TileSpec) -> list[Path]:
     if not root.is_dir():
         raise MissingInputError(f"{root}: no such folder", hint="--photographs FOLDER says where the photographs are")
     if not spec.pictures:
-        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
+        paths = _files_with(root, READ_SUFFIXES)
         if not paths:
             raise DataError(f"{root}: holds no picture", hint=f"looked for {', '.join(READ_SUFFIXES)}")
         return paths
     hint = "copy it there, or train on whatever is there with --any-photographs"
     return [picture.path_in(root, "the recipe", hint) for picture in spec.pictures]
+
+
+def unread_pictures(spec: TileSpec) -> list[Path]:
+    """Pictures of the folder that only ``restore`` reads (HEIC, AVIF, camera raw): no tiles are cut from them."""
+    if spec.folder is None or spec.pictures:
+        return []
+    return _files_with(Path(spec.folder), set(PICTURE_SUFFIXES) - set(READ_SUFFIXES))
+
+
+def _files_with(root: Path, suffixes: Collection[str]) -> list[Path]:
+    return [path for path in files_of(root) if path.suffix.lower() in suffixes and path.is_file()]
 
 
 def photograph_tile(rng: Generator, pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
@@ -125,12 +139,13 @@ def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] 
     """The store at ``path``, memory-mapped uint8 count x side x side x 3; it is drawn if the file does not exist.
 
     ``spec`` and ``seed`` decide every byte. ``drawn`` is called after each tile. Raises DataError for a store of
-    another shape.
+    another shape and for a damaged one, OutputError or StorageError where it cannot be written.
     """
     shape = (spec.count, spec.side, spec.side, 3)
     if not path.is_file():
         _draw_store(path, spec, seed, shape, drawn)
-    store = np.load(path, mmap_mode="r")
+    with damage_errors(path, "the tiles are drawn again"):
+        store: np.ndarray = np.load(path, mmap_mode="r")
     if store.shape != shape or store.dtype != np.uint8:
         raise DataError(
             f"{path}: holds {store.dtype} {store.shape}, the recipe asks for uint8 {shape}", hint="delete the file"
@@ -139,15 +154,18 @@ def tile_store(path: Path, spec: TileSpec, seed: int, drawn: Callable[[], None] 
 
 
 def _draw_store(path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], drawn: Callable[[], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec))
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-    try:
+    with staging(path, wait=True) as folder:
+        if path.is_file():  # another machine of the same run has drawn it
+            return
+        fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec))
+        part = folder / path.name
+        with storage_errors(path):
+            store = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+            with part.open("r+b") as file:
+                allocate(file.fileno(), part.stat().st_size)
         for index in range(spec.count):
             store[index] = draw_tile(np.random.default_rng((seed, 1, index)), spec, fills)
             drawn()
-        store.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with storage_errors(path):
+            store.flush()
+        publish(path, [part])

@@ -8,29 +8,32 @@ collapsed, float16.
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from elir_edge.core.lock import Inside, hold
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import write_file
 from elir_edge.errors import GateError, OutputError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.rewrites.collapse import collapse
 from elir_edge.imaging.degradations import find_degradation
-from elir_edge.training.arithmetic import choose_precision
 from elir_edge.training.batches import BatchSource, StepBatches
+from elir_edge.training.checkpoints import load_stage, steps_done
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.posterior_mean import begin_estimator
 from elir_edge.training.recipe import Recipe
 from elir_edge.training.run_folder import TILES, check_run, facts_of, note_run
 from elir_edge.training.stages import check_stages, stage_module
-from elir_edge.training.tiles import TileSpec, tile_store
+from elir_edge.training.tiles import TileSpec, tile_store, unread_pictures
 from elir_edge.training.trainer import LAST, RunOptions, fit, make_trainer
 from elir_edge.training.widen import begin_wider
 
@@ -41,12 +44,14 @@ def train(recipe: Recipe, options: RunOptions, progress: Progress | None = None)
     An interrupted stage resumes from its checkpoint with the batches and random numbers of an uninterrupted run.
     Before anything is drawn, ConfigError is raised for stages that the model cannot be trained by (see
     ``check_stages``) and for an estimator that it cannot begin with. Raises UsageError for missing devices, an unknown
-    precision and a folder with the run of another recipe, OutputError for a folder that cannot be written, GateError
-    where training diverges, and what ``tile_store`` raises.
+    precision and a folder with the run of another recipe, LockedError for a folder that another run trains in,
+    OutputError for one that cannot be written, DataError for damaged files in it, GateError where training diverges,
+    and what ``tile_store`` raises.
     """
-    choose_precision(options.precision, options.accelerator)
+    first = make_trainer(recipe.stages[0], options.folder, options)
     _make_folder(options.folder)
-    return _train(recipe, options, progress or Silent())
+    with hold(Inside(options.folder)) if first.is_global_zero else nullcontext():
+        return _train(recipe, options, progress or Silent())
 
 
 def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
@@ -57,8 +62,7 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
     facts = facts_of(recipe, tiles)
     check_run(options.folder, facts)
     rank_zero_only(note_run)(options.folder, facts)
-    with progress.stage("drawing training tiles", tiles.count) as advance:
-        store = tile_store(options.folder / TILES, tiles, recipe.seed, lambda: advance(1))
+    store = _tiles(options.folder / TILES, tiles, recipe.seed, progress)
     teacher: Restorer | None = None
     for index, stage in enumerate(recipe.stages):
         result = options.folder / f"{stage.name}.safetensors"
@@ -67,13 +71,21 @@ def _train(recipe: Recipe, options: RunOptions, progress: Progress) -> Path:
         else:
             progress.note(f"{stage.name}: {stage.steps} steps")
             _run_stage(recipe, index, restorer, teacher, store, options)
-        restorer.load_state_dict(load_file(result))
+        restorer.load_state_dict(load_stage(result))
         if stage.kind == "autoencoder":
             teacher = new_restorer(recipe.spec, recipe.seed, expanded=recipe.expanded)
             teacher.load_state_dict(restorer.state_dict())
     weights = options.folder / "weights.safetensors"
     rank_zero_only(write_tensors)(weights, collapsed_weights(restorer))
     return weights
+
+
+def _tiles(path: Path, spec: TileSpec, seed: int, progress: Progress) -> np.ndarray:
+    unread = [] if path.is_file() else unread_pictures(spec)
+    if unread:
+        progress.note(f"left out: {len(unread)} pictures of formats that only restore reads, such as {unread[0]}")
+    with progress.stage("drawing training tiles", spec.count) as advance:
+        return tile_store(path, spec, seed, lambda: advance(1))
 
 
 def _first_weights(recipe: Recipe) -> Restorer:
@@ -128,13 +140,6 @@ def _run_stage(
     if trainer.is_global_zero:
         write_tensors(options.folder / f"{stage.name}.safetensors", module.averaged_state())
     trainer.strategy.barrier()
-
-
-def steps_done(checkpoint: Path | None) -> int:
-    """Number of optimizer steps of ``checkpoint``; 0 for None."""
-    if checkpoint is None:
-        return 0
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
 def _make_folder(folder: Path) -> None:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from elir_edge.errors import UsageError
 from elir_edge.training.arithmetic import AUTO, choose_precision
+from elir_edge.training.checkpoints import AtomicCheckpoints
 from elir_edge.training.module import StageModule
 from elir_edge.training.recipe import Stage
 
@@ -120,6 +121,7 @@ def _trainer(stage: Stage, folder: Path, options: RunOptions) -> lightning.Train
         strategy=options.strategy,
         gradient_clip_val=stage.clip,
         callbacks=[saver, *bar, *options.callbacks],
+        plugins=[AtomicCheckpoints()],
         logger=_loggers(folder, options.tensorboard),
         log_every_n_steps=min(50, stage.steps),
         enable_progress_bar=options.progress,

@@ -1,7 +1,9 @@
 """Procedural pictures, tiles and batches: drawn from the seed alone, and of the statistics they claim."""
 
 import dataclasses
+import errno
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -10,13 +12,14 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from elir_edge.core.files import sha256_of
-from elir_edge.errors import DataError, MissingInputError
+from elir_edge.core.lock import Beside
+from elir_edge.errors import DataError, MissingInputError, StorageError
 from elir_edge.imaging.degradations import restoration
 from elir_edge.imaging.photographs import EVALUATION, TRAINING, load_photograph
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.dead_leaves import Fills, LeafSpec, dead_leaves, draw_radius, power_noise, texture_bank
 from elir_edge.training.recipe import PictureFile
-from elir_edge.training.tiles import TileSpec, photograph_tile, tile_store, training_pictures
+from elir_edge.training.tiles import TileSpec, photograph_tile, tile_store, training_pictures, unread_pictures
 from tests.helpers import refusal
 
 
@@ -144,6 +147,50 @@ def test_folders_without_pictures_are_refused(tmp_path):
     (tmp_path / "broken.png").write_text("no")
     with pytest.raises(DataError, match=r"broken\.png"):
         training_pictures(folder(tmp_path))
+
+
+def test_hidden_files_are_no_photographs_and_what_only_restore_reads_is_counted(tmp_path):
+    """macOS puts ._a.jpg, which is no picture, beside each file on a foreign disk: they ended training."""
+    pixels = np.full((40, 40, 3), 9, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for name in ("._a.png", "b.HEIC", "c.dng", "._b.heic"):
+        (tmp_path / name).write_text("no")
+    assert [picture.shape for picture in training_pictures(folder(tmp_path))] == [(40, 40, 3)]
+    assert [path.name for path in unread_pictures(folder(tmp_path))] == ["b.HEIC", "c.dng"]
+    assert unread_pictures(TileSpec()) == []
+
+
+@pytest.fixture
+def none_needed():
+    """Tiles that are quick to draw."""
+    return TileSpec(count=2, side=8, procedural=1.0, packaged=False)
+
+
+@pytest.mark.parametrize("length", [0, 60, 200])
+def test_a_damaged_store_is_named(length, none_needed, tmp_path):
+    path = tmp_path / "tiles.npy"
+    tile_store(path, none_needed, 1)
+    path.write_bytes(path.read_bytes()[:length])
+    refusal(DataError, lambda: tile_store(path, none_needed, 1), str(path), "delete it; the tiles are drawn again")
+
+
+def test_a_full_disk_is_told_before_tiles_are_drawn(none_needed, tmp_path, monkeypatch):
+    """The store was mapped before it had its place on the disk: SIGBUS ended the program."""
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    refusal(StorageError, lambda: tile_store(tmp_path / "tiles.npy", none_needed, 1), "tiles.npy", "free some space")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_of_its_tiles_goes(none_needed, tmp_path):
+    left = Beside(tmp_path / "tiles.npy").part
+    left.mkdir()
+    (left / "tiles.npy").write_bytes(b"half")
+    tile_store(tmp_path / "tiles.npy", none_needed, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiles.npy"]
 
 
 def source(degrade=restoration) -> BatchSource:

@@ -9,15 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from elir_edge.errors import ConfigError, GateError, UsageError
+from elir_edge.core.lock import Inside, hold
+from elir_edge.errors import ConfigError, GateError, LockedError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import load_restorer
 from elir_edge.training import arithmetic
+from elir_edge.training.checkpoints import steps_done
 from elir_edge.training.initial import new_restorer
 from elir_edge.training.objective import Objective
 from elir_edge.training.recipe import DataRecipe, Recipe, Stage
-from elir_edge.training.train import collapsed_weights, steps_done, train
+from elir_edge.training.train import collapsed_weights, train
 from elir_edge.training.trainer import RunOptions
 from tests.helpers import refusal, save_picture
 
@@ -135,7 +137,13 @@ def test_photographs_of_another_folder_are_noticed(recipe, tmp_path):
     ours, theirs = (
         dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, folder=str(tmp_path / name))) for name in "ab"
     )
-    train(dataclasses.replace(ours, stages=(AUTOENCODER,)), options(tmp_path / "run"))
+    first = (AUTOENCODER,)
+    train(dataclasses.replace(ours, stages=first), options(tmp_path / "run"))
+    refusal(UsageError, lambda: train(theirs, options(tmp_path / "run")), "pictures")
+    train(
+        dataclasses.replace(recipe, stages=first, data=DataRecipe(6, 24, packaged=True, folder=str(tmp_path / "no"))),
+        options(tmp_path / "run"),
+    )  # which are not at hand now, and stay those of the tiles
     refusal(UsageError, lambda: train(theirs, options(tmp_path / "run")), "pictures")
 
 
@@ -151,6 +159,20 @@ def test_what_a_model_cannot_be_trained_by_is_told_before_anything_is_drawn(chan
     with pytest.raises(ConfigError, match=said):
         train(dataclasses.replace(recipe, **changes), options(tmp_path / "new"))
     assert not any((tmp_path / "new").iterdir())
+
+
+def test_two_runs_do_not_train_in_one_folder(recipe, tmp_path):
+    """One published the weights of the other."""
+    with hold(Inside(tmp_path / "run")):
+        refusal(LockedError, lambda: train(recipe, options(tmp_path / "run")), f"{tmp_path / 'run'}: another run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["tiles.npy"]
+
+
+@pytest.mark.parametrize("changes", [{"devices": "foo"}, {"save_minutes": float("nan")}])
+def test_options_are_refused_before_anything_is_drawn(changes, recipe, tmp_path):
+    with pytest.raises(UsageError):
+        train(recipe, options(tmp_path / "new", **changes))
+    assert not (tmp_path / "new").exists()
 
 
 class Spoil(lightning.Callback):
