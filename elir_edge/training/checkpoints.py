@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elir_edge.core.files import damage_errors
 from elir_edge.core.publish import open_in, publish, staging
+from elir_edge.core.storage import storage_errors
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -24,7 +25,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """Write ``checkpoint``. Raises OutputError, StorageError or LockedError."""
         target = Path(path)
         with staging(target) as folder:
-            with open_in(folder, target.name) as file:
+            with open_in(folder, target.name) as file, storage_errors(target):
                 try:
                     torch.save(checkpoint, file)
                 except RuntimeError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import itertools
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from elir_edge.core.files import damage_errors, files_of
-from elir_edge.core.publish import publish, staging
+from elir_edge.core.publish import open_in, publish, staging
 from elir_edge.core.storage import allocate, storage_errors
 from elir_edge.errors import DataError, MissingInputError
 from elir_edge.imaging.file_formats import PICTURE_SUFFIXES
@@ -20,6 +22,8 @@ from elir_edge.training.dead_leaves import Fills, dead_leaves, texture_bank
 from elir_edge.training.recipe import PictureFile
 
 LEAVES_SIDE = 256
+HELD_BYTES = 2**30  # of photographs in memory; a shape of dead leaves may need any of them, so none is decoded twice
+MAPPED = "photographs.raw"
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,10 @@ class TileSpec:
     pictures: tuple[PictureFile, ...] = ()
 
 
-def training_pictures(spec: TileSpec) -> tuple[np.ndarray, ...]:
+def training_pictures(spec: TileSpec, folder: Path | None = None) -> tuple[np.ndarray, ...]:
     """The photographs that tiles are cut from, uint8 H x W x 3.
 
+    Those beyond ``HELD_BYTES`` are mapped from a new file in ``folder``, where that is given, and not held in memory.
     Raises MissingInputError for a folder or a picture that is not there, and where tiles are to be cut from photographs
     and there are none; DataError where the folder holds no picture, one is unreadable, or one is not what the recipe
     names.
@@ -49,8 +54,29 @@ def training_pictures(spec: TileSpec) -> tuple[np.ndarray, ...]:
             f"{1 - spec.procedural:.0%} of the tiles are to be cut from photographs, and there are none",
             hint="--photographs FOLDER says where they are; a recipe with procedural: 1.0 or packaged: true needs none",
         )
-    packaged = [load_photograph(photograph) for photograph in TRAINING] if spec.packaged else []
-    return (*packaged, *(read_picture(path) for path in find_pictures(spec)))
+    packaged = (load_photograph(photograph) for photograph in (TRAINING if spec.packaged else ()))
+    pictures = itertools.chain(packaged, map(read_picture, find_pictures(spec)))
+    return tuple(pictures) if folder is None else _map_beyond(pictures, folder)
+
+
+def _map_beyond(pictures: Iterable[np.ndarray], folder: Path) -> tuple[np.ndarray, ...]:
+    """One file for all: each map of its own would keep a file open."""
+    held: list[np.ndarray] = []
+    shapes: list[tuple[int, ...]] = []
+    room = HELD_BYTES
+    with open_in(folder, MAPPED) as file:
+        for picture in pictures:
+            room -= picture.nbytes
+            if room >= 0:
+                held.append(picture)
+            else:
+                shapes.append(picture.shape)
+                file.write(np.ascontiguousarray(picture))
+    if not shapes:
+        return tuple(held)
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    parts = np.split(np.memmap(folder / MAPPED, np.uint8, mode="r"), ends[:-1])
+    return (*held, *(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
 
 
 def find_pictures(spec: TileSpec) -> list[Path]:
@@ -157,7 +183,7 @@ def _draw_store(path: Path, spec: TileSpec, seed: int, shape: tuple[int, ...], d
     with staging(path, wait=True) as folder:
         if path.is_file():  # another machine of the same run has drawn it
             return
-        fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec))
+        fills = Fills(texture_bank(np.random.default_rng((seed, 0))), training_pictures(spec, folder))
         part = folder / path.name
         with storage_errors(path):
             store = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)

@@ -43,7 +43,12 @@ def test_a_full_disk_is_told_as_one(tmp_path):
     AtomicCheckpoints().save_checkpoint(checkpoint(1), path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
     try:
-        refusal(StorageError, lambda: AtomicCheckpoints().save_checkpoint(checkpoint(2), path), "last.ckpt", "space")
+        refusal(
+            StorageError,
+            lambda: AtomicCheckpoints().save_checkpoint(checkpoint(2), path),
+            f"{path}: writing failed",
+            "space",
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert steps_done(path) == 1

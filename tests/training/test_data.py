@@ -16,6 +16,7 @@ from elir_edge.core.lock import Beside
 from elir_edge.errors import DataError, MissingInputError, StorageError
 from elir_edge.imaging.degradations import restoration
 from elir_edge.imaging.photographs import EVALUATION, TRAINING, load_photograph
+from elir_edge.training import tiles
 from elir_edge.training.batches import BatchSource, StepBatches
 from elir_edge.training.dead_leaves import Fills, LeafSpec, dead_leaves, draw_radius, power_noise, texture_bank
 from elir_edge.training.recipe import PictureFile
@@ -183,6 +184,21 @@ def test_a_full_disk_is_told_before_tiles_are_drawn(none_needed, tmp_path, monke
     monkeypatch.setattr(os, "posix_fallocate", full)
     refusal(StorageError, lambda: tile_store(tmp_path / "tiles.npy", none_needed, 1), "tiles.npy", "free some space")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_photographs_beyond_what_memory_may_hold_are_mapped_and_give_the_same_tiles(tmp_path, monkeypatch):
+    """All photographs of a folder were held decoded."""
+    (tmp_path / "photographs").mkdir()
+    for seed, name in enumerate("abc"):
+        pixels = rng(seed).integers(0, 255, (40 + seed, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photographs" / f"{name}.png")
+    spec = TileSpec(count=4, side=16, procedural=0.5, packaged=False, folder=str(tmp_path / "photographs"))
+    plain = tile_store(tmp_path / "plain.npy", spec, 1)
+    monkeypatch.setattr(tiles, "HELD_BYTES", 40 * 50 * 3)
+    mapped = training_pictures(spec, tmp_path)
+    assert [isinstance(picture, np.memmap) for picture in mapped] == [False, True, True]
+    assert all(np.array_equal(one, other) for one, other in zip(mapped, training_pictures(spec), strict=True))
+    assert np.array_equal(tile_store(tmp_path / "mapped.npy", spec, 1), plain)
 
 
 def test_what_a_killed_run_left_of_its_tiles_goes(none_needed, tmp_path):
