@@ -46,7 +46,7 @@ class FiniteRange(click.FloatRange):
         """A float in the range."""
         number = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value} is no number that can be meant here", param, ctx)
+            self.fail(f"{value} is no number", param, ctx)
         return number
 
 

@@ -71,7 +71,7 @@ def _map_beyond(pictures: Iterable[np.ndarray], folder: Path) -> tuple[np.ndarra
                 held.append(picture)
             else:
                 shapes.append(picture.shape)
-                file.write(np.ascontiguousarray(picture))
+                file.write(np.ascontiguousarray(picture).data)
     if not shapes:
         return tuple(held)
     ends = np.cumsum([math.prod(shape) for shape in shapes])

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from elir_edge.core.lock import Inside, hold
+from elir_edge.core.progress import Silent
 from elir_edge.errors import ConfigError, GateError, LockedError, UsageError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
 from elir_edge.families.restorer import Restorer
@@ -166,6 +167,17 @@ def test_two_runs_do_not_train_in_one_folder(recipe, tmp_path):
     with hold(Inside(tmp_path / "run")):
         refusal(LockedError, lambda: train(recipe, options(tmp_path / "run")), f"{tmp_path / 'run'}: another run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["tiles.npy"]
+
+
+def test_pictures_that_only_restore_reads_are_told(recipe, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(Silent, "note", lambda self, text: told.append(text))
+    (tmp_path / "photographs").mkdir()
+    save_picture(tmp_path / "photographs" / "a.png", 40, 40)
+    (tmp_path / "photographs" / "b.heic").write_text("of a phone")
+    data = DataRecipe(tiles=2, side=24, procedural=0.0, packaged=False, folder=str(tmp_path / "photographs"))
+    train(dataclasses.replace(recipe, data=data, stages=(AUTOENCODER,)), options(tmp_path / "new"))
+    assert told[0].startswith("left out: 1 pictures of formats that only restore reads")
 
 
 @pytest.mark.parametrize("changes", [{"devices": "foo"}, {"save_minutes": float("nan")}])
