@@ -36,14 +36,15 @@ class ModelCost:
 def cost_of(spec: ModelSpec, size: tuple[int, int] | None = None) -> ModelCost:
     """The cost of a model of ``spec``, counted on tensors without data; ``size`` None: the spec's own.
 
-    Raises ConfigError for a size that the model cannot take.
+    One with a user's own module is counted on zeros, see ``measure``. Raises ConfigError for a size that the model
+    cannot take.
     """
     height, width = size or (spec.size, spec.size)
-    with torch.device("meta"):
-        restorer = Restorer(spec).eval().to("meta")  # a user's module is built with data
-    noise = torch.empty(spec.latent_shape(height, width), device="meta")
+    with torch.device("cpu" if spec.foreign_parts else "meta"):
+        restorer = Restorer(spec).eval()
+        image, noise = torch.zeros(1, 3, height, width), torch.zeros(spec.latent_shape(height, width))
     with torch.no_grad(), FlopCounterMode(display=False) as flops:
-        restorer(torch.empty(1, 3, height, width, device="meta"), noise)
+        restorer(image, noise)
     parts = {
         name: sum(parameter.numel() for parameter in part.parameters())
         for name, part in restorer.parts.items()

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -95,11 +96,14 @@ def rewritten(
 
 
 def measure(name: str, graph: StaticRestorer) -> GraphCost:
-    """The cost of ``graph`` under the name ``name``, counted on tensors without data."""
+    """The cost of ``graph`` under the name ``name``, counted on tensors without data.
+
+    A user's own module may hold or make tensors that cannot be moved: a graph with one is counted on zeros.
+    """
     parameters = graph.parameter_count()
-    meta = copy.deepcopy(graph).to("meta")
-    with FlopCounterMode(display=False) as flops, _OpCounter() as ops:
-        meta(*meta.example_inputs())
+    counted = graph if graph.spec.foreign_parts else copy.deepcopy(graph).to("meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as flops, _OpCounter() as ops:
+        counted(*counted.example_inputs())
     return GraphCost(name, ops.count, parameters, flops.get_total_flops() / 1e9)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from elir_edge import load_restorer
+from elir_edge import export, load_restorer
+from elir_edge.cli import run
 from elir_edge.errors import ConfigError
 from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
 from elir_edge.lowering.cost import cost_of
@@ -49,6 +50,30 @@ class Larger(Reading):
         return super().forward(image).repeat_interleave(2, dim=3)
 
 
+class Held(nn.Module):
+    """Keeps a tensor that is neither parameter nor buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = torch.tensor([0.45, 0.44, 0.4]).view(1, 3, 1, 1)
+        self.mix = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image):
+        return image + self.mix(image - self.mean)
+
+
+class Made(nn.Module):
+    """Makes a tensor whenever it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, image):
+        ramp = torch.linspace(0, 1, image.shape[3]).expand(1, 1, image.shape[2], -1)
+        return image + self.mix(torch.cat([image, ramp], 1))
+
+
 class NeedsMore(nn.Module):
     def __init__(self):
         super().__init__()
@@ -63,6 +88,24 @@ def test_one_that_reads_its_numbers_has_a_cost():
     cost = cost_of(spec_of(Reading), (32, 32))
     assert cost.parts["estimator"] == 12
     assert cost.gflop > cost_of(SPEC, (32, 32)).gflop
+
+
+@pytest.mark.parametrize("kind", [Held, Made])
+def test_one_with_tensors_of_its_own_has_a_cost(kind):
+    own = cost_of(spec_of(kind), (32, 32)).gflop - cost_of(SPEC, (32, 32)).gflop
+    assert own == pytest.approx(2 * 9 * 3 * kind().mix.in_channels * 32 * 32 / 1e9)
+    lowered = measure("lowered", lower(load_restorer(spec_of(kind), "random:0"), 32))
+    assert lowered.gflop == pytest.approx(cost_of(spec_of(kind), (32, 32)).gflop, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Held, Made])
+def test_one_with_tensors_of_its_own_is_exported_and_inspected(kind, tmp_path, capfd):
+    artifact = export(load_restorer(spec_of(kind), "random:0"), out=tmp_path)
+    assert artifact.manifest.parity["max_abs"] < 1e-3
+    (tmp_path / "own.yaml").write_text(spec_of(kind).to_yaml())
+    assert run(["inspect", str(tmp_path / "own.yaml")]) == 0
+    assert "GFLOP" in capfd.readouterr().out
 
 
 def test_normalized_weights_become_plain_in_the_graph_alone():
