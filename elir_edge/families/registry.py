@@ -35,5 +35,13 @@ def family_names() -> list[str]:
     return [*BUILTIN, *(entry.name for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BUILTIN)]
 
 
+def package_of(name: str) -> str | None:
+    """The distribution that brings the family ``name``; None for those of this package."""
+    for entry in entry_points(group=ENTRY_POINTS) if name not in BUILTIN else ():
+        if entry.name == name and entry.dist is not None:
+            return entry.dist.name
+    return None
+
+
 def _as_family(family: object, where: str) -> Family:
     return require_kind(family, Family, where)  # type: ignore[type-abstract]

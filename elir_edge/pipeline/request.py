@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+import torch
+
 from elir_edge.artifacts.signature import GraphForm
 from elir_edge.core.plain import installed_version
 from elir_edge.errors import UsageError, missing_package
+from elir_edge.families.registry import package_of
 from elir_edge.families.restorer import Restorer, WeightSource
+from elir_edge.families.spec import ModelSpec
 from elir_edge.families.weights import tensors_sha256
 from elir_edge.imaging.noise import NoiseContract
+from elir_edge.lowering.unroll import unroll
 from elir_edge.pipeline.form import choose_target, form_of
 from elir_edge.pipeline.target import INTEGER_PRECISIONS, Target
 from elir_edge.quantize.calibration import Calibration, gather_calibration
@@ -23,6 +29,7 @@ from elir_edge.quantize.plan import DEFAULT_LIMITS, Quantization
 from elir_edge.validation.trials import check_disjoint
 
 MIXED = "mixed"
+PROBE_SEED = 0
 MISSING = "not installed"
 
 
@@ -40,21 +47,24 @@ class ExportRequest:
     def identity(self, restorer: Restorer) -> dict[str, Any]:
         """Everything that decides the result, as plain data: model, options, versions of the packages.
 
-        The spec's default weights are left out: others may be in use, and the default may be a path.
+        The spec's default weights are left out: others may be in use, and the default may be a path. What a user's own
+        module computes stands for its code, which neither spec nor weights tell.
         """
         source = restorer.source or WeightSource("in memory", "memory", "", True)
-        digest = tensors_sha256(restorer.state_dict())
+        digests = {"tensors_sha256": tensors_sha256(restorer.state_dict())}
+        if restorer.spec.foreign_parts:
+            digests["stages_sha256"] = _stages_sha256(restorer, self.form)
         return (
             {
                 "target": self.target.name,
                 "precision": self.precision,
                 "spec": restorer.spec.to_dict() | {"weights": None},
-                "weights": dataclasses.asdict(source) | {"tensors_sha256": digest},
+                "weights": dataclasses.asdict(source) | digests,
                 "size": (self.form.height, self.form.width),
                 "io": self.form.io,
                 "layout": self.form.layout,
                 "noise": _noise_contract(restorer, self.form.noise),
-                "versions": _versions(self.target, self.quantization is not None),
+                "versions": _versions(self.target, self.quantization is not None) | _family_version(restorer.spec),
             }
             | self._quantization_facts()
             | ({"split": {"most_steps": restorer.spec.steps}} if self.split else {})
@@ -134,6 +144,20 @@ def _noise_contract(restorer: Restorer, noise: NoiseContract) -> dict[str, Any]:
 def _versions(target: Target, quantized: bool) -> dict[str, str]:
     packages = (*target.packages, *(target.quantizers if quantized else ()))
     return {name: version_of(name) for name in ("elir-edge", *packages)}
+
+
+def _family_version(spec: ModelSpec) -> dict[str, str]:
+    package = package_of(spec.family_name)
+    return {} if package is None else {package: version_of(package)}
+
+
+def _stages_sha256(restorer: Restorer, form: GraphForm) -> str:
+    """sha256 of all stages that ``restorer`` makes of one picture of the form's size: smaller ones it may not take."""
+    graph = unroll(restorer, GraphForm(form.height, form.width, NoiseContract("baked", PROBE_SEED))).eval()
+    pixels = np.random.default_rng(PROBE_SEED).random((1, 3, form.height, form.width), dtype=np.float32)
+    with torch.no_grad():
+        stages = graph.stages(torch.from_numpy(pixels))
+    return tensors_sha256(stages)
 
 
 def version_of(package: str) -> str:

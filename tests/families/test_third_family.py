@@ -11,6 +11,7 @@ from elir_edge.errors import ConfigError
 from elir_edge.families.registry import family_names, get_family
 from elir_edge.families.spec import ModelSpec, load_spec
 from elir_edge.imaging.pictures import builtin_photograph
+from elir_edge.pipeline.request import request_of
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.mixed import groups_of
 from elir_edge.quantize.plan import Quantization
@@ -50,6 +51,11 @@ def test_it_is_found_by_its_name(tmp_path):
     assert spec.to_dict()["family"] == "toy"
     refusal(ConfigError, lambda: ModelSpec.from_yaml("{family: tyo}"), "tyo", "did you mean 'toy'")
     refusal(ConfigError, lambda: ModelSpec.from_yaml("{family: toy, chanels: 4}"), "chanels", "channels")
+
+
+def test_the_version_of_its_package_is_told(restorer):
+    identity = request_of(restorer, "onnx", "fp32", None, "baked:0", None, None).identity(restorer)
+    assert identity["versions"]["toy"] == "1.0"
 
 
 def test_the_skeleton_is_read_from_its_stages(restorer):
