@@ -115,17 +115,26 @@ def _cpu_problems(result: Compilation, advice: str) -> list[str]:
 
 
 def _memory_problems(result: Compilation, artifact: Artifact, device: KnownDevice) -> list[str]:
+    """What is used beyond the device's memory. One that states neither ``arena`` nor ``weights`` has no limit.
+
+    Where it states one of the two, the other may lie in a memory of which the device says nothing.
+    """
     has = device.memory
-    found = [
-        f"{used:.0f} KiB of {name} are used, the device has {has.kib(name)}"
+    if not (has.arena or has.weights):
+        return []
+    both = bool(has.arena and has.weights)
+    found = {
+        name: f"{used:.0f} KiB of {name} are used, the device has {has.kib(name)}"
         for name, used in result.memory_kib.items()
-        if name in (has.arena, has.weights) and used > has.kib(name)
-    ]
+        if used > has.kib(name) and (both or has.kib(name))
+    }
     if not found:
         return []
     proposes = fit_artifact(artifact, device).verdict != "yes"
     advice = "elir-edge fit proposes changes" if proposes else "take a smaller --size or a smaller model"
-    return [f"{problem}: {advice}" for problem in found]
+    disagree = "the compiler's memory mode and the memories that the device states disagree"
+    named = (has.arena, has.weights)
+    return [f"{problem}: {advice if name in named else disagree}" for name, problem in found.items()]
 
 
 def _output_path(out: str | Path | None, artifact: Artifact, device: KnownDevice, compiler: Compiler) -> Path:

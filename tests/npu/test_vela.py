@@ -90,6 +90,31 @@ def test_constants_in_on_chip_memory_count(compile_for):
     assert not result.problems
 
 
+@pytest.mark.parametrize(
+    ("memory", "used", "said"),
+    [
+        ("sram_kib: 64, dram_kib: 9000, arena: dram, weights: dram", {}, "112 KiB of sram are used, the device has 64"),
+        ("sram_kib: 512, flash_kib: 900, arena: sram, weights: flash", {"dram_memory_used": "106"}, "106 KiB of dram"),
+        ("sram_kib: 64, dram_kib: 9000, arena: dram", {}, "112 KiB of sram are used, the device has 64"),
+    ],
+)
+def test_a_memory_mode_that_the_board_cannot_have_is_a_problem(compile_for, memory, used, said):
+    (problem,) = compile_for(StandIn(**used), memory).problems
+    assert said in problem and "memory mode" in problem
+
+
+def test_constants_lie_with_the_activations_where_the_board_does_not_say(compile_for):
+    stand_in = StandIn(on_chip_flash_memory_used="100")
+    result = compile_for(stand_in, "sram_kib: 200, arena: sram", "memory-mode=Sram_Only")
+    assert result.memory_kib == {"sram": 212.0}
+    assert "212 KiB of sram are used, the device has 200" in result.problems[0]
+
+
+@pytest.mark.parametrize("memory", ["sram_kib: 16", "sram_kib: 512, arena: sram"])
+def test_what_the_board_does_not_state_has_no_limit(compile_for, memory):
+    assert not compile_for(StandIn(off_chip_flash_memory_used="900"), memory).problems
+
+
 def test_what_the_board_optimises_is_kept_and_recorded(compile_for):
     """Without it: first for speed, then, where the SRAM is too small, for size."""
     large = {"sram_memory_used": "600"}

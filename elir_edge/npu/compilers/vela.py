@@ -118,7 +118,7 @@ def _memory_kib(summary: dict[str, str], memory: Memory) -> dict[str, float]:
     "On-chip flash" holds constants only, and is Vela's name for SRAM that holds them too (``Sram_Only``).
     """
     used = {name: float(summary[key]) for name, key in MEMORIES.items()}
-    used[memory.weights or "flash"] += float(summary[CONSTANTS])
+    used[memory.weights or memory.arena or "flash"] += float(summary[CONSTANTS])
     return {name: round(kib, 1) for name, kib in used.items() if kib}
 
 
