@@ -17,13 +17,12 @@ from elir_edge.formats.tflite.ends import set_outputs
 from elir_edge.formats.tflite.file import pack_model, read_file
 from elir_edge.formats.tflite.flatmodel import largest_sums, outputs_of_kernels, tensor_types, tensors_by_stage
 from elir_edge.formats.tflite.one_file import join_split
-from elir_edge.pipeline.target import INTEGER_PRECISIONS, Conversion, Target
+from elir_edge.pipeline.target import FLOAT_PARTS, INTEGER_PRECISIONS, Conversion, Target
 
 if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
 
 SIGNATURE = "restore"
-FLOAT_PARTS = "float_parts"
 SUM_BITS, WIDE_BITS, FLOAT_BITS = 8, 16, 32
 
 

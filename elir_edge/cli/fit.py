@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elir_edge.npu.fit import Fit
 
 ARTIFACTS = (".tflite", ".onnx", ".xml")
+JUDGED = "judged with integers only; an export that misses its gate so may compute parts in float"
 WORDS = {"yes": "fits", "tight": "fits only if the compiler works in stripes", "no": "does NOT fit"}
 
 
@@ -36,11 +37,14 @@ def command(model: str, device: str, size: str | None, precision: str | None, as
 
     chosen = get_device(device)
     shown = Shown()
-    result = _artifact(model, size, precision, chosen, shown) or _preset(model, size, precision, chosen, shown)
+    made = _artifact(model, size, precision, chosen, shown)
+    result = made or _preset(model, size, precision, chosen, shown)
     if as_json:
         echo_json(dataclasses.asdict(result))
     else:
         _show(result, chosen)
+        if made is None and result.precision == "int8":
+            click.echo(f"  {JUDGED}")
     return int(not result.fits)
 
 

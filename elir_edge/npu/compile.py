@@ -29,7 +29,7 @@ def run_compiler(
     """
     compiler = compiler_for(artifact, device)
     result = compiler.compile(Job(artifact, device, folder, stem, simulate, progress))
-    advice = compiler.advice_for(device)
+    advice = compiler.advice_on_ops(artifact, device)
     problems = [*result.problems, *_cpu_problems(result, advice), *_memory_problems(result, artifact, device)]
     return dataclasses.replace(result, problems=tuple(problems))
 

@@ -15,6 +15,7 @@ from elir_edge.core.plain import installed_version
 from elir_edge.core.progress import Progress
 from elir_edge.errors import UsageError, did_you_mean
 from elir_edge.npu.device import KnownDevice
+from elir_edge.pipeline.target import FLOAT_PARTS, INTEGERS_ONLY
 
 KIB = 1024
 
@@ -94,6 +95,14 @@ class Compiler:
     def advice_for(self, device: KnownDevice) -> str:
         """``advice``, with the command that makes an input for ``device``."""
         return f"{self.advice}: elir-edge export --target {self.target} --precision {device.shared.recommended}"
+
+    def advice_on_ops(self, artifact: Artifact, device: KnownDevice) -> str:
+        """What to do where ops of ``artifact`` are left to the CPU of ``device``."""
+        if artifact.manifest.precision != device.shared.recommended:
+            return self.advice_for(device)
+        if artifact.manifest.format.get(FLOAT_PARTS):
+            return f"{self.advice}: elir-edge export {INTEGERS_ONLY}"
+        return f"its precision is the recommended one: {device.name} lacks these ops"
 
     def release(self) -> str:
         """Installed version of its package."""

@@ -13,7 +13,7 @@ from elir_edge.formats.graphs import FLOAT_BYTES, Graph, Op, read_graph
 from elir_edge.npu.compiler import KIB, compiler_for, get_compiler
 from elir_edge.npu.device import KnownDevice
 from elir_edge.npu.memory import striped_bytes, whole_bytes
-from elir_edge.pipeline.target import INTEGER_PRECISIONS
+from elir_edge.pipeline.target import FLOAT_PARTS, INTEGER_PRECISIONS, INTEGERS_ONLY
 from elir_edge.quantize.levels import W8A16
 
 PRECISIONS = ("fp32", "fp16", "int8", W8A16)
@@ -50,13 +50,17 @@ class Fit:
 
 @dataclass(frozen=True)
 class Model:
-    """The graph of a model at one size (height, width) and precision."""
+    """The graph of a model at one size (height, width) and precision.
+
+    ``float_parts``: an int8 export of it with integers only may have fewer ops that leave the NPU.
+    """
 
     name: str
     graph: Graph
     spec: ModelSpec
     size: tuple[int, int]
     precision: str
+    float_parts: bool = False
 
 
 def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
@@ -68,7 +72,8 @@ def fit_artifact(artifact: Artifact, device: KnownDevice) -> Fit:
     manifest = artifact.manifest
     graph = read_graph(artifact.path)
     spec = manifest.model_spec()
-    return judge(Model(str(artifact.path), graph, spec, manifest.size, manifest.precision), device)
+    parts = bool(manifest.format.get(FLOAT_PARTS))
+    return judge(Model(str(artifact.path), graph, spec, manifest.size, manifest.precision, parts), device)
 
 
 def fit_model(spec: ModelSpec, size: tuple[int, int], precision: str, device: KnownDevice, name: str) -> Fit:
@@ -146,6 +151,8 @@ def _changes(model: Model, device: KnownDevice, leaving: bool) -> list[str]:
     if leaving and model.precision != "int8" and "float32" not in device.shared.types:
         said.append("--precision int8: this NPU computes 8-bit integers only")
         smaller = _in_int8(model, device)
+    elif leaving and model.float_parts:
+        said.append(INTEGERS_ONLY)
     elif model.precision == "fp32":
         smaller = _in_int8(model, device)
         said += ["--precision int8: a quarter of weights and activations"] if _memory_fits(smaller, device) else []

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "elir_edge.targets"
 INTEGER_PRECISIONS = ("int8", W8A16, "mixed")
 FINER = "finer"
+FLOAT_PARTS = "float_parts"  # of the manifest's format: an int8 graph computes some parts in float
+INTEGERS_ONLY = "--allow-degraded: integers only; this int8 artifact has parts in float"
 
 
 @dataclass(frozen=True)

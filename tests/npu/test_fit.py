@@ -99,6 +99,13 @@ def test_ops_that_leave_are_counted_with_their_reason(tmp_path):
     assert result.verdict == "no" and "4 of 5 ops" in result.problems[0]
 
 
+def test_an_int8_artifact_with_parts_in_float_is_told_how_to_be_without(tmp_path):
+    graph = Graph((Op("ADD", ("x", "x"), ("a",), ("float32",)),), {"x": 1, "a": 1}, ("x",), ("a",), 1)
+    floats = dataclasses.replace(model(graph), float_parts=True)
+    assert [told.split(":")[0] for told in judge(floats, board(tmp_path)).changes] == ["--allow-degraded"]
+    assert judge(model(graph), board(tmp_path)).changes == ()
+
+
 @pytest.mark.slow
 def test_the_size_it_proposes_fits(tmp_path):
     graph = lower(load_restorer(SPEC), 128, io="uint8", layout="NHWC", latent_layout="NHWC", norm="pointwise")
@@ -167,9 +174,11 @@ def test_the_command_line_tells_verdict_and_way_out(tiny_artifact, tmp_path, cap
     told = json.loads(capsys.readouterr().out)
     assert (told["verdict"], told["leaving"], told["precision"]) == ("yes", {}, "int8")
     assert run(["fit", str(spec), "--for", "htp-v75"]) == 0
-    assert "w8a16" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "w8a16" in said and "integers only" not in said
     assert run(["fit", str(spec), "--for", "htp-v75", "--precision", "int8"]) == 0
-    assert "recommended for it: --precision w8a16" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "recommended for it: --precision w8a16" in said and "judged with integers only" in said
     assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
     assert "--precision int8" in capsys.readouterr().out
     assert run(["fit", str(tiny_artifact("onnx").path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code

@@ -43,7 +43,13 @@ SUMMARY = {
 
 
 class StandIn:
-    """Runs as Vela does. ``told``: columns of its summary; ``overruns``: how often it fails for want of cache."""
+    """Runs as Vela does. ``told``: columns of its summary; ``overruns``: how often it fails for want of cache.
+
+    ``left``: names of the ops that stay on the CPU; ``facts``: of the artifact's manifest.
+    """
+
+    left: tuple[str, ...] = ()
+    facts: dict[str, object] = {}
 
     def __init__(self, overruns: int = 0, **told: str) -> None:
         self.summary, self.overruns = SUMMARY | told, overruns
@@ -69,10 +75,10 @@ def compile_for(tmp_path, monkeypatch):
     def compile_for(stand_in: StandIn, memory: str, *options: str) -> Compilation:
         board = tmp_path / "board.yaml"
         board.write_text(BOARD % (memory, ", ".join(options)))
-        artifact = Artifact(write_tflite(tmp_path / "a.tflite"), manifest())
+        artifact = Artifact(write_tflite(tmp_path / "a.tflite"), manifest(**stand_in.facts))
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
         monkeypatch.setattr(vela, "_run", stand_in)
-        monkeypatch.setattr(vela, "_cpu_ops", lambda path: ())
+        monkeypatch.setattr(vela, "_cpu_ops", lambda path: stand_in.left)
         return run_compiler(artifact, get_device(str(board)), tmp_path, "out", False, Silent())
 
     return compile_for
@@ -113,6 +119,21 @@ def test_constants_lie_with_the_activations_where_the_board_does_not_say(compile
 @pytest.mark.parametrize("memory", ["sram_kib: 16", "sram_kib: 512, arena: sram"])
 def test_what_the_board_does_not_state_has_no_limit(compile_for, memory):
     assert not compile_for(StandIn(off_chip_flash_memory_used="900"), memory).problems
+
+
+@pytest.mark.parametrize(
+    ("facts", "said", "unsaid"),
+    [
+        ({"precision": "fp16"}, "--precision int8", "--allow-degraded"),
+        ({"precision": "int8", "format": {"float_parts": True}}, "--allow-degraded: integers only", "--precision"),
+        ({"precision": "int8"}, "board lacks these ops", "elir-edge export"),
+    ],
+)
+def test_what_to_do_about_ops_left_to_the_cpu(compile_for, facts, said, unsaid):
+    stand_in = StandIn()
+    stand_in.left, stand_in.facts = ("ADD",), facts
+    (problem,) = compile_for(stand_in, "sram_kib: 512, arena: sram").problems
+    assert "1 ADD" in problem and said in problem and unsaid not in problem
 
 
 def test_what_the_board_optimises_is_kept_and_recorded(compile_for):
