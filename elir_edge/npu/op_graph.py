@@ -45,6 +45,7 @@ ONNX_OPS = {
     "pad": "Pad",
 }
 OPS = {".tflite": TFLITE_OPS, ".onnx": ONNX_OPS}
+SILU = "silu"  # two ops in both formats
 FREE = ("permute", "to", "relu", "round", "detach", "alias", "_assert_tensor_metadata", "contiguous")
 
 
@@ -74,28 +75,28 @@ def graph_of(graph: StaticRestorer, precision: str, suffix: str = ".tflite") -> 
 
 def _add(node: Node, names: dict[str, str], sizes: dict[str, int], ops: list[Op], precision: str, suffix: str) -> None:
     known = OPS[suffix]
-    kind = str(node.target).split(".")[1]
+    kind = str(node.target).partition(".")[2].partition(".")[0]  # aten.mul.Tensor; a Python function has no dot
     read = tuple(dict.fromkeys(names[item.name] for item in node.all_input_nodes if item.name in names))
     if not read:  # made from constants: folded
         return
     if kind in FREE or (kind == "clamp" and precision in INTEGER_BYTES):
         names[node.name] = read[0]
         return
+    if kind not in known and kind != SILU:
+        raise ElirEdgeError(
+            f"the lowered graph has the op '{node.target}', of which the name in the device's format is not known",
+            hint="export it to that format, and give the file to elir-edge fit",
+        )
     names[node.name] = node.name
     sizes[node.name] = _numbers(node) * _value_bytes(precision, suffix)
     types = (TYPES[precision],)
     shapes = tuple(_shape(item) for item in (*node.all_input_nodes, node) if item.name in names)
-    if kind == "silu":
+    if kind == SILU:
         sigmoid = f"{node.name}.sigmoid"
         sizes[sigmoid] = sizes[node.name]
         ops.append(Op(known["sigmoid"], read, (sigmoid,), types, shapes))
         ops.append(Op(known["mul"], (*read, sigmoid), (node.name,), types, shapes))
         return
-    if kind not in known:
-        raise ElirEdgeError(
-            f"the lowered graph has the op '{node.target}', of which the name in the device's format is not known",
-            hint="export it to that format, and give the file to elir-edge fit",
-        )
     ops.append(Op(known[kind], read, (node.name,), types, shapes))
 
 

@@ -6,12 +6,14 @@ import re
 from functools import partial
 
 import pytest
+from torch import nn
 
 from elir_edge import load_restorer, lower
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.cli import run
-from elir_edge.errors import ConfigError, MissingInputError, UsageError
+from elir_edge.errors import ConfigError, ElirEdgeError, MissingInputError, UsageError
 from elir_edge.families.elir.spec import ElirSpec
+from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
 from elir_edge.families.spec import preset_names
 from elir_edge.formats.graphs import Graph, Op
 from elir_edge.npu.compile import compile_artifact
@@ -182,6 +184,30 @@ def test_the_command_line_tells_verdict_and_way_out(tiny_artifact, tmp_path, cap
     assert run(["fit", str(spec), "--for", "ethos-u55-128", "--precision", "fp32"]) == 1
     assert "--precision int8" in capsys.readouterr().out
     assert run(["fit", str(tiny_artifact("onnx").path), "--for", "htp-v75", "--size", "64"]) == UsageError.exit_code
+
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wide = nn.Conv2d(3, 6, 1)
+
+    def forward(self, image):
+        left, right = self.wide(image).chunk(2, 1)
+        return left * right
+
+
+def test_an_op_of_several_outputs_is_named():
+    own = LatentPmrfSpec(
+        name="own",
+        size=32,
+        steps=0,
+        estimator=ModuleSpec(path=f"{__name__}:Halves"),
+        field=None,
+        autoencoder=SimVaeSpec(4, widths=(8,), encoder_blocks=1, decoder_blocks=1, mid_blocks=0),
+    )
+    for name in ("ethos-u85-256", "htp-v75"):
+        device = known_devices()[name]
+        refusal(ElirEdgeError, partial(fit_model, own, (32, 32), "int8", device, "own"), "chunk", "export it")
 
 
 def test_the_arena_of_tflite_micro_has_sums_and_records(tmp_path):
