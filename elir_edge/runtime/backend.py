@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from elir_edge.core.plain import installed_version
 from elir_edge.core.plugins import add_announced
 from elir_edge.errors import (
     MORE_MEMORY,
+    ElirEdgeError,
     ResourceError,
     UnavailableError,
     UsageError,
     did_you_mean,
     is_memory_error,
+    reason_of,
 )
 
 TORCH = "torch"
@@ -73,25 +76,27 @@ class Backend:
         return None if self.platform in (None, sys.platform) else self.elsewhere
 
     def load(self) -> Any:
-        """Its module. Raises UnavailableError, with the pip command, where its package is missing."""
-        if self.module in sys.modules:
-            return sys.modules[self.module]
-        try:
-            with captured_output():
+        """Its module. Raises UnavailableError, with the pip command, where its package is missing or fails."""
+        loaded = self.module in sys.modules  # or begun in another thread: its import then waits for that one
+        with nullcontext() if loaded else captured_output():
+            try:
                 return importlib.import_module(self.module)
-        except (ImportError, MemoryError, OSError) as error:
-            if is_memory_error(error):
-                raise ResourceError(
-                    f"not enough memory to load the package '{self.package}'", hint=MORE_MEMORY
-                ) from error
-            if self.is_installed():
-                raise UnavailableError(
-                    f"the package '{self.package}' cannot be loaded: {error}",
-                    hint=f"install it again: pip install --force-reinstall '{self.install}'",
-                ) from error
-            raise UnavailableError(
-                f"this needs the package '{self.package}', which is not installed", hint=f"pip install '{self.install}'"
-            ) from error
+            except ElirEdgeError:
+                raise
+            except Exception as error:  # a library raises anything
+                raise self._why_not_loaded(error) from error
+
+    def _why_not_loaded(self, error: Exception) -> ElirEdgeError:
+        if is_memory_error(error):
+            return ResourceError(f"not enough memory to load the package '{self.package}'", hint=MORE_MEMORY)
+        if self.is_installed():
+            return UnavailableError(
+                f"the package '{self.package}' cannot be loaded: {reason_of(error)}",
+                hint=f"install it again: pip install --force-reinstall '{self.install}'",
+            )
+        return UnavailableError(
+            f"this needs the package '{self.package}', which is not installed", hint=f"pip install '{self.install}'"
+        )
 
 
 def _own(name: str, suffixes: tuple[str, ...], package: str, install: str, **more: Any) -> Backend:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from elir_edge.errors import UnavailableError
+from elir_edge.errors import UnavailableError, reason_of
 from elir_edge.runtime.backend import Backend, backends
 from elir_edge.runtime.mode import CPU
 
@@ -31,7 +31,7 @@ def find_devices() -> list[Device]:
 
 
 def devices_of(backend: Backend) -> list[Device]:
-    """The devices of ``backend``; only an unavailable CPU where it is not installed or not for this platform.
+    """The devices of ``backend``; only an unavailable CPU, with the reason, where it cannot list them.
 
     A backend that is ``cpu_only`` is not imported: TensorFlow takes ten seconds.
     """
@@ -44,7 +44,10 @@ def devices_of(backend: Backend) -> list[Device]:
         module = backend.load()
     except UnavailableError as error:
         return [Device(backend.name, CPU, False, f"{error}: {error.hint}")]
-    found = [Device(backend.name, *facts) for facts in module.devices()]
+    try:
+        found = [Device(backend.name, *facts) for facts in module.devices()]
+    except Exception as error:  # a driver raises anything
+        return [Device(backend.name, CPU, False, f"cannot be listed: {reason_of(error)}")]
     return found if any(device.name == CPU for device in found) else [_cpu(backend), *found]
 
 

@@ -14,7 +14,7 @@ from elir_edge.core.memory import address_limit, address_room
 from elir_edge.core.native import captured_output
 from elir_edge.core.plain import installed_version
 from elir_edge.core.signal_stack import keep_signal_stack
-from elir_edge.errors import MORE_MEMORY, DataError, DeviceError, ResourceError, UnavailableError
+from elir_edge.errors import MORE_MEMORY, DataError, DeviceError, ResourceError, UnavailableError, reason_of
 from elir_edge.formats.onnx.wire import refuse_external_data
 from elir_edge.formats.openvino import node_sources
 from elir_edge.formats.walk import upstream
@@ -93,11 +93,8 @@ def devices() -> list[tuple[str, bool, str]]:
     """All devices with their full names; a missing GPU or NPU is listed as not available."""
     core = openvino.Core()
     with captured_output(), keep_signal_stack():
-        names = core.available_devices
-        details = [core.get_property(name, "FULL_DEVICE_NAME") for name in names]
-    release = installed_version("openvino")
-    found = [(name, True, f"openvino {release}, {detail}") for name, detail in zip(names, details, strict=True)]
-    kinds = {name.partition(".")[0] for name in names}
+        found = [_facts_of(core, name) for name in core.available_devices]
+    kinds = {name.partition(".")[0] for name, _, _ in found}
     missing = [name for name in ("GPU", "NPU") if name not in kinds]
     return found + [(name, False, "no such device, or its driver is missing") for name in missing]
 
@@ -105,6 +102,14 @@ def devices() -> list[tuple[str, bool, str]]:
 def read_manifest(path: Path) -> str | None:
     """Text of the manifest in the model's rt_info; None where there is none."""
     return _manifest(_read(openvino.Core(), path))
+
+
+def _facts_of(core: Any, name: str) -> tuple[str, bool, str]:
+    try:
+        detail = core.get_property(name, "FULL_DEVICE_NAME")
+    except RuntimeError as error:  # of its driver
+        return name, False, reason_of(error)
+    return name, True, f"openvino {installed_version('openvino')}, {detail}"
 
 
 def _device(core: Any, mode: Mode) -> str:
