@@ -17,9 +17,11 @@ from elir_edge.core.native import captured_output
 from elir_edge.errors import DataError
 from elir_edge.formats.names import FORWARD, STAGES
 from elir_edge.runtime.base import Session, unusable
+from elir_edge.runtime.shared_pool import SharedPool
 from elir_edge.runtime.tensor_specs import RuntimeTensor, tensor_specs
 
 DTYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # torch's ScalarType numbers
+POOL = SharedPool(_unsafe_reset_threadpool)
 
 
 class ExecuTorchSession(Session):
@@ -30,9 +32,7 @@ class ExecuTorchSession(Session):
     def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
         text = read_manifest(path)
         manifest = Manifest.from_json(text, f"{path} (manifest inside)") if text else None
-        if threads:
-            _unsafe_reset_threadpool(threads)
-        with captured_output():
+        with POOL.held(threads), captured_output():
             self._method = _load(path, STAGES if stages else FORWARD)
         meta = self._method.metadata
         taken = [tensor.name for tensor in manifest.inputs] if manifest else []
@@ -49,7 +49,8 @@ class ExecuTorchSession(Session):
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         arguments = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.inputs]
-        results = self._method.execute(arguments)
+        with POOL.held():
+            results = self._method.execute(arguments)
         return {tensor.name: result.numpy() for tensor, result in zip(self.outputs, results, strict=True)}
 
     def _close(self) -> None:
