@@ -29,7 +29,7 @@ def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:
     """Compare two pictures H x W x 3 of the same type: uint8 in 0..255 or float in 0..1."""
     problem = _problem(actual, expected)
     if problem:
-        return Comparison(math.inf, math.inf, 0.0, (math.inf,) * 3, problem)
+        return incomparable(problem)
     scale = 255.0 if actual.dtype == np.uint8 else 1.0
     difference = (actual.astype(np.float64) - expected.astype(np.float64)) / scale
     magnitude = np.abs(difference)
@@ -37,6 +37,17 @@ def compare(actual: np.ndarray, expected: np.ndarray) -> Comparison:
     return Comparison(
         float(magnitude.max()), float(np.quantile(magnitude, 0.99)), psnr_of(difference), (red, green, blue)
     )
+
+
+def incomparable(problem: str) -> Comparison:
+    """The comparison of two pictures that cannot be compared, because of ``problem``."""
+    return Comparison(math.inf, math.inf, 0.0, (math.inf,) * 3, problem)
+
+
+def not_finite(whose: str, values: np.ndarray) -> str | None:
+    """What is wrong with ``values``, the result of ``whose``; None where all are finite."""
+    count = int((~np.isfinite(values)).sum())
+    return f"{whose} result holds {count} values that are NaN or infinite" if count else None
 
 
 def psnr_of(difference: np.ndarray) -> float:
@@ -62,7 +73,4 @@ def _problem(actual: np.ndarray, expected: np.ndarray) -> str | None:
         return f"shape {actual.shape}, expected {expected.shape}"
     if actual.dtype != expected.dtype:
         return f"type {actual.dtype}, expected {expected.dtype}"
-    for name, array in (("the artifact's", actual), ("the model's", expected)):
-        if not np.isfinite(array).all():
-            return f"{name} result holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite"
-    return None
+    return not_finite("the artifact's", actual) or not_finite("the model's", expected)

@@ -87,6 +87,7 @@ class Validation:
         """One sentence for each condition of the gate that is not met."""
         named = [(name, self.gate.complaint(item)) for name, item in self.pictures.items()]
         found = [f"{name}: {complaint}" for name, complaint in named if complaint]
+        found += [] if self.pictures else ["no picture was compared"]
         kinds = [(drop, self.gate.mean_drop_db, f"on {kind} pictures") for kind, drop in self.drops_by_kind.items()]
         for drop, allowed, which in (
             (self.mean_drop_db, self.gate.mean_drop_db, "on average"),

@@ -15,7 +15,7 @@ from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import UnavailableError, UsageError
 from elir_edge.families.restorer import Restorer
 from elir_edge.families.weights import tensors_sha256
-from elir_edge.imaging.comparison import compare, picture_psnr
+from elir_edge.imaging.comparison import compare, incomparable, not_finite, picture_psnr
 from elir_edge.imaging.noise import NoiseContract
 from elir_edge.imaging.pictures import fit_picture
 from elir_edge.runtime.restore import run_picture
@@ -47,7 +47,10 @@ def validate(
         originals: the pictures before degradation, same names, of the graph's size; None where they are not known.
 
     Stages of fp32 artifacts are compared by their largest difference, those of other precisions by their error in dB.
+
+    Raises UsageError where there are no pictures, or one has no original among ``originals``.
     """
+    _check_pictures(pictures, originals)
     progress = progress or Silent()
     fitted = {name: fit_picture(pixels, *manifest.size) for name, pixels in pictures.items()}
     validation = _compare_pictures(path, manifest, restorer, fitted, backend, progress, originals)
@@ -70,6 +73,14 @@ def check_same_weights(manifest: Manifest, restorer: Restorer) -> None:
         )
 
 
+def _check_pictures(pictures: Mapping[str, np.ndarray], originals: Mapping[str, np.ndarray] | None) -> None:
+    if not pictures:
+        raise UsageError("there are no pictures to compare", hint="give at least one")
+    missing = [name for name in pictures if originals is not None and name not in originals]
+    if missing:
+        raise UsageError(f"no original is named {', '.join(missing)}", hint="give one for each picture, or none at all")
+
+
 def _compare_pictures(
     path: Path,
     manifest: Manifest,
@@ -84,9 +95,10 @@ def _compare_pictures(
     with open_session(path, backend) as session, progress.stage("comparing with PyTorch", len(pictures)) as advance:
         name = session.backend
         for label, pixels in pictures.items():
-            expected = picture_of(reference_trajectory(restorer, pixels, noise).restored, manifest.io)
-            actual = run_picture(session, pixels)
-            results[label] = compare(actual, expected)
+            restored = reference_trajectory(restorer, pixels, noise).restored
+            expected, actual = picture_of(restored, manifest.io), run_picture(session, pixels)
+            problem = not_finite("the model's", restored.numpy())  # bytes would hide it
+            results[label] = incomparable(problem) if problem else compare(actual, expected)
             if originals is not None and results[label].problem is None:
                 truths[label] = Truth(*(picture_psnr(picture, originals[label]) for picture in (expected, actual)))
             advance(1)
