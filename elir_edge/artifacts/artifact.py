@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elir_edge.artifacts.facts import check_facts
+from elir_edge.artifacts.precision import PRECISIONS
 from elir_edge.artifacts.signature import StageSpec, TensorSpec
 from elir_edge.core.files import files_of, sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
@@ -19,6 +21,8 @@ NAMED_WEIGHTS = ("random", "packaged", "published")
 MANIFEST_KEY = "elir_edge"
 RUN_ANYWHERE = ("micro",)  # compilers whose output the usual runtimes still load
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+NEWER = "it may be of a newer elir-edge: install that: pip install --upgrade elir-edge"
+WHOLE_AGAIN = "copy the whole artifact again"
 AGAIN = "copy it again from where it was exported, or export it again"
 
 
@@ -73,11 +77,7 @@ class Manifest:
         """Parse a manifest. Raises DataError, with ``where`` in its text, for any other text."""
         try:
             data = json.loads(text)
-            if data.get("schema") != MANIFEST_SCHEMA:
-                raise DataError(
-                    f"{where}: manifest schema {data.get('schema')!r}, this version reads {MANIFEST_SCHEMA}",
-                    hint="export the artifact again with this version",
-                )
+            _check_version(data, where)
             check_facts(data)
             for key in ("inputs", "outputs"):
                 data[key] = tuple(TensorSpec.from_dict(item) for item in data[key])
@@ -104,6 +104,22 @@ class Manifest:
         return bool(self.weights.get("trained"))
 
 
+def _check_version(data: dict[str, Any], where: str) -> None:
+    """Raise DataError for a manifest that another version of elir-edge wrote."""
+    schema = data.get("schema")
+    if schema != MANIFEST_SCHEMA:
+        newer = type(schema) is int and schema > MANIFEST_SCHEMA
+        raise DataError(
+            f"{where}: manifest schema {schema!r}, this version reads {MANIFEST_SCHEMA}",
+            hint=NEWER if newer else "export the artifact again with this version",
+        )
+    unknown = sorted(data.keys() - {field.name for field in dataclasses.fields(Manifest)})
+    if unknown:
+        raise DataError(f"{where}: holds {', '.join(unknown)}, which this version does not know", hint=NEWER)
+    if isinstance(data.get("precision"), str) and data["precision"] not in PRECISIONS:
+        raise DataError(f"{where}: the precision {data['precision']} is not known to this version", hint=NEWER)
+
+
 @dataclass(frozen=True)
 class Artifact:
     """``path`` is what a session opens: a file (the .xml of an OpenVINO pair) or, for some formats, a folder.
@@ -118,13 +134,31 @@ class Artifact:
     @property
     def parts(self) -> list[Path]:
         """The files, for some formats folders, that a runtime needs; the manifest beside them is none."""
-        alone = [self.path, self.path.with_suffix(".bin")] if self.path.suffix == ".xml" else [self.path]
-        return [self.path.parent / name for name in self.manifest.files] or alone
+        return [self.path.parent / name for name in self.manifest.files] or parts_of(self.path)
 
     @property
     def size_bytes(self) -> int:
         """Size in bytes of all files that a runtime needs."""
         return sum(file.stat().st_size for part in self.parts for file in files_of(part))
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files and folders that a runtime needs for the artifact at ``path``, by their usual names."""
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
+
+def model_sha256(path: Path) -> str:
+    """Hex sha256 of all that a runtime loads for ``path``; that of a single file or folder is its own.
+
+    Raises DataError where a part is missing.
+    """
+    parts = parts_of(path)
+    missing = [part.name for part in parts if not part.exists()]
+    if missing:
+        raise DataError(f"{path}: incomplete, {', '.join(missing)} is missing", hint=WHOLE_AGAIN)
+    if len(parts) == 1:
+        return sha256_of(path)
+    return hashlib.sha256("".join(sha256_of(part) for part in parts).encode()).hexdigest()
 
 
 def require_runnable(artifact: Artifact) -> None:

@@ -112,8 +112,7 @@ def _backgrounds(options: Options, shown: Shown, stack: ExitStack) -> Sequence[S
 def open_sessions(options: Options, shown: Shown, stack: ExitStack, seeded: bool = True) -> list[Session]:
     """As many sessions as --jobs asks for. Raises UsageError where --seed or --tile-overlap make no sense for them."""
     from elir_edge.artifacts.tensors import graph_size
-    from elir_edge.runtime.batch import check_overlap
-    from elir_edge.runtime.restore import image_input, noise_feeds
+    from elir_edge.runtime.restore import check_overlap, image_input, noise_feeds
 
     sessions = [stack.enter_context(_session(options, shown)) for _ in range(options.jobs)]
     if seeded and options.artifact is not None and is_given("seed") and not noise_feeds(sessions[0], options.seed):
@@ -138,8 +137,10 @@ def _session(options: Options, shown: Shown) -> Session:
 
 def model_key(options: Options) -> str:
     """What stands for the model in a journal: the content of its files, and the names of what is no file."""
+    from elir_edge.artifacts.artifact import model_sha256
+
     if options.artifact is not None:
-        return sha256_of(options.artifact) + (f" steps {options.steps}" if options.steps else "")
+        return model_sha256(options.artifact) + (f" steps {options.steps}" if options.steps else "")
     parts = (options.preset, *options.weights, options.size or "")
     return " ".join(sha256_of(Path(part)) if part and Path(part).is_file() else part for part in parts)
 

@@ -42,10 +42,11 @@ def sha256_of(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """``[path]`` for a file; for a folder all files below it, sorted, without hidden ones (left by file managers)."""
+    """``[path]`` for a file; for a folder all files below it, sorted, without hidden ones and folders."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.rglob("[!.]*") if not file.is_dir())
+    found = (file for file in path.rglob("[!.]*") if not file.is_dir())
+    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts))
 
 
 def distinct_names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -32,7 +32,7 @@ class ExecuTorchSession(Session):
     def __init__(self, path: Path, threads: int | None, stages: tuple[str, ...]) -> None:
         text = read_manifest(path)
         manifest = Manifest.from_json(text, f"{path} (manifest inside)") if text else None
-        with POOL.held(threads), captured_output():
+        with POOL.hold(threads), captured_output():
             self._method = _load(path, STAGES if stages else FORWARD)
         meta = self._method.metadata
         taken = [tensor.name for tensor in manifest.inputs] if manifest else []
@@ -49,7 +49,7 @@ class ExecuTorchSession(Session):
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         arguments = [torch.from_numpy(np.ascontiguousarray(feeds[tensor.name])) for tensor in self.inputs]
-        with POOL.held():
+        with POOL.hold():
             results = self._method.execute(arguments)
         return {tensor.name: result.numpy() for tensor, result in zip(self.outputs, results, strict=True)}
 

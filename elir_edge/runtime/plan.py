@@ -104,11 +104,16 @@ def pictures_below(folder: Path, recursive: bool) -> list[Path]:
     return found
 
 
+def refuse_itself(source: Path, target: Path) -> None:
+    """Raise UsageError where ``target`` is the file ``source``, under whatever name."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{target}: is the picture itself", hint="choose another name or folder with -o")
+
+
 def _refuse(sources: list[Path], targets: list[Path], journal: Journal | None, force: bool) -> None:
     for source, target in zip(sources, targets, strict=True):
         format_of_target(target)
-        if target.exists() and source.exists() and target.samefile(source):
-            raise UsageError(f"{target}: is the picture itself", hint="choose another name with -o")
+        refuse_itself(source, target)
         if journal is None or not journal.lists(target):
             refuse_existing([target], force)
     counts = Counter(map(str, targets))

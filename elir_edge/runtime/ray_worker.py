@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from elir_edge.core.files import sha256_of
+from elir_edge.artifacts.artifact import model_sha256
 from elir_edge.core.journal import Journal
 from elir_edge.core.lock import hold_lock
 from elir_edge.core.publish import check_place
 from elir_edge.errors import DataError, ElirEdgeError, UsageError
 from elir_edge.imaging.file_formats import format_of_target, target_suffix
 from elir_edge.runtime.batch import Pair, run_pictures
+from elir_edge.runtime.plan import refuse_itself
 from elir_edge.runtime.session import open_session
 from elir_edge.runtime.settings import Settings
 from elir_edge.runtime.work import Restored
@@ -74,7 +75,8 @@ class RayWorker:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._open = ExitStack()
-        if sha256_of(job.artifact) != job.key.partition(" ")[0]:
+        self._sources: dict[Path, Path] = {}  # by target
+        if model_sha256(job.artifact) != job.key.partition(" ")[0]:
             raise DataError(f"{job.artifact}: another file than where the run began", hint="copy it to all machines")
         session = open_session(job.artifact, job.backend, job.threads, steps=job.steps)
         self._session = self._open.enter_context(session)
@@ -99,7 +101,14 @@ class RayWorker:
         text = named if isinstance(named, str) else None
         target = self._job.out / place_of(source, text, self._job.format)
         check_place(target.parent)
-        return self._job.root / source, target
+        picture = self._job.root / source
+        refuse_itself(picture, target)
+        if self._sources.setdefault(target, picture) != picture:
+            raise UsageError(
+                f"{source}: {target} is the target of {self._sources[target]} too",
+                hint="name another one in the list, in a column 'target'",
+            )
+        return picture, target
 
 
 def columns_of(results: list[Restored]) -> dict[str, list[Any]]:

@@ -16,7 +16,7 @@ class SharedPool:
         self._lock = threading.RLock()
 
     @contextmanager
-    def held(self, threads: int | None = None) -> Iterator[None]:
+    def hold(self, threads: int | None = None) -> Iterator[None]:
         """Have the pool for the block alone, with ``threads`` threads from now on; None leaves their number."""
         with self._lock:
             if threads is not None and threads != self._threads:

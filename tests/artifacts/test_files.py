@@ -13,6 +13,7 @@ import time
 import pytest
 
 from elir_edge.artifacts.artifact import Manifest, check_files, load_artifact, sidecar
+from elir_edge.core.files import files_of
 from elir_edge.errors import DataError, ElirEdgeError
 from tests.artifacts.samples import NEW, OLD, manifest, write_artifact
 from tests.helpers import child_environment, refusal
@@ -113,3 +114,16 @@ def test_killed_writers_never_leave_a_mix_that_loads(tmp_path):
     write_artifact(path, NEW)
     assert load_artifact(path).path == path, "what a killed writer left behind is in nobody's way"
     assert accepted
+
+
+@pytest.mark.parametrize("change", [{"schema": 2}, {"extra": 1}, {"precision": "int2"}])
+def test_a_manifest_of_a_newer_version_asks_for_that(change):
+    data = json.loads(manifest().to_json()) | change
+    refusal(DataError, lambda: Manifest.from_json(json.dumps(data), "a.json"), "a.json", "newer elir-edge")
+
+
+def test_hidden_folders_are_no_part_of_an_artifact(tmp_path):
+    for name in ("a/data", "a/.hidden/data"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert files_of(tmp_path / "a") == [tmp_path / "a" / "data"]

@@ -7,14 +7,18 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from elir_edge.artifacts.artifact import model_sha256
 from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import NAME, PARTS, Journal
 from elir_edge.errors import DataError, UsageError
 from elir_edge.runtime.ray_engine import FAILURES, QUIET, restore_on_ray, start_ray
 from elir_edge.runtime.ray_worker import Job, RayWorker, place_of
+from elir_edge.runtime.settings import Settings
 from tests.helpers import refusal, save_picture, snapshot
+from tests.sessions import IdentitySession
 
 WORKERS = 2
 
@@ -91,6 +95,32 @@ def test_journals_of_several_writers_are_one(tmp_path):
 def test_another_artifact_on_another_machine_is_refused(job):
     job.out.mkdir()
     refusal(DataError, lambda: RayWorker(replace(job, key="0" * 64)), "another file")
+
+
+def test_another_second_file_of_an_artifact_is_refused(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text("<net/>")
+    path.with_suffix(".bin").write_bytes(b"one")
+    key = model_sha256(path)
+    path.with_suffix(".bin").write_bytes(b"two")
+    refusal(DataError, lambda: RayWorker(Job(path, tmp_path / "out", key)), "another file")
+    path.with_suffix(".bin").unlink()
+    refusal(DataError, lambda: RayWorker(Job(path, tmp_path / "out", key)), "a.bin is missing")
+
+
+def test_no_source_is_overwritten_and_no_result_by_another(tmp_path, monkeypatch):
+    monkeypatch.setattr("elir_edge.runtime.ray_worker.open_session", lambda *given, **more: IdentitySession())
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"")
+    [itself] = make_pictures(tmp_path / "in", 1)
+    before = itself.read_bytes()
+    save_picture(tmp_path / "in" / "00.bmp", seed=1)
+    for out, sources, said in (("in", ["00.png"], "itself"), ("out", ["00.png", "00.bmp"], "is the target of")):
+        (tmp_path / out).mkdir(exist_ok=True)
+        job = Job(path, tmp_path / out, sha256_of(path), tmp_path / "in", format="png", settings=Settings(force=True))
+        errors = RayWorker(job)({"path": np.array(sources, object)})["error"]
+        assert [said in error for error in errors if error] == [True], errors
+    assert itself.read_bytes() == before
 
 
 def test_what_the_engine_does_not_do_is_refused(run, job, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ def test_the_pool_is_resized_only_for_another_number():
     asked = []
     pool = SharedPool(asked.append)
     for threads in (None, 2, 2, None, 1, 2):
-        with pool.held(threads):
+        with pool.hold(threads):
             pass
     assert asked == [2, 1, 2]
 
@@ -22,13 +22,13 @@ def test_the_pool_is_not_resized_while_another_thread_computes():
     pool = SharedPool(asked.append)
 
     def compute():
-        with pool.held():
+        with pool.hold():
             began.set()
             may_end.wait(20)
             return list(asked)
 
     def resize():
-        with pool.held(2):
+        with pool.hold(2):
             pass
 
     with ThreadPoolExecutor(2) as threads:
