@@ -14,6 +14,7 @@ import numpy as np
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.errors import MORE_MEMORY, DataError, ElirEdgeError, ResourceError, UsageError, is_memory_error
 
+Feeds = Mapping[str, np.ndarray]
 Result = TypeVar("Result")
 AGAIN = "it is damaged, or made for another version: copy it again, or export it again"
 
@@ -37,7 +38,8 @@ class Session(ABC):
     def __init__(self, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> None:
         self.inputs, self.outputs = inputs, outputs
         self._open = True
-        self._lock = threading.Lock()
+        self._running = False
+        self._lock = threading.RLock()  # a signal's handler may close a session in whose run its thread is
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once; returns all outputs by name. ``feeds`` has all inputs by name, of their shape and dtype.
@@ -47,25 +49,26 @@ class Session(ABC):
         Raises UsageError where ``feeds`` do not fit or the session is closed, ResourceError where memory runs out,
         DataError where the runtime fails for another reason.
         """
-        return self._guard(feeds, lambda: self._run(feeds))
+        return self._guard(feeds, self._run)
 
     def run_many(self, feeds: Mapping[str, np.ndarray], count: int) -> None:
         """Run ``count`` times and discard the outputs; sessions for throughput run in parallel.
 
         Raises what ``run`` raises.
         """
-        self._guard(feeds, lambda: self._run_many(feeds, count))
+        self._guard(feeds, lambda arrays: self._run_many(arrays, count))
 
     def placement(self) -> dict[str, int]:
         """Number of ops by device; empty where all run on ``device`` or the runtime does not report it."""
         return {}
 
     def close(self) -> None:
-        """Release the runtime's resources. May be called twice."""
+        """Release the runtime's resources; after a run, if one is under way. May be called twice."""
         with self._lock:
             if self._open:
                 self._open = False
-                self._close()
+                if not self._running:
+                    self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -83,20 +86,35 @@ class Session(ABC):
     @abstractmethod
     def _close(self) -> None: ...
 
-    def _guard(self, feeds: Mapping[str, np.ndarray], work: Callable[[], Result]) -> Result:
-        """Call ``work`` where ``feeds`` fit and the session is open, alone; its errors become ours."""
-        self._check(feeds)
+    def _guard(self, feeds: Mapping[str, np.ndarray], work: Callable[[Feeds], Result]) -> Result:
+        """Call ``work`` with ``feeds`` as arrays if they fit and the session is open, alone; its errors become ours."""
+        arrays = {name: np.asarray(value) for name, value in feeds.items()}
+        self._check(arrays)
         try:
             with self._lock:
-                if not self._open:
-                    raise UsageError(f"this {self.backend} session is closed", hint="open another one")
-                return work()
+                return self._alone(lambda: work(arrays))
         except ElirEdgeError:
             raise
         except Exception as error:  # each runtime has errors of its own
             if is_memory_error(error):
                 raise ResourceError(f"{self.backend} ran out of memory", hint=MORE_MEMORY) from error
             raise DataError(f"{self.backend} failed to run the artifact: {error}", hint=AGAIN) from error
+
+    def _alone(self, work: Callable[[], Result]) -> Result:
+        self._require_open()
+        if self._running:  # in this very thread: a signal's handler came into it
+            raise UsageError(f"this {self.backend} session is in a run", hint="open a session of its own")
+        self._running = True
+        try:
+            return work()
+        finally:
+            self._running = False
+            if not self._open:
+                self._close()
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise UsageError(f"this {self.backend} session is closed", hint="open another one")
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> None:
         names = [tensor.name for tensor in self.inputs]
@@ -106,7 +124,7 @@ class Session(ABC):
                 hint="feed exactly these, by name",
             )
         for tensor in self.inputs:
-            given = np.asarray(feeds[tensor.name])
+            given = feeds[tensor.name]
             if given.shape != tensor.shape or given.dtype != np.dtype(tensor.dtype):
                 raise UsageError(
                     f"input '{tensor.name}' is {given.dtype} {given.shape}; "

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from elir_edge.artifacts.artifact import load_artifact, require_runnable
+from elir_edge.artifacts.artifact import load_artifact, model_sha256, require_runnable
 from elir_edge.artifacts.tensors import graph_size
-from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import NAME, Journal
 from elir_edge.core.lock import hold_lock
 from elir_edge.core.storage import storage_errors
@@ -20,8 +19,8 @@ from elir_edge.imaging.tiling import Tile
 from elir_edge.runtime.base import Session
 from elir_edge.runtime.faces import FaceSessions, check_faces, face_key, run_face_pictures
 from elir_edge.runtime.plan import plan_pictures
-from elir_edge.runtime.restore import image_input, noise_field, restore_tile
-from elir_edge.runtime.session import open_session
+from elir_edge.runtime.restore import check_overlap, image_input, noise_field, restore_tile
+from elir_edge.runtime.session import open_session, whole_number
 from elir_edge.runtime.settings import Settings
 from elir_edge.runtime.work import Restored, Surroundings, Work
 from elir_edge.runtime.works import Pair, run_works
@@ -55,7 +54,7 @@ def restore(
     OutputError before any work where the request as a whole cannot be carried out.
     """
     settings = settings or Settings()
-    _check(jobs, faces, background, settings)
+    _check(jobs, threads, faces, background, settings)
     model, around = _runnable(artifact), None if background is None else _runnable(background)
     pairs, folder = _targets(pictures, out, format, recursive, settings.force)
 
@@ -64,14 +63,16 @@ def restore(
             opened = [stack.enter_context(open_session(model, backend, threads)) for _ in range(jobs)]
             behind = [stack.enter_context(open_session(around, threads=threads)) if around else None for _ in opened]
             journal = None if folder is None else stack.enter_context(locked_journal(folder))
-            key = face_key(sha256_of(model), around) if faces else sha256_of(model)
+            key = face_key(model_sha256(model), around) if faces else model_sha256(model)
             both = [*map(FaceSessions, opened, behind)] if faces else None
             yield from _run(pairs, opened, both, key, settings, journal)
 
     return generate()
 
 
-def _check(jobs: int, faces: bool, background: str | Path | None, settings: Settings) -> None:
+def _check(jobs: int, threads: int | None, faces: bool, background: str | Path | None, settings: Settings) -> None:
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        whole_number(name, value)
     if jobs < 1:
         raise UsageError(f"{jobs} jobs: at least one session is needed", hint="give 1 or more")
     check_faces(faces, background, settings)
@@ -155,13 +156,3 @@ def run_pictures(
         return restore_tile(session, tile, field, settings.alpha == "restore")
 
     yield from run_works(works, restore, sessions, advance)
-
-
-def check_overlap(overlap: int, tile: tuple[int, int]) -> None:
-    """Raise UsageError unless tiles of this size can share ``overlap`` pixels."""
-    most = min(tile) // 2
-    if not 0 <= overlap <= most and overlap != Settings.overlap:
-        raise UsageError(
-            f"an overlap of {overlap} pixels; tiles of {tile[0]} x {tile[1]} allow 0 to {most}",
-            hint="choose a value in this range",
-        )

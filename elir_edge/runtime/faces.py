@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from elir_edge.artifacts.artifact import model_sha256
 from elir_edge.artifacts.tensors import graph_size
-from elir_edge.core.files import sha256_of
 from elir_edge.core.journal import Journal
 from elir_edge.errors import UsageError
 from elir_edge.imaging.face_detector import FaceDetector
@@ -20,7 +20,7 @@ from elir_edge.imaging.levels import from_levels, over_white, to_levels
 from elir_edge.imaging.saving import Layout
 from elir_edge.imaging.tiling import ReadRows, Tile
 from elir_edge.runtime.base import Session
-from elir_edge.runtime.restore import image_input, noise_field, restore_picture, restore_tile
+from elir_edge.runtime.restore import check_overlap, image_input, noise_field, restore_picture, restore_tile
 from elir_edge.runtime.settings import Settings
 from elir_edge.runtime.work import FEW_ROWS, Restored, Surroundings, Work
 from elir_edge.runtime.works import Pair, run_works
@@ -52,7 +52,7 @@ def check_faces(faces: bool, background: str | Path | None, settings: Settings) 
 
 def face_key(artifact: str, background: Path | None) -> str:
     """What stands for both models in a journal: ``artifact`` is the one's key, ``background`` the other's path."""
-    return f"{artifact} faces {sha256_of(background) if background else 'left'}"
+    return f"{artifact} faces {model_sha256(background) if background else 'left'}"
 
 
 def run_face_pictures(
@@ -65,11 +65,15 @@ def run_face_pictures(
 ) -> Generator[Restored, None, None]:
     """Restore the faces of (source, target) pairs, as ``run_pictures`` restores whole pictures.
 
-    ``artifact`` stands for the models in keys of the journal. Raises UnavailableError without the extra ``faces``.
+    ``artifact`` stands for the models in keys of the journal. Raises UnavailableError without the extra ``faces``,
+    UsageError where tiles cannot share so much.
     """
     detector = FaceDetector()
     first = sessions[0].background
     image = image_input(first or sessions[0].face)
+    for session in (sessions[0].face, first):
+        if session is not None:
+            check_overlap(settings.overlap, graph_size(image_input(session)))
     around = Surroundings(settings, graph_size(image), bool(first) and image.dtype == "uint8", artifact, journal)
     field = noise_field(first, settings.seed) if first else None
 

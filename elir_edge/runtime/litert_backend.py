@@ -27,6 +27,11 @@ def open_session(
     if mode.device == CPU:
         mode.require_plain("litert")
         return tflite_interpreter.open_whole("litert", Interpreter, path, threads, stages, entry)
+    if stages or entry is not None:
+        raise UnavailableError(
+            "LiteRT's accelerators run whole graphs, and neither start nor stop at a stage",
+            hint=f"leave the device out: the {CPU} has stages",
+        )
     from elir_edge.runtime.litert_accelerated import AcceleratedSession
 
     return AcceleratedSession(path, mode)

@@ -58,7 +58,8 @@ class OpenVinoSession(Session):
         super().__init__(*tensor_specs(path, text, _tensors(model.inputs), _tensors(model.outputs)))
 
     def placement(self) -> dict[str, int]:
-        """Number of ops of the compiled graph, under the devices that OpenVINO reports for it."""
+        """Number of ops of the compiled graph, under OpenVINO's devices for it. Raises UsageError once closed."""
+        self._require_open()
         nodes = [op for op in self._compiled.get_runtime_model().get_ops() if _layer_type(op) not in NOT_COMPUTED]
         return {",".join(self._compiled.get_property("EXECUTION_DEVICES")): len(nodes)}
 

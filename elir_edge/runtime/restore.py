@@ -12,6 +12,7 @@ from elir_edge.imaging.levels import as_channels, from_levels, to_levels
 from elir_edge.imaging.noise import NoiseField
 from elir_edge.imaging.tiling import DEFAULT_OVERLAP, Grid, Mosaic, Tile, cut
 from elir_edge.runtime.base import Session
+from elir_edge.runtime.settings import Settings
 
 
 def restore_picture(
@@ -24,12 +25,14 @@ def restore_picture(
     """Restore ``pixels``, uint8 or uint16 H x W or H x W x 1 to 4 channels, of any size -> same shape and type.
 
     Pictures of another size than the graph's are padded by reflection and cut into tiles that share ``overlap`` pixels
-    or more. ``seed`` draws the noise if that is an input. Raises UsageError for other arrays, and where the session
-    has no image input.
+    or more. ``seed`` draws the noise if that is an input. Raises UsageError for other arrays, another ``seed``
+    or ``overlap`` than ``Settings`` and the tiles allow, and where the session has no image input.
     """
-    shaped = as_channels(pixels)
-    grid = Grid(shaped.shape[0], shaped.shape[1], graph_size(image_input(session)), overlap)
-    mosaic, field, finished = Mosaic(grid), noise_field(session, seed), []
+    shaped, tile_size = as_channels(pixels), graph_size(image_input(session))
+    settings = Settings(seed=seed, overlap=overlap)
+    check_overlap(settings.overlap, tile_size)
+    grid = Grid(shaped.shape[0], shaped.shape[1], tile_size, settings.overlap)
+    mosaic, field, finished = Mosaic(grid), noise_field(session, settings.seed), []
     with (progress or Silent()).stage("restoring", grid.count) as advance:
         for tile in cut(grid, lambda top, count: shaped[top : top + count]):
             rows = mosaic.add(restore_tile(session, tile, field))
@@ -37,6 +40,16 @@ def restore_picture(
                 finished.append(from_levels(rows, shaped.dtype))
             advance(1)
     return np.concatenate(finished).reshape(pixels.shape)
+
+
+def check_overlap(overlap: int, tile: tuple[int, int]) -> None:
+    """Raise UsageError unless tiles of this size can share ``overlap`` pixels."""
+    most = min(tile) // 2
+    if not 0 <= overlap <= most and overlap != Settings.overlap:
+        raise UsageError(
+            f"an overlap of {overlap} pixels; tiles of {tile[0]} x {tile[1]} allow 0 to {most}",
+            hint="choose a value in this range",
+        )
 
 
 def restore_tile(session: Session, tile: Tile, field: NoiseField | None, restore_alpha: bool = False) -> np.ndarray:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elir_edge.artifacts.artifact import is_there
+import numpy as np
+
+from elir_edge.artifacts.artifact import WHOLE_AGAIN, is_there
 from elir_edge.artifacts.split import SUFFIX, runtime_suffix
-from elir_edge.errors import MissingInputError, UnavailableError, UsageError
+from elir_edge.errors import DataError, MissingInputError, UnavailableError, UsageError
 from elir_edge.formats.tflite.file import is_split_file
 from elir_edge.runtime.backend import TORCH, Backend, backends, get_backend, usual_backend
 from elir_edge.runtime.base import Session
@@ -30,7 +32,7 @@ def open_session(
 
     Args:
         model: path of the artifact, or the lowered model. backend: None: the first installed one for the suffix.
-        threads: None: the runtime's default; LiteRT: all cores.
+        threads: on the CPU. None: the runtime's default; LiteRT: all cores.
         stages: names of stages that become outputs too.
         mode: device, hint and arithmetic; the default is the CPU in fp32.
         entry: the stage to start at. Its value, float32, is an input in place of the image; earlier stages are not
@@ -39,24 +41,72 @@ def open_session(
 
     Raises MissingInputError, UsageError (``threads`` below 1, or the backend does not open such files),
     UnavailableError (the backend is not installed, has no such mode or cannot start at a stage), DataError (the file is
-    damaged or has no such stage).
+    damaged, incomplete or has no such stage).
+
+    While a runtime is loaded, what other threads print comes out when that is done; what they write to stdout
+    and stderr in other ways, such as by log handlers that they have already, is lost.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads is {threads}", hint="give 1 or more, or None for the runtime's default")
+    threads, steps = _threads_of(threads), whole_number("steps", steps)
     if not isinstance(model, str | Path):
-        if entry is not None:
-            raise _cannot_enter(TORCH)
+        _refuse_options(backend, mode, entry, steps)
         return get_backend(TORCH).load().open_session(model, threads, stages)
-    path = Path(model)
-    chosen = _backend_for(path, backend)
+    chosen, path = _backend_for(Path(model), backend), _existing(Path(model))
+    options = _options(chosen, mode, entry)
+    try:
+        return _open(path, chosen, threads, stages, options, steps)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise DataError(f"{path}: incomplete: {error.filename}: {error.strerror}", hint=WHOLE_AGAIN) from error
+
+
+def _existing(path: Path) -> Path:
+    """``path``. Raises UsageError for a name that runtimes, which take UTF-8, cannot be told, or MissingInputError."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{str(path)!a}: this name is not UTF-8", hint="give it another name") from error
     if not is_there(path):
         raise MissingInputError(f"{path}: no such file", hint="check the name; elir-edge export writes artifacts")
-    options = _options(chosen, mode, entry)
+    return path
+
+
+def _open(
+    path: Path,
+    chosen: Backend,
+    threads: int | None,
+    stages: tuple[str, ...],
+    options: dict[str, Any],
+    steps: int | None,
+) -> Session:
     if path.suffix == SUFFIX or is_split_file(path):
         return _open_split(path, chosen, threads, stages, options, steps)
     if steps is not None:
         raise UsageError(f"{path}: its steps are unrolled", hint="export it with --split to choose their number here")
     return chosen.load().open_session(path, threads, stages, **options)
+
+
+def _threads_of(threads: int | None) -> int | None:
+    threads = whole_number("threads", threads)
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}", hint="give 1 or more, or None for the runtime's default")
+    return threads
+
+
+def whole_number(name: str, value: int | None) -> int | None:
+    """``value``, which may be a number of NumPy, as an int. Raises UsageError for what is no whole number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+        raise UsageError(f"{name} is {value!r}", hint="give a whole number")
+    return None if value is None else int(value)
+
+
+def _refuse_options(backend: str | None, mode: Mode, entry: str | None, steps: int | None) -> None:
+    """Raise what a lowered model does not take."""
+    if entry is not None:
+        raise _cannot_enter(TORCH)
+    if backend not in (None, TORCH):
+        raise UsageError(f"a lowered model runs in {TORCH}, not in {backend}", hint="leave the backend out")
+    if steps is not None:
+        raise UsageError("the steps of a lowered model are unrolled", hint="lower a model of another number of steps")
+    _options(get_backend(TORCH), mode, None)
 
 
 def _open_split(

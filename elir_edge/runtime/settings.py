@@ -42,8 +42,10 @@ class Settings:
                 raise UsageError(f"{given} is not one of {', '.join(allowed)}", hint="choose one of these")
         for name, least, most in (("seed", 0, MAX_SEED), ("quality", 1, 100)):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or not least <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
                 given = f"{name} {value} is no whole number"
                 raise UsageError(f"{given} between {least} and {most}", hint="choose a value in this range")
+            object.__setattr__(self, name, int(value))  # keys of journals have its text
         if not isinstance(self.overlap, int | np.integer):
             raise UsageError(f"an overlap of {self.overlap} is no whole number of pixels", hint="give an int")
+        object.__setattr__(self, "overlap", int(self.overlap))

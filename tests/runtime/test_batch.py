@@ -12,9 +12,10 @@ import pytest
 
 from elir_edge.errors import DataError, MissingInputError, ResourceError, UsageError
 from elir_edge.imaging.file_formats import kind_of
-from elir_edge.runtime.batch import check_overlap, locked_journal, run_pictures
+from elir_edge.runtime.batch import locked_journal, run_pictures
 from elir_edge.runtime.in_order import run_in_order
 from elir_edge.runtime.plan import plan_pictures
+from elir_edge.runtime.restore import check_overlap
 from elir_edge.runtime.session import open_session
 from elir_edge.runtime.settings import Settings
 from elir_edge.runtime.work import Work

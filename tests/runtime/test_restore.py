@@ -122,3 +122,19 @@ def test_failures_of_a_runtime_have_their_own_codes(error, expected):
 
     with pytest.raises(expected):
         restore_picture(FunctionSession(fail), PICTURE)
+
+
+@pytest.mark.parametrize("wrong", [{"overlap": -16}, {"overlap": 17}, {"overlap": 16.0}, {"seed": -1}, {"seed": 0.5}])
+def test_an_overlap_or_a_seed_that_cannot_be_is_refused(wrong):
+    session = FunctionSession(lambda image: image)
+    refusal(UsageError, lambda: restore_picture(session, PICTURE, **wrong), *wrong)
+
+
+def test_settings_hold_numbers_of_numpy_as_those_of_python():
+    settings = Settings(seed=np.int64(3), overlap=np.int32(16), quality=np.uint8(90))
+    assert repr(settings) == repr(Settings(seed=3, overlap=16, quality=90))
+
+
+@pytest.mark.parametrize("wrong", [{"jobs": 1.5}, {"jobs": "2"}, {"threads": 1.5}, {"threads": "2"}])
+def test_numbers_that_are_not_whole_are_refused(wrong):
+    refusal(UsageError, lambda: restore([PICTURE], "a.onnx", **wrong), *wrong, "whole number")

@@ -74,3 +74,92 @@ def test_runtimes_tell_a_missing_device_from_another_reason():
         if get_backend(name).is_installed():
             backend = get_backend(name).load()
             refusal(DeviceError, lambda b=backend: b.open_session(Path("a"), None, (), mode=Mode("NoSuch")), "NoSuch")
+
+
+def test_arrays_are_made_of_what_is_given():
+    session = IdentitySession()
+    zeros = FEEDS["image"]
+
+    class Given:
+        def __array__(self, dtype=None, copy=None):
+            return zeros
+
+    assert session.run({"image": Given()})["restored"] is zeros
+
+
+def test_a_session_that_is_closed_in_its_own_run_closes_after_it():
+    closed = []
+
+    class Closes(IdentitySession):
+        def _close(self):
+            closed.append(self.asked)
+
+    def stop(image):
+        session.close()
+        refusal(UsageError, lambda: session.run(FEEDS), "session is closed")
+        assert closed == []
+        return image
+
+    session = Closes(function=stop)
+    assert session.run(FEEDS)["restored"].shape == SHAPE
+    session.close()
+    assert closed == [1]
+
+
+def test_a_run_inside_of_a_run_is_refused():
+    session = IdentitySession(function=lambda image: session.run(FEEDS)["restored"])
+    refusal(UsageError, lambda: session.run(FEEDS), "in a run")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "said"),
+    [({"threads": 1.5}, UsageError, "whole number"), ({"steps": "1"}, UsageError, "whole number"),
+     ({"steps": 2}, UsageError, "unrolled"), ({"backend": "onnxruntime"}, UsageError, "not in onnxruntime"),
+     ({"mode": THROUGHPUT}, UnavailableError, "CPU only"),
+     ({"entry": "encoded"}, UnavailableError, "start at a stage")],
+)  # fmt: skip
+def test_what_lowered_models_do_not_take_is_refused(wrong, kind, said):
+    refusal(kind, lambda: open_session(object(), **wrong), said)
+
+
+@pytest.mark.slow
+def test_lowered_models_know_their_stages_and_take_any_array(light_restorer):
+    from elir_edge import lower
+
+    graph = lower(light_restorer)
+    refusal(UsageError, lambda: open_session(graph, stages=("nope",)), "no stage called nope")
+    pixels = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    with open_session(graph, threads=1) as session:
+        expected = session.run({"image": pixels[:, ::-1].copy()})["restored"]
+        assert np.array_equal(session.run({"image": pixels[:, ::-1]})["restored"], expected)
+
+
+def test_an_artifact_without_all_of_its_files_is_told(tmp_path, monkeypatch):
+    def fail(*given, **more):
+        raise FileNotFoundError(2, "No such file or directory", "decoder.onnx")
+
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"")
+    monkeypatch.setattr("elir_edge.runtime.session.is_split_file", fail)
+    refusal(DataError, lambda: open_session(path), "incomplete", "decoder.onnx", "copy the whole artifact again")
+
+
+def test_a_name_that_is_not_utf8_is_refused():
+    refusal(UsageError, lambda: open_session("caf\udce9.onnx"), "caf\\udce9.onnx", "not UTF-8")
+
+
+def test_an_openvino_session_that_is_closed_says_so(tmp_path):
+    session = openvino_session(tmp_path)
+    session.close()
+    refusal(UsageError, session.placement, "closed")
+
+
+def test_accelerators_of_litert_refuse_stages():
+    if get_backend("litert").is_installed():
+        module = get_backend("litert").load()
+        for stages, entry in ((("encoded",), None), ((), "encoded")):
+            refusal(
+                UnavailableError,
+                lambda s=stages, e=entry: module.open_session(Path("a"), None, s, mode=Mode("GPU"), entry=e),
+                "stage",
+            )
