@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_USE = Path("/sys/fs/cgroup/memory.current")
+CGROUP_PARTS = Path("/sys/fs/cgroup/memory.stat")
 STATUS = Path("/proc/self/status")
 LIMITS = Path("/proc/self/limits")
 MACHINE = Path("/proc/meminfo")
@@ -51,9 +53,22 @@ def group_limit() -> int | None:
         return None
 
 
+def _group_room() -> int | None:
+    """Bytes that are left of ``group_limit``; None where none is stated or the system does not tell."""
+    limit = group_limit()
+    if limit is None:
+        return None
+    try:
+        parts = dict(line.split() for line in CGROUP_PARTS.read_text().splitlines())
+        cached = int(parts["file"]) - int(parts["shmem"])  # the system gives it up where memory is asked for
+        return limit - int(CGROUP_USE.read_text()) + cached
+    except (OSError, ValueError, KeyError):
+        return limit
+
+
 def memory_room() -> int | None:
     """Bytes that this process can have at most beyond what it has; None where the system does not tell."""
-    known = [room for room in (address_room(), group_limit(), _machine_room()) if room is not None]
+    known = [room for room in (address_room(), _group_room(), _machine_room()) if room is not None]
     return min(known) if known else None
 
 

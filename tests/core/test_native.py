@@ -24,7 +24,7 @@ def test_a_log_handler_that_is_made_inside_works_afterwards(capsys):
 
 def test_what_other_threads_print_comes_out_at_the_end(capsys):
     with ThreadPoolExecutor(1) as pool, captured_output(), captured_output() as said:
-        print("ours")
+        sys.stdout.write("ours\n")
         pool.submit(print, "of another thread").result(20)
         assert said() == "ours\n"
     assert capsys.readouterr().out == "of another thread\n"
@@ -36,7 +36,7 @@ def test_output_is_dropped_where_no_temporary_file_can_be_made(monkeypatch, capf
 
     monkeypatch.setattr(tempfile, "TemporaryFile", fail)
     with captured_output() as said:
-        print("inside")
+        sys.stdout.write("inside\n")
         assert said() == ""
     assert capfd.readouterr().out == ""
 
@@ -49,5 +49,5 @@ def test_a_stream_that_cannot_be_flushed_stops_nothing(monkeypatch, error):
 
     monkeypatch.setattr(sys, "stdout", Gone())
     with captured_output() as said:
-        print("inside")
+        sys.stdout.write("inside\n")
         assert said() == "inside\n"
