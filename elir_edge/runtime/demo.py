@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
 import threading
@@ -55,11 +56,15 @@ class Trial:
         return [name for name, known in backends().items() if suffix in known.suffixes and known.is_installed()]
 
     def restore(self, picture: str | Path, artifact: str, backend: str) -> tuple[Path, Path, float]:
-        """Files with ``picture`` before and after, and the milliseconds that restoring took."""
+        """Files with ``picture`` before and after, and the milliseconds that restoring took.
+
+        Results that are older than ``KEPT_SECONDS`` are deleted.
+        """
         before, session = read_picture(Path(picture)), self._session(artifact, backend)
         began = time.perf_counter()
         after = restore_picture(session, before)
         took = (time.perf_counter() - began) * 1000
+        self._drop_old()
         place = Path(tempfile.mkdtemp(dir=self.folder.name))
         files = place / "before.png", place / "restored.png"
         for file, pixels in zip(files, (before, after), strict=True):
@@ -72,6 +77,11 @@ class Trial:
             self._opened[1].close()
         self._opened = None
         self.folder.cleanup()
+
+    def _drop_old(self) -> None:
+        for place in Path(self.folder.name).iterdir():
+            if place.stat().st_mtime < time.time() - KEPT_SECONDS:
+                shutil.rmtree(place, ignore_errors=True)
 
     def _session(self, artifact: str, backend: str) -> Session:
         wanted = (artifact, backend)
@@ -104,7 +114,10 @@ def demo_page(trial: Trial) -> Any:
     with gradio.Blocks(title="elir-edge", analytics_enabled=False, delete_cache=(KEPT_SECONDS,) * 2) as page:
         with gradio.Row():
             with gradio.Column():
-                picture = gradio.Image(type="filepath", sources=["upload", "clipboard"], label="Picture")
+                # With a mode, Gradio converts what has another one: alpha and 16 bits would be lost before read_picture.
+                picture = gradio.Image(
+                    type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Picture"
+                )
                 artifact = gradio.Dropdown(names, value=first, label="Artifact")
                 backend = gradio.Dropdown(trial.backends_of(first), value=trial.backends_of(first)[0], label="Backend")
                 button = gradio.Button("Restore", variant="primary")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
+import time
 from pathlib import Path
+from unittest.mock import MagicMock
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -12,8 +15,9 @@ import pytest
 from elir_edge import open_session, restore_picture
 from elir_edge.errors import OutputError, UnavailableError, UsageError
 from elir_edge.imaging.pictures import read_picture
+from elir_edge.runtime import demo
 from elir_edge.runtime.backend import Backend
-from elir_edge.runtime.demo import Trial, open_demo
+from elir_edge.runtime.demo import KEPT_SECONDS, Trial, demo_page, open_demo
 from tests.helpers import refusal, save_picture
 
 pytestmark = pytest.mark.slow
@@ -85,3 +89,26 @@ def test_backends_are_those_that_open_the_artifact(artifact):
 def test_an_artifact_without_a_runtime_says_what_to_install(artifact, monkeypatch):
     monkeypatch.setattr(Backend, "is_installed", lambda backend: False)
     refusal(UnavailableError, lambda: Trial([artifact]), artifact.name, "pip install")
+
+
+def test_gradio_leaves_the_picture_as_it_is(artifact, monkeypatch):
+    """Alpha and 16 bits come to ``read_picture``: only without a mode does Gradio give the file that was uploaded."""
+    gradio, trial = MagicMock(), Trial([artifact])
+    monkeypatch.setattr(demo, "_load_gradio", lambda: gradio)
+    demo_page(trial)
+    trial.close()
+    given = gradio.Image.call_args.kwargs
+    assert (given["type"], given["image_mode"]) == ("filepath", None)
+
+
+def test_results_are_deleted_after_a_while(artifact, tmp_path):
+    save_picture(tmp_path / "photo.png", 90, 70)
+    trial = Trial([artifact])
+    old, recent = (
+        trial.restore(tmp_path / "photo.png", str(artifact), "onnxruntime")[0].parent for _ in ("old", "recent")
+    )
+    os.utime(old, (time.time() - KEPT_SECONDS - 60,) * 2)
+    files = trial.restore(tmp_path / "photo.png", str(artifact), "onnxruntime")[:2]
+    assert recent.is_dir() and all(file.is_file() for file in files)
+    assert not old.exists()
+    trial.close()
