@@ -27,7 +27,6 @@ LIBRARY = (
     "camera.c",
 )
 EMBED_OPTIONS = """set_source_files_properties(@{id}_data.S PROPERTIES
-  COMPILE_OPTIONS "-Wa,-I${CMAKE_CURRENT_SOURCE_DIR}"
   OBJECT_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/@{id}.tflite")
 """
 C_EXAMPLE = """elir_restorer *restorer;
@@ -182,9 +181,12 @@ def _sources(facts: Facts, embed: bool) -> str:
 
 
 def _variable(facts: Facts) -> str:
-    """The name of the model's constant: another than the library's own names, of which ``elir_model`` is one."""
+    """The name of the model's constant. Neither it nor the macros that begin with it are names of the library's own:
+    ``elir_model`` is one of them, and ``ELIR_ERROR_STEPS`` is what a model called ``error`` would define.
+    """
     name = f"elir_{facts.identifier}"
-    return f"{name}_model" if name in library_names() else name
+    taken = any(word == name or word.startswith(f"{name}_") for word in library_names())
+    return f"{name}_model" if taken else name
 
 
 @cache

@@ -122,6 +122,10 @@ def share_near(there: np.ndarray, wanted: np.ndarray) -> float:
         (["64", "40", "64", "yuyv", "full"], b"", 2, b"usage"),
         (["64", "0", "64", "i420", "full"], b"", 2, b"usage"),
         (["64", "40", "64", "i420", "full"], b"123", 65, b"inside a frame"),
+        (["64", "40", "64.9", "i420", "full"], b"", 2, b"usage"),
+        (["64", "40", "64", "i420", "full", "two"], b"", 2, b"usage"),
+        (["--model", "none", "64", "40", "64", "i420", "full"], b"", 70, b"none: the model file cannot be read"),
+        (["--model", "tiny.tflite", "64", "40", "64", "i420", "full"], b"", 0, b"0 frames"),
     ],
 )
 def test_what_is_no_stream_is_refused(words, data, code, told, folder):

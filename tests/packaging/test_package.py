@@ -25,6 +25,7 @@ from elir_edge.core.native import captured_output
 from elir_edge.core.plain import identifier_of
 from elir_edge.errors import DataError, MissingInputError, OutputError, UsageError
 from elir_edge.formats.tflite.file import pack_model, read_file
+from elir_edge.packaging.c_host import library_names
 from elir_edge.packaging.render import c_string, kotlin_string, one_line, render
 from tests.helpers import child_environment, refusal, run_process, snapshot
 from tests.packaging.programs import (
@@ -163,15 +164,31 @@ def test_the_library_under_sanitizers_rightly_and_wrongly_used(artifact, litert,
 
 @pytest.mark.slow
 @needs("gcc")
-def test_whatever_fails_in_the_runtime_is_told_and_nothing_leaks(one, tmp_path):
+@pytest.mark.parametrize("flags", [SANITIZE, ["-O3", "-ffast-math"]], ids=["sanitized", "fast-math"])
+def test_whatever_fails_in_the_runtime_is_told_and_nothing_leaks(flags, one, tmp_path):
     folder = package(one, "c", tmp_path / "c")
     add_program(folder, "failing_litert.c")
     sources = ["failing_litert.c", "elir_restorer.c", "tiny_model.c"]
-    built = run(folder, "gcc", "-std=c11", *STRICT, *SANITIZE, *sources, "-lm", "-o", "failing")
+    built = run(folder, "gcc", "-std=c11", *STRICT, *flags, *sources, "-lm", "-o", "failing")
     assert built.returncode == 0, built.stderr
     done = run(folder, "./failing", "tiny.tflite")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 20
+
+
+@pytest.mark.slow
+@needs("gcc")
+def test_restorations_allocate_no_memory_of_a_frame_s_size(artifact, litert, tmp_path):
+    folder = package(artifact, "c", tmp_path / "c")
+    add_program(folder, "allocations.c")
+    sources = ["allocations.c", "elir_restorer.c", "tiny_model.c", str(litert), "-lm", f"-Wl,-rpath,{litert.parent}"]
+    built = run(folder, "gcc", "-std=c11", *STRICT, "-O2", *sources, "-o", "allocations")
+    assert built.returncode == 0, built.stderr
+    done = run(folder, "./allocations", "tiny.tflite")
+    assert done.returncode == 0, done.stderr
+    opened, *restored = map(int, done.stdout.split())
+    assert opened > SPEC.size**2 * 3 and len(restored) == 2
+    assert max(restored) < 2000
 
 
 @pytest.mark.slow
@@ -209,7 +226,7 @@ def test_the_example_program_refuses_what_it_cannot_do(one, litert, tmp_path):
 @pytest.mark.slow
 @needs("cmake", "gcc", "g++")
 def test_cmake_builds_cpp_and_its_self_test_passes(artifact, litert, tmp_path):
-    folder = package(artifact, "cpp", tmp_path / "a folder", embed=artifact.manifest.io == "float")
+    folder = package(artifact, "cpp", tmp_path / "a folder, with a comma", embed=artifact.manifest.io == "float")
     flags = " ".join(STRICT)
     configured = run(
         folder, "cmake", "-S", ".", "-B", "build", f"-DLITERT_LIBRARY={litert}", f"-DCMAKE_C_FLAGS={flags}",
@@ -232,6 +249,10 @@ def test_cmake_builds_cpp_and_its_self_test_passes(artifact, litert, tmp_path):
     np.testing.assert_array_equal(read_ppm(folder / "out.ppm"), in_python(artifact, wide))
     (folder / "in.ppm").write_text("P6 of no picture")
     assert run(folder, "build/restore", *model, "in.ppm", "out.ppm").returncode == 70
+    for words in (["--threads", "two"], ["--steps", "1.5"], ["--threads", "-1"]):
+        assert run(folder, "build/restore", *words, *model, "in.ppm", "out.ppm").returncode == 2, words
+    missing = run(folder, "build/restore", "--model", "none.tflite", "in.ppm", "out.ppm")
+    assert (missing.returncode, "none.tflite: the model file cannot be read" in missing.stderr) == (70, True)
 
 
 @pytest.mark.slow
@@ -404,13 +425,15 @@ def test_names_that_would_break_sources_do_not(one, litert, tmp_path):
 
 @pytest.mark.slow
 @needs("gcc")
-@pytest.mark.parametrize("name", ["model", "restorer", "open", "status", "yuv", "Модель"])
+@pytest.mark.parametrize("name", ["model", "restorer", "open", "status", "yuv", "Модель", "error"])
 def test_a_model_may_be_called_like_the_library_s_own_names(name, one, tmp_path):
     named = Artifact(one.path, dataclasses.replace(one.manifest, spec=one.manifest.spec | {"name": name}))
     folder = package(named, "c", tmp_path / "c", embed=True)
     model = f"{identifier_of(name)}_model.c"
     done = run(folder, "gcc", "-std=c11", *STRICT, "-fsyntax-only", model, "main.c", "camera.c", "elir_tiled.c")
     assert done.returncode == 0, done.stderr
+    header = (folder / model).with_suffix(".h").read_text()
+    assert not {macro.lower() for macro in re.findall(r"#define (\w+)", header)} & library_names()
 
 
 @pytest.mark.slow

@@ -116,6 +116,17 @@ def test_whatever_fails_in_the_runtime_is_told_and_nothing_leaks(folder):
 
 @slow
 @needs("gcc")
+def test_restorations_allocate_no_memory_of_a_frame_s_size(folder):
+    add_program(folder, "allocations.c")
+    library = litert_library()
+    sources = ["allocations.c", "elir_restorer.c", "tiny_model.c", str(library), "-lm", f"-Wl,-rpath,{library.parent}"]
+    assert run(folder, "gcc", "-std=c11", *STRICT, *sources, "-o", "allocations").returncode == 0
+    opened, *restored = map(int, run(folder, "./allocations", "tiny.tflite").stdout.split())
+    assert opened > 64 * 64 * 3 and max(restored) < 2000 * MOST
+
+
+@slow
+@needs("gcc")
 def test_the_camera_takes_the_number_of_steps(folder):
     sources = ["camera.c", "elir_yuv.c", "elir_restorer.c", "elir_tiled.c", "tiny_model.c"]
     library = litert_library()

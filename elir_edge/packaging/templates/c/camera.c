@@ -101,11 +101,13 @@ static int open_and_restore(const char *model, stream *frames)
 {
     elir_restorer *restorer = NULL;
     elir_status status = elir_open(&@{variable}, model, 0, &restorer);
-    if (status == ELIR_OK) {
-        status = elir_set_steps(restorer, frames->steps);
-    }
     if (status != ELIR_OK) {
-        (void)fprintf(stderr, "camera: %s\n", elir_message(status));
+        (void)fprintf(stderr, "camera: %s: %s\n", model != NULL ? model : "the model inside", elir_message(status));
+        return FAILED;
+    }
+    status = elir_set_steps(restorer, frames->steps);
+    if (status != ELIR_OK) {
+        (void)fprintf(stderr, "camera: STEPS: %s\n", elir_message(status));
     }
     const int code = status == ELIR_OK ? restore_stream(restorer, frames) : FAILED;
     elir_close(restorer);
@@ -114,20 +116,27 @@ static int open_and_restore(const char *model, stream *frames)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: camera WIDTH HEIGHT STRIDE i420|nv12 full|video [STEPS] < FRAMES > RESTORED\n");
+    (void)fprintf(stderr, "usage: camera [--model FILE] WIDTH HEIGHT STRIDE i420|nv12 full|video [STEPS] < FRAMES > RESTORED\n");
     return WRONG_USAGE;
 }
 
 /* A whole number from 1, as a side in pixels is; else 0. */
 static int32_t whole_number(const char *text)
 {
-    const long number = strtol(text, NULL, 10);
-    return number < 1 || number > ELIR_TILED_MAX_SIDE ? 0 : (int32_t)number;
+    char *end = NULL;
+    const long number = strtol(text, &end, 10);
+    return *text == '\0' || *end != '\0' || number < 1 || number > ELIR_TILED_MAX_SIDE ? 0 : (int32_t)number;
 }
 
 int main(int count, char **words)
 {
     stream frames = {.steps = @{symbol}_STEPS};
+    const char *model = @{default_model};
+    if (count > 2 && strcmp(words[1], "--model") == 0) {
+        model = words[2];
+        count -= 2;
+        words += 2;
+    }
     if (count != WORDS && count != WORDS + 1) {
         return usage();
     }
@@ -137,7 +146,7 @@ int main(int count, char **words)
     const size_t stride = (size_t)whole_number(words[3]);
     const int packed = strcmp(words[4], "nv12") == 0, video = strcmp(words[5], "video") == 0;
     const size_t row = (size_t)frames.width + (size_t)(packed ? frames.width % 2 : 0);
-    if (frames.width == 0 || frames.height == 0 || stride < row || (!packed && strcmp(words[4], "i420") != 0) ||
+    if (frames.width == 0 || frames.height == 0 || frames.steps == 0 || stride < row || (!packed && strcmp(words[4], "i420") != 0) ||
         (!video && strcmp(words[5], "full") != 0)) {
         return usage();
     }
@@ -156,7 +165,7 @@ int main(int count, char **words)
     } else {
         lay_out(&frames, words[4], stride);
         frames.planes.range = video ? ELIR_RANGE_VIDEO : ELIR_RANGE_FULL;
-        code = open_and_restore(@{default_model}, &frames);
+        code = open_and_restore(model, &frames);
     }
     free(frames.workspace);
     free(frames.rgb);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Puts @{id}.tflite into the program's read-only data. The assembler looks for the file where -I and -Wa,-I point. */
+/* Puts @{id}.tflite into the program's read-only data. The assembler looks for the file where -I points. */
 #if defined(__APPLE__)
 #define SYMBOL _@{variable}_data
     .const

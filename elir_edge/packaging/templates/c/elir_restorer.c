@@ -13,6 +13,7 @@
 #define FULL_SCALE 255.0f
 #define READ_BYTES 4096
 #define THREADS_TEXT_BYTES 32
+#define EXPONENT_BITS 0x7f800000u /* of a float: all are set in infinities and NaN */
 
 /* The graphs of a model: one, or those of a split model, of which the step's runs as often as there are steps. */
 enum graph { WHOLE = 0, ENCODER = 0, STEP = 1, DECODER = 2 };
@@ -210,72 +211,19 @@ static elir_status create_buffers(elir_restorer *restorer)
     return status;
 }
 
-elir_status elir_open(const elir_model *model, const char *path, int threads, elir_restorer **restorer)
-{
-    if (restorer == NULL) {
-        return ELIR_ERROR_ARGUMENT;
-    }
-    *restorer = NULL;
-    if (model == NULL || threads < 0 || (path == NULL && model->data == NULL)) {
-        return ELIR_ERROR_ARGUMENT;
-    }
-    elir_status status = check_content(model, path);
-    if (status != ELIR_OK) {
-        return status;
-    }
-    elir_restorer *opened = calloc(1, sizeof *opened);
-    if (opened == NULL) {
-        return ELIR_ERROR_MEMORY;
-    }
-    opened->model = model;
-    opened->steps = model->steps;
-    status = create_environment(opened);
-    if (status == ELIR_OK) {
-        status = load(opened, path);
-    }
-    if (status == ELIR_OK) {
-        status = compile(opened, threads);
-    }
-    if (status == ELIR_OK) {
-        status = create_buffers(opened);
-    }
-    if (status != ELIR_OK) {
-        elir_close(opened);
-        return status;
-    }
-    *restorer = opened;
-    return ELIR_OK;
-}
-
-void elir_close(elir_restorer *restorer)
-{
-    if (restorer == NULL) {
-        return;
-    }
-    LiteRtTensorBuffer buffers[] = {restorer->latents[1], restorer->latents[0], restorer->place, restorer->output,
-                                    restorer->input};
-    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
-        if (buffers[i] != NULL) {
-            LiteRtDestroyTensorBuffer(buffers[i]);
-        }
-    }
-    if (restorer->compiled != NULL) {
-        LiteRtDestroyCompiledModel(restorer->compiled);
-    }
-    if (restorer->graph != NULL) {
-        LiteRtDestroyModel(restorer->graph);
-    }
-    if (restorer->environment != NULL) {
-        LiteRtDestroyEnvironment(restorer->environment);
-    }
-    free(restorer);
-}
-
 static void put_floats(float *row, const uint8_t *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         row[i] = (float)bytes[i] / FULL_SCALE;
     }
+}
+
+/* By the bits: with -ffast-math, compilers take isfinite for true whatever the value is. */
+static bool is_finite(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & EXPONENT_BITS) != EXPONENT_BITS;
 }
 
 /* False where a value is not finite. */
@@ -284,7 +232,7 @@ static bool take_floats(float *levels, const float *values, size_t count)
     bool finite = true;
     for (size_t i = 0; i < count; i++) {
         levels[i] = values[i] * FULL_SCALE;
-        finite = finite && isfinite(levels[i]);
+        finite = finite && is_finite(levels[i]);
     }
     return finite;
 }
@@ -295,7 +243,7 @@ static bool take_rounded(uint8_t *bytes, const float *values, size_t count)
     bool finite = true;
     for (size_t i = 0; i < count; i++) {
         const float level = values[i] * FULL_SCALE;
-        finite = finite && isfinite(level);
+        finite = finite && is_finite(level);
         bytes[i] = (uint8_t)lrintf(fminf(fmaxf(level, 0.0f), FULL_SCALE));
     }
     return finite;
@@ -397,6 +345,92 @@ static elir_status run_parts(elir_restorer *restorer)
                              : run_graph(restorer, DECODER, 1, &latents[restorer->steps % 2], &restorer->output);
 }
 
+static elir_status run_on(elir_restorer *restorer, const uint8_t *image, size_t stride)
+{
+    const elir_status status = write_input(restorer, image, stride);
+    if (status != ELIR_OK) {
+        return status;
+    }
+    return is_split(restorer->model) ? run_parts(restorer)
+                                     : run_graph(restorer, WHOLE, 1, &restorer->input, &restorer->output);
+}
+
+/* LiteRT allocates what all runs need in the first one: that is done here, on a black frame of one row for all rows. */
+static elir_status warm_up(elir_restorer *restorer)
+{
+    uint8_t *row = calloc((size_t)restorer->model->width, CHANNELS);
+    if (row == NULL) {
+        return ELIR_ERROR_MEMORY;
+    }
+    const elir_status status = run_on(restorer, row, 0);
+    free(row);
+    return status;
+}
+
+elir_status elir_open(const elir_model *model, const char *path, int threads, elir_restorer **restorer)
+{
+    if (restorer == NULL) {
+        return ELIR_ERROR_ARGUMENT;
+    }
+    *restorer = NULL;
+    if (model == NULL || threads < 0 || (path == NULL && model->data == NULL)) {
+        return ELIR_ERROR_ARGUMENT;
+    }
+    elir_status status = check_content(model, path);
+    if (status != ELIR_OK) {
+        return status;
+    }
+    elir_restorer *opened = calloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return ELIR_ERROR_MEMORY;
+    }
+    opened->model = model;
+    opened->steps = model->steps;
+    status = create_environment(opened);
+    if (status == ELIR_OK) {
+        status = load(opened, path);
+    }
+    if (status == ELIR_OK) {
+        status = compile(opened, threads);
+    }
+    if (status == ELIR_OK) {
+        status = create_buffers(opened);
+    }
+    if (status == ELIR_OK) {
+        status = warm_up(opened);
+    }
+    if (status != ELIR_OK) {
+        elir_close(opened);
+        return status;
+    }
+    *restorer = opened;
+    return ELIR_OK;
+}
+
+void elir_close(elir_restorer *restorer)
+{
+    if (restorer == NULL) {
+        return;
+    }
+    LiteRtTensorBuffer buffers[] = {restorer->latents[1], restorer->latents[0], restorer->place, restorer->output,
+                                    restorer->input};
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+        if (buffers[i] != NULL) {
+            LiteRtDestroyTensorBuffer(buffers[i]);
+        }
+    }
+    if (restorer->compiled != NULL) {
+        LiteRtDestroyCompiledModel(restorer->compiled);
+    }
+    if (restorer->graph != NULL) {
+        LiteRtDestroyModel(restorer->graph);
+    }
+    if (restorer->environment != NULL) {
+        LiteRtDestroyEnvironment(restorer->environment);
+    }
+    free(restorer);
+}
+
 static elir_status run(elir_restorer *restorer, int32_t width, int32_t height, const uint8_t *image, size_t stride)
 {
     if (restorer == NULL || image == NULL) {
@@ -408,12 +442,7 @@ static elir_status run(elir_restorer *restorer, int32_t width, int32_t height, c
     if (stride < (size_t)width * CHANNELS) {
         return ELIR_ERROR_ARGUMENT;
     }
-    const elir_status status = write_input(restorer, image, stride);
-    if (status != ELIR_OK) {
-        return status;
-    }
-    return is_split(restorer->model) ? run_parts(restorer)
-                                     : run_graph(restorer, WHOLE, 1, &restorer->input, &restorer->output);
+    return run_on(restorer, image, stride);
 }
 
 elir_status elir_set_steps(elir_restorer *restorer, int32_t steps)

@@ -4,7 +4,8 @@
  *
  * A restorer takes frames of one size, that of its model: packed RGB888, 8 bits a channel, rows from top to bottom.
  * There is no global state. All memory is allocated by elir_open and given back by elir_close; elir_restore itself
- * allocates nothing. A restorer may be used by one thread at a time; one thread may have several.
+ * allocates nothing, and LiteRT some hundred bytes for each graph that it runs. A restorer may be used by one thread at a
+ * time; one thread may have several.
  */
 #ifndef ELIR_RESTORER_H
 #define ELIR_RESTORER_H
@@ -59,7 +60,7 @@ typedef struct elir_model {
 typedef struct elir_restorer elir_restorer;
 
 /*
- * Loads a model and gets it ready to run; *restorer is NULL where that fails.
+ * Loads a model and runs it once, in which LiteRT allocates its working memory; *restorer is NULL where that fails.
  *
  *   model    what the package defines; kept, not copied
  *   path     the model file; NULL takes the model that is linked into the program

@@ -2,9 +2,11 @@
 // Restores a PPM picture of any size, or runs the package's self-test.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -68,6 +70,14 @@ int self_test(elir::Restorer &restorer, const std::string &folder)
     return passed ? done : test_failed;
 }
 
+// A whole number from 0 or more, else -1.
+int whole_number(const char *text)
+{
+    char *end = nullptr;
+    const long number = std::strtol(text, &end, 10);
+    return *text == '\0' || *end != '\0' || number < 0 || number > INT16_MAX ? -1 : static_cast<int>(number);
+}
+
 bool parse(int count, char **words, Arguments &given)
 {
     int i = 1;
@@ -76,9 +86,9 @@ bool parse(int count, char **words, Arguments &given)
         if (option == "--model") {
             given.model = words[i + 1];
         } else if (option == "--threads") {
-            given.threads = std::atoi(words[i + 1]);
+            given.threads = whole_number(words[i + 1]);
         } else if (option == "--steps") {
-            given.steps = std::atoi(words[i + 1]);
+            given.steps = whole_number(words[i + 1]);
         } else if (option == "--self-test") {
             given.self_test = words[i + 1];
         } else {
@@ -86,12 +96,22 @@ bool parse(int count, char **words, Arguments &given)
         }
     }
     given.pictures.assign(words + std::min(i, count), words + count);
-    return given.pictures.size() == (given.self_test.empty() ? 2U : 0U);
+    return given.threads >= 0 && given.steps >= 0 && given.pictures.size() == (given.self_test.empty() ? 2U : 0U);
+}
+
+elir::Restorer open(const Arguments &given)
+{
+    try {
+        return elir::Restorer(@{variable}, given.model, given.threads);
+    } catch (const elir::Error &error) {
+        const std::string model = given.model != nullptr ? given.model : "the model inside";
+        throw std::runtime_error(model + ": " + error.what());
+    }
 }
 
 int run(const Arguments &given)
 {
-    elir::Restorer restorer(@{variable}, given.model, given.threads);
+    auto restorer = open(given);
     if (!given.self_test.empty()) {
         return self_test(restorer, given.self_test);
     }
