@@ -114,7 +114,7 @@ def demo_page(trial: Trial) -> Any:
     with gradio.Blocks(title="elir-edge", analytics_enabled=False, delete_cache=(KEPT_SECONDS,) * 2) as page:
         with gradio.Row():
             with gradio.Column():
-                # With a mode, Gradio converts what has another one: alpha and 16 bits would be lost before read_picture.
+                # With a mode, Gradio converts what has another one: alpha and 16 bits would be lost.
                 picture = gradio.Image(
                     type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Picture"
                 )

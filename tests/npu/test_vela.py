@@ -49,9 +49,9 @@ class StandIn:
     """
 
     left: tuple[str, ...] = ()
-    facts: dict[str, object] = {}
 
     def __init__(self, overruns: int = 0, **told: str) -> None:
+        self.facts: dict[str, object] = {}
         self.summary, self.overruns = SUMMARY | told, overruns
         self.calls: list[dict[str, str]] = []
 
