@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from elir_edge.lowering.static import StaticRestorer
 
 PACKAGE = "onnxruntime-web"
+PACKAGE_FILE = "package.json"
 PLACE = "ELIR_EDGE_ONNXRUNTIME_WEB"
 TESTED = "1.30.0"
 MANIFEST, LICENCE = "manifest.json", "LICENSE.txt"
@@ -60,18 +61,18 @@ def find_runtime() -> Path:
     above = [parent / "node_modules" / PACKAGE for parent in (Path.cwd(), *Path.cwd().parents)]
     places = [Path(given)] if given else [cache / "node_modules" / PACKAGE, *above]
     for place in places:
-        if all((place / "dist" / name).is_file() for name in RUNTIME):
+        if all((place / name).is_file() for name in (PACKAGE_FILE, *(f"dist/{name}" for name in RUNTIME))):
             return place
     said = f"{given} ({PLACE}) is not" if given else "this needs"
     npm = "" if shutil.which("npm") else "install Node.js, which brings npm, then "
     raise UnavailableError(
-        f"{said} the npm package '{PACKAGE}' with its dist folder",
+        f"{said} the npm package '{PACKAGE}' with its {PACKAGE_FILE} and dist folder",
         hint=f"{npm}npm install --prefix '{cache}' {PACKAGE}@{TESTED}, or set {PLACE} to where it is",
     )
 
 
 def _version(package: Path) -> str:
-    return str(json.loads((package / "package.json").read_text())["version"])
+    return str(json.loads((package / PACKAGE_FILE).read_text())["version"])
 
 
 TARGET = Target(

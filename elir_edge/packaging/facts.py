@@ -26,6 +26,7 @@ from elir_edge.validation.verify import PICTURE, tolerance_for
 
 TARGET, BACKEND = "tflite", "litert"
 LEVELS = 255
+MOST_LETTERS = 100  # of a name, as of a model's own
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def gather_facts(artifact: Artifact, name: str | None = None) -> Facts:
     """
     manifest = artifact.manifest
     identifier = identifier_of(name or str(manifest.spec["name"]))
+    if name is not None and len(name) > MOST_LETTERS:
+        raise UsageError(f"the name has {len(name)} letters", hint=f"--name takes up to {MOST_LETTERS}")
     if name not in (None, identifier):
         raise UsageError(f"'{name}' is no name for C and Kotlin sources", hint=f"--name {identifier}")
     _check(artifact)

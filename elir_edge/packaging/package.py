@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elir_edge.artifacts.artifact import Artifact, load_artifact
+from elir_edge.artifacts.golden import PACKAGE_RECORD as RECORD
+from elir_edge.core.files import sha256_of
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.core.publish import publish, refuse_existing, staging, write_in
 from elir_edge.core.storage import storage_errors
@@ -17,8 +19,9 @@ from elir_edge.packaging.android import kotlin_files
 from elir_edge.packaging.c_host import c_files, cpp_files
 from elir_edge.packaging.facts import Facts, gather_facts
 
-RECORD = "elir_package.json"
 RECORD_SCHEMA = 1
+BUILT = ("build", ".gradle")  # folders inside a package that its own tools write
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ def package(
     Raises:
         UsageError: an unknown language, a name that is none, or an artifact that cannot be packaged. DataError,
         MissingInputError: the artifact, or the golden file beside it, is damaged or missing.
-        OutputError: ``out`` exists already or cannot be written. UnavailableError: no golden file, and no LiteRT to
-        run the artifact with. StorageError: the disk is full. LockedError: another run is writing ``out``.
+        OutputError: ``out`` exists already, holds files of the user's own, or cannot be written. UnavailableError: no
+        golden file, and no LiteRT to run the artifact with. StorageError: the disk is full. LockedError: another run is
+        writing ``out``.
     """
     progress, destination = progress or Silent(), Path(out)
     language = get_language(lang, embed)
@@ -93,10 +97,36 @@ def _refuse_existing(destination: Path, force: bool) -> None:
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise OutputError(f"{destination}: is there already, and is no folder", hint="choose another place with -o")
     refuse_existing([destination], force)
-    if destination.is_dir() and any(destination.iterdir()) and not (destination / RECORD).is_file():
+    if not destination.is_dir() or not any(destination.iterdir()):
+        return
+    if not (destination / RECORD).is_file():
         raise OutputError(
             f"{destination}: is no package of elir-edge, and is not replaced", hint="choose another place with -o"
         )
+    if others := _others(destination):
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        raise OutputError(
+            f"{destination}: holds files that elir-edge did not write, or that were changed since: "
+            f"{', '.join(others[:MOST_NAMED])}{more}",
+            hint="move them away, or choose another place with -o",
+        )
+
+
+def _others(folder: Path) -> list[str]:
+    """Files in the package at ``folder`` that its record does not have with this content, ``BUILT`` excepted."""
+    try:
+        written = dict(json.loads((folder / RECORD).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        written = {}
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] in BUILT or name == Path(RECORD) or (path.is_dir() and not path.is_symlink()):
+            continue
+        with storage_errors(path):
+            if path.is_symlink() or written.get(name.as_posix()) != sha256_of(path):
+                found.append(name.as_posix())
+    return found
 
 
 def _record(facts: Facts, lang: str, embed: bool, files: dict[str, bytes]) -> bytes:

@@ -20,7 +20,7 @@ worker.onmessage = ({ data }) => {
   if (data.ready) return begin();
   if (data.tile?.id === job) return showTile(data.tile);
   if (data.restored?.id === job) return showResult(data.restored);
-  if (data.error) {
+  if (data.error && (data.id ?? job) === job) {
     if (ready) restart();
     else broken = data.error;
     fail(data.error);
@@ -175,10 +175,13 @@ function save() {
 async function openCamera() {
   if (!navigator.mediaDevices?.getUserMedia) return $("capture").click();
   $("shutter").disabled = true; // until there is something to take
+  $("camera").disabled = true; // while the browser asks for permission: a second stream would never be stopped
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1920 } });
   } catch {
     return fail("No camera: there is none, or the page was not allowed to use it.");
+  } finally {
+    $("camera").disabled = false;
   }
   $("viewfinder").showModal();
   await $("video").play();

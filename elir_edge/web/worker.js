@@ -7,12 +7,14 @@ let graph = null;
 let job = 0;
 
 onmessage = async ({ data }) => {
+  const id = data.restore?.id;
   try {
     if (data.open) await open(data.open);
     if (data.restore) await restore(data.restore);
     if (data.stop) job = 0;
   } catch (error) {
-    postMessage({ error: String(error?.message ?? error) });
+    if (id !== undefined && id !== job) return; // of a picture that was stopped, or that another one replaced
+    postMessage({ error: String(error?.message ?? error), id });
   }
 };
 

@@ -196,6 +196,8 @@ def test_the_npm_package_is_found_above_in_the_cache_and_where_it_is_said_to_be(
     refusal(UnavailableError, find_runtime, "elsewhere", "npm install")
     given = pretend(tmp_path / "elsewhere")
     assert find_runtime() == given
+    (given / "package.json").unlink()
+    refusal(UnavailableError, find_runtime, "elsewhere", "package.json", "npm install")
 
 
 def pretend(place: Path) -> Path:

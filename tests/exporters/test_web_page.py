@@ -21,6 +21,17 @@ onmessage = ({ data }) => {
   postMessage({ restored: { ...data.restore, tiles: 1, seconds: 0 } }, [data.restore.rgba.buffer]);
 };
 """
+FAILS_LATE = """
+let fail = null;
+export async function openGraph() {
+  const restore = async (rgb) => {
+    if (!fail) return new Promise((resume, reject) => { fail = reject; });
+    fail(new Error("of the first picture"));
+    return rgb;
+  };
+  return { size: [64, 64], restore };
+}
+"""  # the first picture fails when the second one comes
 SHOWN = "(() => { const { width, height } = document.getElementById('after'); return [width, height]; })()"
 
 
@@ -98,6 +109,30 @@ def test_of_two_pictures_the_one_chosen_last_is_shown(page, tmp_path):
     assert page.evaluate(SHOWN) == [50, 40]
 
 
+def test_an_error_of_an_old_picture_leaves_the_newer_one(page, tmp_path):
+    script = {"content_type": "text/javascript"}
+    page.context.route("**/worker.js", lambda route: route.fulfill(path=WEB / "worker.js", **script))
+    page.context.route("**/graph.js", lambda route: route.fulfill(body=FAILS_LATE, **script))
+    page.reload()
+    page.select_option("#size", "full")
+    choose(page, tmp_path, 30, 20)
+    page.wait_for_selector("#progress:visible")
+    choose(page, tmp_path, 50, 40)
+    wait_for(page, 50, 40)
+    assert not page.is_visible("#error")
+
+
+def test_the_page_ignores_an_error_of_another_picture(page, tmp_path):
+    late = ECHO.replace(
+        "  postMessage({ restored", "  postMessage({ error: 'late', id: 0 });\n  postMessage({ restored"
+    )
+    page.context.route("**/worker.js", lambda route: route.fulfill(body=late, content_type="text/javascript"))
+    page.reload()
+    choose(page, tmp_path, 30, 20)
+    wait_for(page, 30, 20)
+    assert not page.is_visible("#error")
+
+
 @pytest.mark.parametrize(("width", "labelled"), [(30, False), (400, True)])
 def test_labels_do_not_cross_on_narrow_pictures(width, labelled, page, tmp_path):
     choose(page, tmp_path, width, 400)
@@ -121,6 +156,26 @@ def test_take_waits_for_the_first_frame_of_the_camera(page):
     page.evaluate("() => { setInterval(() => lens.getContext('2d').fillRect(0, 0, 300, 150), 50); }")
     page.click("#shutter", timeout=20_000)
     wait_for(page, 300, 150)
+
+
+def test_the_camera_is_off_after_cancel_also_where_it_was_pressed_twice(page):
+    page.evaluate(
+        """() => {
+          window.streams = [];
+          const asked = new Promise((resume) => { window.allow = resume; });
+          navigator.mediaDevices.getUserMedia = async () => {
+            await asked;
+            streams.push(document.createElement("canvas").captureStream());
+            return streams.at(-1);
+          };
+        }"""
+    )
+    page.evaluate("() => { for (let i = 0; i < 2; i++) document.getElementById('camera').click(); allow(); }")
+    page.wait_for_selector("#viewfinder[open]")
+    page.click("#cancel")
+    page.wait_for_selector("#viewfinder", state="hidden")
+    assert page.evaluate("streams.flatMap((one) => one.getTracks()).map((track) => track.readyState)") == ["ended"]
+    assert page.is_enabled("#camera")
 
 
 @pytest.mark.parametrize(("name", "saved"), [("a.b.png", "a.b"), (".hidden", "hidden"), ("none", "none")])

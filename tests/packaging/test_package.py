@@ -18,7 +18,7 @@ import pytest
 
 from elir_edge import load_artifact, open_session, package, restore_picture
 from elir_edge.artifacts.artifact import Artifact, sidecar
-from elir_edge.artifacts.golden import golden_path
+from elir_edge.artifacts.golden import golden_path, load_golden
 from elir_edge.artifacts.signature import TensorSpec
 from elir_edge.core.files import sha256_of
 from elir_edge.core.native import captured_output
@@ -456,6 +456,14 @@ def test_what_is_there_is_replaced_only_where_it_is_a_package(one, tmp_path):
     for name in ("file", "link"):
         refusal(OutputError, lambda name=name: package(one, "c", tmp_path / name, force=True), name, "is no folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "mine", "place"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", ["c", "kotlin"])
+def test_verify_of_a_packaged_model_names_the_package_s_own_self_test(lang, one, tmp_path):
+    (model,) = package(one, lang, tmp_path / "p").rglob("*.tflite")
+    error = refusal(MissingInputError, lambda: load_golden(load_artifact(model)), "model of a package", "self-test")
+    assert "README.md" in error.hint
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zipfile
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from elir_edge import package
 from elir_edge.artifacts.artifact import Artifact
 from elir_edge.artifacts.signature import RESTORED
-from elir_edge.errors import UsageError
+from elir_edge.errors import OutputError, UsageError
 from tests.helpers import refusal
 from tests.packaging.programs import litert_library, needs, run
 from tests.robustness.faults import SIDE, manifest, write_tflite
@@ -46,6 +47,25 @@ def test_a_name_of_its_own(artifact, lang, tmp_path):
     assert not any("elir_tiny" in text or "tiny_restorer" in text for text in texts)
     error = refusal(UsageError, lambda: package(artifact, lang, tmp_path / "q", name="Small 2"), "Small 2")
     assert error.hint == "--name small_2"
+    refusal(UsageError, lambda: package(artifact, lang, tmp_path / "q", name="a" * 101), "101 letters", "100")
+
+
+def test_files_of_the_user_s_own_are_not_replaced(artifact, tmp_path):
+    folder = package(artifact, "c", tmp_path / "p")
+    (folder / "build").mkdir()
+    (folder / "build" / "restore").write_text("built")
+    package(artifact, "c", folder, force=True)
+    assert not (folder / "build").exists()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (folder / name).write_text("mine")
+    (folder / "main.c").write_text("mine")
+    replace = functools.partial(package, artifact, "c", folder, force=True)
+    error = refusal(OutputError, replace, "p: holds files", "a.txt, b.txt, c.txt and 1 more")
+    assert "move them away" in error.hint
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (folder / name).unlink()
+    refusal(OutputError, replace, "changed since: main.c")
+    assert (folder / "main.c").read_text() == "mine"
 
 
 @needs("sh", "unzip")

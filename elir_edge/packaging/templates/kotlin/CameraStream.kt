@@ -8,11 +8,17 @@ package @{namespace}
  *
  *     reader.acquireLatestImage()?.use { from ->
  *         val to = writer.dequeueInputImage()
- *         stream.restore(YuvFrame(from), YuvFrame(to))
+ *         try {
+ *             stream.restore(YuvFrame(from), YuvFrame(to))
+ *         } catch (error: Exception) {
+ *             to.close()
+ *             throw error
+ *         }
  *         writer.queueInputImage(to)
  *     }
  *
- * No array of a frame's size is made from frame to frame. One thread at a time may use it.
+ * Nothing here makes an array of a frame's size from frame to frame; LiteRT makes one of the model's size for the result
+ * of each tile. One thread at a time may use it.
  */
 class CameraStream(restorer: Restorer, private val width: Int, private val height: Int) {
     private val tiles = Tiles(restorer)
