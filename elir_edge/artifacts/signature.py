@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from elir_edge.core.plain import whole_number
 from elir_edge.errors import UsageError
 from elir_edge.families.base import IMAGE, NOISE, RESTORED, Space
 from elir_edge.families.spec import ModelSpec
@@ -104,12 +105,13 @@ def parse_size(size: int | str | tuple[int, int] | None, spec: ModelSpec) -> tup
     Raises UsageError for any other text, ConfigError for a size that the network cannot take.
     """
     if isinstance(size, str):
-        parts = size.lower().split("x")
-        if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        sides = [whole_number(part) for part in size.lower().split("x")]
+        first, last = sides[0], sides[-1]
+        if len(sides) > 2 or first is None or last is None:
             raise UsageError(
-                f"size '{size}' is neither a number of pixels nor HEIGHTxWIDTH", hint="write 256 or 256x384"
+                f"size '{size:.60}' is neither a number of pixels nor HEIGHTxWIDTH", hint="write 256 or 256x384"
             )
-        size = (int(parts[0]), int(parts[-1]))
+        size = (first, last)
     if size is None:
         size = spec.size
     height, width = (size, size) if isinstance(size, int) else size

@@ -7,6 +7,8 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+MAX_DIGITS = 19
+
 
 def finite(data: Any) -> Any:
     """``data`` with None in place of NaN and infinite floats, which JSON does not have."""
@@ -23,6 +25,14 @@ def installed_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def whole_number(text: str) -> int | None:
+    """The number that ``text`` is in decimal digits; None for other texts, and for numbers of more than 19 digits.
+
+    No option has more, and ``int`` raises ValueError for texts of thousands.
+    """
+    return int(text) if len(text) <= MAX_DIGITS and text.isdecimal() else None
 
 
 def identifier_of(name: str) -> str:

@@ -41,11 +41,7 @@ class ModelSpec(ABC):
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise ConfigError(
-                f"name is '{self.name[:100]}', which is not a valid start of a file name",
-                hint="use up to 100 letters, digits, '_', '-', '+' and '.', not '.' or '-' first",
-            )
+        check_name(self.name)
         if not self.has_flow and self.steps != 0:
             raise ConfigError(
                 f"steps is {self.steps}, but the model has no field", hint="set steps to 0, or add a field"
@@ -107,7 +103,7 @@ class ModelSpec(ABC):
             if value % multiple or not multiple <= value <= MAX_SIDE:
                 raise ConfigError(
                     f"{side} {value} is not a multiple of {multiple} between {multiple} and {MAX_SIDE}",
-                    hint=f"the nearest allowed is {min(MAX_SIDE, nearest_multiple(value, multiple))}",
+                    hint=f"the nearest allowed is {min(self.side_within(MAX_SIDE), nearest_multiple(value, multiple))}",
                 )
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -156,6 +152,15 @@ class ModelSpec(ABC):
     def from_yaml(text: str, where: str = "spec") -> ModelSpec:
         """Parse a YAML document. Raises ConfigError for bad YAML, tags, aliases, unknown keys and wrong types."""
         return ModelSpec.from_dict(parse_yaml(text, where), where)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless names of files may begin with ``name``."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"name is '{name[:100]}', which is not a valid start of a file name",
+            hint="use up to 100 letters, digits, '_', '-', '+' and '.', not '.' or '-' first",
+        )
 
 
 def _family_of(data: dict[str, Any]) -> Family:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from elir_edge.core.download import download
 from elir_edge.core.files import sha256_of
+from elir_edge.core.plain import whole_number
 from elir_edge.core.progress import Progress, Silent
 from elir_edge.errors import ConfigError, UsageError, did_you_mean
 from elir_edge.families.base import Family
@@ -161,15 +162,15 @@ def _packaged_path(family: Family, name: str) -> Path:
 
 def _stand_in(spec: ModelSpec, weights: str) -> Restorer:
     """Random weights, seeded by SEED and the tensor's name, scaled so that activations stay near unit size."""
-    seed = weights.removeprefix("random:")
-    if not seed.isdecimal() or int(seed) >= 2**63:
-        raise UsageError(f"'{weights}': the seed must be a whole number below 2^63", hint="write random:0")
+    seed = whole_number(weights.removeprefix("random:"))
+    if seed is None or seed >= 2**63:
+        raise UsageError(f"'{weights:.60}': the seed must be a whole number below 2^63", hint="write random:0")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))  # a user's module may have random buffers
+        torch.manual_seed(seed)  # a user's module may have random buffers
         restorer = Restorer(spec)
     tensors = restorer.state_dict()  # the statistics of norms stay as they begin
     for name, parameter in restorer.named_parameters(remove_duplicate=False):
-        tensors[name] = torch.from_numpy(_draw(int(seed), name, tuple(parameter.shape)))
+        tensors[name] = torch.from_numpy(_draw(seed, name, tuple(parameter.shape)))
     restorer.load_state_dict(tensors)
     restorer.source = WeightSource(weights, "random", tensors_sha256(tensors), False)
     return restorer.eval().requires_grad_(False)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from elir_edge.core.plain import whole_number
 from elir_edge.errors import UsageError
 
 MAX_SEED = 2**63 - 1
@@ -59,12 +60,13 @@ class NoiseContract:
     def parse(cls, text: str) -> NoiseContract:
         """Parse ``baked:SEED``, ``input`` or ``zero``. Raises UsageError for any other text."""
         mode, _, seed = text.partition(":")
-        if mode == "baked" and (seed or "0").isdecimal() and int(seed or "0") <= MAX_SEED:
-            return cls("baked", int(seed or "0"))
+        number = whole_number(seed or "0")
+        if mode == "baked" and number is not None and number <= MAX_SEED:
+            return cls("baked", number)
         if mode in ("input", "zero") and not seed:
             return cls(mode)
         raise UsageError(
-            f"noise '{text}' is not one of baked:SEED (a whole number), input, zero", hint="write --noise baked:0"
+            f"noise '{text:.60}' is not one of baked:SEED (a whole number), input, zero", hint="write --noise baked:0"
         )
 
     def __str__(self) -> str:

@@ -31,7 +31,7 @@ class NormForm(StrEnum):
 
 
 class PointwiseGroupNorm(nn.Module):
-    """GroupNorm, N x C x H x W, of spatial means and 1x1 convolutions: at most 4-D, independent of the layout.
+    """GroupNorm of N x C x ... by spatial means and 1x1 convolutions: at most 4-D, independent of the layout.
 
     ``gather`` averages the channels of a group, ``spread`` copies a group's value to its channels, ``scale`` is
     ``spread`` times the affine weight. Channels are averaged before the spatial mean: a mean over 32 groups costs NPU
@@ -49,6 +49,8 @@ class PointwiseGroupNorm(nn.Module):
         self.eps = _frozen(torch.full_like(weight[: norm.num_groups], norm.eps))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            return self.forward(x.reshape(*x.shape[:2], -1, 1)).reshape(x.shape)
         mean = nn.functional.conv2d(x, self.gather).mean((2, 3), keepdim=True)
         centred = x - nn.functional.conv2d(mean, self.spread)
         variance = nn.functional.conv2d(centred * centred, self.gather, self.eps).mean((2, 3), keepdim=True)

@@ -112,8 +112,8 @@ class SplitGraph:
 def lower_split(restorer: Restorer, form: GraphForm, norm: str) -> SplitGraph:
     """The static graph of ``restorer`` in three parts that together compute the same, for any number of steps up to K.
 
-    Raises UsageError for a model without a field, for a family that folds times in a way of its own, and where a part
-    needs more than the latent that is handed on.
+    Raises UsageError for a model without a field, or with one without blocks, for a family that folds times in a way of
+    its own, and where a part needs more than the latent that is handed on.
     """
     rewrites = restorer.spec.family.rewrites()
     if not restorer.spec.has_flow:
@@ -123,6 +123,8 @@ def lower_split(restorer: Restorer, form: GraphForm, norm: str) -> SplitGraph:
             f"the family '{restorer.spec.family_name}' folds times in a way of its own: they cannot be an input",
             hint=WHOLE,
         )
+    if not restorer.parts[restorer.spec.family.field or ""].residual_blocks():  # type: ignore[union-attr, operator]
+        raise UsageError("no block of the field takes the time: the model cannot be split", hint=WHOLE)
     one_step = copy.copy(restorer)
     one_step.spec = dataclasses.replace(restorer.spec, steps=1)
     table: list[np.ndarray] = []

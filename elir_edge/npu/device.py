@@ -10,6 +10,7 @@ from typing import Any
 
 from elir_edge.core.data import MAX_YAML_BYTES, build_dataclass, parse_yaml
 from elir_edge.errors import ConfigError, MissingInputError, UsageError, did_you_mean
+from elir_edge.families.spec import check_name
 from elir_edge.pipeline.target import INTEGER_PRECISIONS
 
 SUFFIXES = (".yaml", ".yml")
@@ -32,7 +33,8 @@ class Memory:
     def __post_init__(self) -> None:
         for part, name in (("arena", self.arena), ("weights", self.weights)):
             if name and not (name in MEMORIES and self.kib(name) > 0):
-                raise ConfigError(f"memory.{part} is '{name}', of which the device has none", hint=f"give {name}_kib")
+                hint = f"give {name}_kib" if name in MEMORIES else f"known: {', '.join(MEMORIES)}"
+                raise ConfigError(f"memory.{part} is '{name}', of which the device has none", hint=hint)
 
     def kib(self, name: str) -> int:
         """KiB of the memory called ``name``."""
@@ -41,12 +43,18 @@ class Memory:
 
 @dataclass(frozen=True)
 class DeviceEntry:
-    """One device of a family. ``options``: of the compiler, ``key=value``; ``chip``: a chip that has the device."""
+    """One device of a family. ``options``: of the compiler, ``key=value``; ``chip``: a chip that has the device.
+
+    Raises ConfigError for a name with which no file's name may begin: those of compiled artifacts have it.
+    """
 
     name: str
     memory: Memory = dataclasses.field(default_factory=Memory)
     options: tuple[str, ...] = ()
     chip: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ async function openCamera() {
     $("camera").disabled = false;
   }
   $("viewfinder").showModal();
-  await $("video").play();
+  await $("video").play().catch(() => {}); // closed before there was something to play
 }
 
 function shoot() {

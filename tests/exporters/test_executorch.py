@@ -9,6 +9,7 @@ import torch
 from elir_edge import load_restorer, open_session
 from elir_edge.core.progress import Silent
 from elir_edge.errors import DataError
+from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, SimVaeSpec
 from elir_edge.imaging.comparison import psnr_of
 from elir_edge.imaging.pictures import builtin_photograph, fit_picture
 from elir_edge.lowering.lower import lower
@@ -53,6 +54,15 @@ def test_a_file_cut_short_is_refused(artifact, tmp_path):
         cut.write_bytes(data[: int(len(data) * share)])
         refusal(DataError, lambda: read_manifest(cut), "cut.pte", "not an ExecuTorch program")
     refusal(DataError, lambda: probe(cut), "cut.pte", "not an ExecuTorch program")
+
+
+def test_sim_vae_is_one_delegate(tmp_path):
+    """Its upsampling is a convolution: XNNPACK resizes by no other way."""
+    vae = SimVaeSpec(4, widths=(8, 8), encoder_blocks=1, decoder_blocks=1, mid_blocks=1)
+    spec = LatentPmrfSpec(name="vae", size=32, steps=0, estimator=None, field=None, autoencoder=vae)
+    graph = lower(load_restorer(spec, "random:0"), norm="pointwise")
+    facts = TARGET.convert(graph, Conversion(tmp_path, "vae", "fp32", Silent()))
+    assert (facts["delegated_parts"], facts["other_ops"]) == (1, {})
 
 
 def test_int8_is_integer_where_it_counts_and_shares_what_steps_share(tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from elir_edge.errors import ConfigError, MissingInputError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec
+from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec
 from elir_edge.families.spec import ModelSpec, load_spec, preset_names
 from tests.helpers import refusal
 
@@ -158,6 +159,12 @@ def test_the_nearest_allowed_size_is_allowed(height, width):
         assert abs(nearest - side) == min(abs(one - side) for one in allowed)
     else:
         assert height % spec.size_multiple == width % spec.size_multiple == 0
+
+
+def test_the_largest_allowed_size_is_a_multiple():
+    spec = LatentPmrfSpec(size=24, steps=0, estimator=ModuleSpec(path="a:B", stride=24), field=None)
+    error = refusal(ConfigError, lambda: spec.check_size(16384, 24), "16384 is not a multiple of 24")
+    assert error.hint == "the nearest allowed is 16368"
 
 
 def test_specs_are_frozen():

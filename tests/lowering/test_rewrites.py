@@ -1,5 +1,7 @@
 """Each rewrite in float64: the same function to 1e-10 of the largest value, shared weights still shared."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -168,6 +170,31 @@ def test_pointwise_norm_is_group_norm():
     set_norm_form(graph, NormForm.POINTWISE)
     assert not any(isinstance(module, nn.GroupNorm) for module in graph.modules())
     assert_exact(graph(image_of(FULL)), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 8, 5), (2, 8, 3, 4, 5)])
+def test_pointwise_norm_takes_tensors_of_other_ranks(shape):
+    """As an estimator of the user's own may give."""
+    norm = nn.Sequential(nn.GroupNorm(2, 8)).double()
+    nn.init.normal_(norm[0].weight)
+    x = torch.rand(shape, dtype=torch.float64)
+    expected = norm(x)
+    set_norm_form(norm, NormForm.POINTWISE)
+    assert_exact(norm(x), expected)
+
+
+def test_the_smallest_size_may_leave_one_value_a_group():
+    spec = dataclasses.replace(
+        FULL,
+        size=8,
+        autoencoder=AutoencoderSpec(latent_channels=4, width=8, levels=3, blocks=1),
+        field=FieldSpec(hidden=32, multipliers=(1,), mid_blocks=1, time_features=16),
+    )
+    assert spec.size_multiple == 8
+    restorer = load_restorer(spec, "random:0")
+    image = torch.rand(1, 3, 8, 8)
+    for norm in ("native", "pointwise"):
+        assert torch.allclose(lower(restorer, 8, norm=norm)(image), restorer(image), atol=1e-6)
 
 
 def test_an_expanded_model_is_collapsed_on_the_way():

@@ -140,6 +140,12 @@ def test_a_family_with_its_own_times_is_not_called_one_without_steps(monkeypatch
     assert "without steps" not in str(error)
 
 
+def test_a_field_without_blocks_takes_no_time():
+    spec = dataclasses.replace(SPECS["residual field"], field=ResidualSpec(widths=(8,), blocks=(0,), time_features=16))
+    restorer = load_restorer(spec, "random:1")
+    refusal(UsageError, lambda: lower_split(restorer, FORM, "native"), "no block of the field takes the time")
+
+
 def test_a_last_stage_that_is_not_computed_is_refused(monkeypatch):
     restorer = load_restorer(OtherSpec(size=32, steps=2), "random:1")
     for changed, said in (({"compute": None}, "without a compute"), ({"name": "last"}, "is 'last'")):

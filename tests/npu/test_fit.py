@@ -264,7 +264,9 @@ def test_a_device_that_is_none(tmp_path):
     for text, *said in (
         ("family: x", "missing"),
         (BOARD % 100 + "ram: 3\n", "unknown key 'ram'"),
-        ((BOARD % 0), "memory.arena is 'sram'"),
+        ((BOARD % 0), "memory.arena is 'sram'", "give sram_kib"),
+        ((BOARD % 100).replace("arena: sram", "arena: ram"), "memory.arena is 'ram'", "known: sram, dram, flash"),
+        ((BOARD % 100).replace("name: board", "name: ../board"), "name is '../board'"),
         ((BOARD % 100).replace("estimated", "guessed"), "guessed"),
         ((BOARD % 100) + "recommended: int7\n", "recommended is 'int7'"),
         ((BOARD % 100).replace("accelerator-config=", "accelerator-config "), "key=value"),

@@ -30,11 +30,11 @@ class Resample(nn.Module):
 
     def __init__(self, cin: int, cout: int, *, up: bool) -> None:
         super().__init__()
-        self.up = up
+        self.resize = nn.Upsample(scale_factor=2.0, mode="nearest") if up else nn.Identity()
         self.conv = conv3x3(cin, cout, stride=1 if up else 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest") if self.up else x)
+        return self.conv(self.resize(x))
 
 
 class Level(nn.Module):

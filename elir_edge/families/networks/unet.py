@@ -42,14 +42,19 @@ class TimeEmbedding(nn.Module):
         return self.linear2(self.act(self.linear1(time_features(t, self.features))))
 
 
+class GroupNorm(nn.GroupNorm):
+    """The same; takes one value a group too, which becomes the bias: the coarsest level may have one pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class Block(nn.Module):
     """GroupNorm, SiLU, 3x3 convolution."""
 
     def __init__(self, cin: int, cout: int, *, expanded: bool) -> None:
         super().__init__()
-        self.block = nn.Sequential(
-            nn.GroupNorm(NORM_GROUPS, cin), nn.SiLU(), *linear_block(cin, cout, expanded=expanded)
-        )
+        self.block = nn.Sequential(GroupNorm(NORM_GROUPS, cin), nn.SiLU(), *linear_block(cin, cout, expanded=expanded))
 
     @property
     def conv(self) -> nn.Conv2d:
