@@ -59,9 +59,8 @@ def package(
     Raises:
         UsageError: an unknown language, a name that is none, or an artifact that cannot be packaged. DataError,
         MissingInputError: the artifact, or the golden file beside it, is damaged or missing.
-        OutputError: ``out`` exists already, holds files of the user's own, or cannot be written. UnavailableError: no
-        golden file, and no LiteRT to run the artifact with. StorageError: the disk is full. LockedError: another run is
-        writing ``out``.
+        OutputError: ``out`` is there, holds the user's own files, or cannot be written. UnavailableError: no golden
+        file, and no LiteRT to run the artifact. StorageError: the disk is full. LockedError: another run writes it.
     """
     progress, destination = progress or Silent(), Path(out)
     language = get_language(lang, embed)
