@@ -86,7 +86,7 @@ def _by_key(results: Results) -> dict[tuple[object, ...], _Measured]:
 def _change(before: _Measured | None, after: _Measured) -> Change:
     new = after.row
     if before is None:
-        return Change(new.label, NEW)
+        return Change(new.label, NEW, detail=new.error or (new.status if new.status in (FAILED, WRONG) else ""))
     old = before.row
     if new.status in (FAILED, WRONG):
         verdict = SAME if old.status == new.status else BROKEN

@@ -51,12 +51,16 @@ class ProcessorClock:
         self._counted[pid] = process_time(pid)
 
     def others(self) -> float | None:
-        """Share of all cores' time, 0..1; None if the system does not report it. Included processes must be alive."""
+        """Share of all cores' time, 0..1; None if the system does not report it.
+
+        What an included process used is not known once it has ended: it counts as used by others.
+        """
         end = _processor_time()
         if end[1] <= self._start[1]:
             return None
         busy, whole = end[0] - self._start[0], end[1] - self._start[1]
-        ours = time.process_time() - self._own + sum(process_time(pid) - at for pid, at in self._counted.items())
+        counted = (max(0.0, process_time(pid) - at) for pid, at in self._counted.items())
+        ours = time.process_time() - self._own + sum(counted)
         return min(1.0, max(0.0, busy - ours) / whole)
 
 

@@ -98,7 +98,7 @@ class Row:
     def key(self) -> tuple[Any, ...]:
         """Identity of the row: rows of two runs with equal keys are compared."""
         name = Path(self.artifact).name if self.artifact else self.label
-        return (name, self.backend, self.device, self.hint, self.arithmetic, self.threads)
+        return (name, self.precision, self.backend, self.device, self.hint, self.arithmetic, self.threads)
 
     def gflops(self) -> float | None:
         """GFLOP/s at the median latency."""

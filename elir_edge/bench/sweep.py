@@ -156,8 +156,8 @@ def _why_no_torch(manifest: Manifest, plan: Plan) -> str | None:
 def _torch_rows(manifest: Manifest, plan: Plan) -> list[Contestant]:
     if _why_no_torch(manifest, plan) is not None:
         return []
-    variants = dict.fromkeys((EAGER, *plan.torch))
-    return [torch_contestant(manifest, variant, plan.weights, plan.threads) for variant in variants]
+    weights = () if manifest.names_its_weights else plan.weights
+    return [torch_contestant(manifest, form, weights, plan.threads) for form in dict.fromkeys((EAGER, *plan.torch))]
 
 
 def _artifact_rows(group: list[Artifact], pairs: list[tuple[Path, str]], plan: Plan) -> list[Contestant]:

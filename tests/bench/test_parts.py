@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from elir_edge.bench import noise
 from elir_edge.bench.energy import find_energy_meter
 from elir_edge.bench.machine import describe_machine, machine_facts
 from elir_edge.bench.noise import ProcessorClock, process_time
@@ -72,6 +73,16 @@ def test_the_clock_knows_our_processes_from_others():
         finally:
             child.kill()
     assert process_time(child.pid) == 0
+
+
+def test_a_process_that_ended_makes_no_noise(monkeypatch):
+    """What it used before it was counted was taken from what is ours."""
+    monkeypatch.setattr(noise, "_processor_time", iter([(0.0, 0.0), (10.0, 100.0)]).__next__)
+    seconds = iter([1000.0, 0.0])  # alive, then gone
+    monkeypatch.setattr(noise, "process_time", lambda pid: next(seconds))
+    clock = ProcessorClock()
+    clock.include(1)
+    assert 0.05 < clock.others() <= 0.1
 
 
 def test_forms_of_pytorch_by_name():

@@ -121,6 +121,18 @@ def test_rows_of_files_of_one_name_are_compared_one_by_one():
     assert [change.verdict for change in compare_results(old, new)] == ["same", "BROKEN", "same"]
 
 
+def test_a_file_of_another_precision_is_another_row():
+    single, whole = row("nano.onnx", 0.05), dataclasses.replace(row("nano.onnx", 0.02), precision="int8")
+    assert {c.verdict for c in compare_results(results(single, whole), results(whole, single))} == {"same"}
+    changes = compare_results(results(single, whole), results(whole))
+    assert [(c.label, c.verdict) for c in changes[1:]] == [("nano.onnx", "same"), ("nano.onnx", "GONE")]
+
+
+def test_what_is_new_and_wrong_says_so():
+    changes = compare_results(results(row("a.onnx", 0.05)), results(row("a.onnx", 0.05), row("b.onnx", 0.05, WRONG)))
+    assert (changes[-1].verdict, changes[-1].detail) == ("new", WRONG)
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders():
     paths = [Path(text) for text in ("v1/nano.onnx", "a/v2/nano.onnx", "b/v2/nano.onnx", "nano.tflite")]
     assert list(distinct_names(paths).values()) == [str(Path("v1/nano.onnx")), *map(str, paths[1:])]

@@ -3,7 +3,7 @@
 import dataclasses
 
 from elir_edge.bench.measure import Contestant, Measured
-from elir_edge.bench.sweep import Plan, _modes, _reference, _why_no_torch
+from elir_edge.bench.sweep import Plan, _modes, _reference, _torch_rows, _why_no_torch
 from elir_edge.runtime.backend import Backend
 from tests.bench.samples import QUIET, row
 from tests.helpers import manifest_without_files
@@ -24,6 +24,14 @@ def test_it_is_told_why_pytorch_is_left_out_and_nothing_is_checked(monkeypatch):
     assert reason in _reference(first, Measured([], [], QUIET, {}), own, Plan())
     monkeypatch.setattr(Backend, "is_installed", lambda backend: False)
     assert "not installed" in _why_no_torch(manifest, Plan())
+
+
+def test_weights_are_for_artifacts_that_do_not_name_theirs():
+    manifest, plan = manifest_without_files(), Plan(weights=("mine.pth",))
+    own = dataclasses.replace(manifest, weights=manifest.weights | {"kind": "file", "name": "other.pth"})
+    (named,), (unnamed,) = _torch_rows(manifest, plan), _torch_rows(own, plan)
+    assert named.request["weights"] == manifest.weights["name"]
+    assert unnamed.request["weights"] == ["mine.pth"]
 
 
 def test_a_reference_that_failed_is_the_reason():
