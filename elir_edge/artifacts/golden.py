@@ -17,7 +17,8 @@ from elir_edge.core.files import sha256_of
 from elir_edge.errors import DataError, MissingInputError, UsageError
 
 PIXELS_FILE, RESTORED_FILE, FINE_FILE, NOISE_FILE = "image.png", "restored.png", "restored_fine.png", "noise.npy"
-PACKAGE_RECORD = "elir_package.json"  # in a package's folder, which the model is in, or in src/main/assets of it
+PACKAGE_RECORD = "elir_package.json"
+PACKAGE_DEPTH = 5  # folders above the model: that of a C package, and src/main/assets/elir in one for Android
 MAX_MEMBER_BYTES = 256 * 1024 * 1024
 DAMAGE = (
     zipfile.BadZipFile,
@@ -59,7 +60,9 @@ def load_golden(artifact: Artifact) -> Golden:
     """
     require_runnable(artifact)
     facts = artifact.manifest.golden
-    if facts is None and any((folder / PACKAGE_RECORD).is_file() for folder in list(artifact.path.parents)[:4]):
+    if facts is None and any(
+        (folder / PACKAGE_RECORD).is_file() for folder in list(artifact.path.parents)[:PACKAGE_DEPTH]
+    ):
         raise MissingInputError(
             f"{artifact.path}: is the model of a package, which has its self-test beside it instead of a golden file",
             hint="run the package's own self-test: its README.md says how",
