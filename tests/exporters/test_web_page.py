@@ -12,6 +12,8 @@ import elir_edge
 from elir_edge.imaging.pictures import write_picture
 from tests.robustness.faults import manifest
 
+pytestmark = pytest.mark.slow
+
 WEB = Path(elir_edge.__file__).parent / "web"
 ADDRESS = "http://localhost/"  # none is asked: every request is answered here
 ECHO = """
@@ -174,7 +176,8 @@ def test_the_camera_is_off_after_cancel_also_where_it_was_pressed_twice(page):
     page.wait_for_selector("#viewfinder[open]")
     page.click("#cancel")
     page.wait_for_selector("#viewfinder", state="hidden")
-    assert page.evaluate("streams.flatMap((one) => one.getTracks()).map((track) => track.readyState)") == ["ended"]
+    assert page.evaluate("streams.length") == 1
+    page.wait_for_function("streams[0].getTracks().every((track) => track.readyState === 'ended')")
     assert page.is_enabled("#camera")
 
 
