@@ -129,7 +129,8 @@ def test_the_page_ignores_an_error_of_another_picture(page, tmp_path):
         "  postMessage({ restored", "  postMessage({ error: 'late', id: 0 });\n  postMessage({ restored"
     )
     page.context.route("**/worker.js", lambda route: route.fulfill(body=late, content_type="text/javascript"))
-    page.reload()
+    page.reload(wait_until="networkidle")
+    page.select_option("#size", "full")
     choose(page, tmp_path, 30, 20)
     wait_for(page, 30, 20)
     assert not page.is_visible("#error")
