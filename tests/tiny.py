@@ -6,6 +6,7 @@ import dataclasses
 
 from elir_edge.errors import UnavailableError
 from elir_edge.families.elir.spec import AutoencoderSpec, ElirSpec, EstimatorSpec, FieldSpec, ResidualSpec
+from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, SimVaeSpec
 from elir_edge.pipeline.target import Target
 from elir_edge.quantize.calibration import CalibrationRequest
 from elir_edge.quantize.plan import Quantization
@@ -43,3 +44,15 @@ def why_no_export(target: Target) -> str | None:
         except UnavailableError as error:
             return f"{error}: {error.hint}"
     return None
+
+
+# For an estimator of the user's own, which has to be put in: nothing else computes but a small Sim-VAE.
+OWN = LatentPmrfSpec(
+    name="own",
+    size=32,
+    steps=0,
+    estimator=None,
+    field=None,
+    autoencoder=SimVaeSpec(4, widths=(8,), encoder_blocks=1, decoder_blocks=1, mid_blocks=0),
+    weights="random:0",
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from importlib.metadata import PackageNotFoundError, version
+from numbers import Integral
 from typing import Any
 
 MAX_DIGITS = 19
@@ -25,6 +26,11 @@ def installed_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def is_integer(value: object) -> bool:
+    """Whether ``value`` is an integer, also one of NumPy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def whole_number(text: str) -> int | None:

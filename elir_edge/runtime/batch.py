@@ -20,7 +20,7 @@ from elir_edge.runtime.base import Session
 from elir_edge.runtime.faces import FaceSessions, check_faces, face_key, run_face_pictures
 from elir_edge.runtime.plan import plan_pictures
 from elir_edge.runtime.restore import check_overlap, image_input, noise_field, restore_tile
-from elir_edge.runtime.session import open_session, whole_number
+from elir_edge.runtime.session import open_session, require_integer
 from elir_edge.runtime.settings import Settings
 from elir_edge.runtime.work import Restored, Surroundings, Work
 from elir_edge.runtime.works import Pair, run_works
@@ -72,7 +72,7 @@ def restore(
 
 def _check(jobs: int, threads: int | None, faces: bool, background: str | Path | None, settings: Settings) -> None:
     for name, value in (("jobs", jobs), ("threads", threads)):
-        whole_number(name, value)
+        require_integer(name, value)
     if jobs < 1:
         raise UsageError(f"{jobs} jobs: at least one session is needed", hint="give 1 or more")
     check_faces(faces, background, settings)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from elir_edge.artifacts.artifact import WHOLE_AGAIN, is_there
 from elir_edge.artifacts.split import SUFFIX, runtime_suffix
+from elir_edge.core.plain import is_integer
 from elir_edge.errors import DataError, MissingInputError, UnavailableError, UsageError
 from elir_edge.formats.tflite.file import is_split_file
 from elir_edge.runtime.backend import TORCH, Backend, backends, get_backend, usual_backend
@@ -46,7 +45,7 @@ def open_session(
     While a runtime is loaded, what other threads print comes out when that is done; what they write to stdout
     and stderr in other ways, such as by log handlers that they have already, is lost.
     """
-    threads, steps = _threads_of(threads), whole_number("steps", steps)
+    threads, steps = _threads_of(threads), require_integer("steps", steps)
     if not isinstance(model, str | Path):
         _refuse_options(backend, mode, entry, steps)
         return get_backend(TORCH).load().open_session(model, threads, stages)
@@ -85,15 +84,15 @@ def _open(
 
 
 def _threads_of(threads: int | None) -> int | None:
-    threads = whole_number("threads", threads)
+    threads = require_integer("threads", threads)
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}", hint="give 1 or more, or None for the runtime's default")
     return threads
 
 
-def whole_number(name: str, value: int | None) -> int | None:
+def require_integer(name: str, value: int | None) -> int | None:
     """``value``, which may be a number of NumPy, as an int. Raises UsageError for what is no whole number."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+    if value is not None and not is_integer(value):
         raise UsageError(f"{name} is {value!r}", hint="give a whole number")
     return None if value is None else int(value)
 

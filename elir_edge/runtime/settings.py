@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from elir_edge.core.plain import is_integer
 from elir_edge.errors import UsageError
 from elir_edge.imaging.noise import MAX_SEED
 from elir_edge.imaging.opening import PROFILES
@@ -42,7 +43,7 @@ class Settings:
                 raise UsageError(f"{given} is not one of {', '.join(allowed)}", hint="choose one of these")
         for name, least, most in (("seed", 0, MAX_SEED), ("quality", 1, 100)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+            if not is_integer(value) or not least <= value <= most:
                 given = f"{name} {value} is no whole number"
                 raise UsageError(f"{given} between {least} and {most}", hint="choose a value in this range")
             object.__setattr__(self, name, int(value))  # keys of journals have its text

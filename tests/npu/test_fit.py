@@ -13,7 +13,7 @@ from elir_edge.artifacts.artifact import Artifact
 from elir_edge.cli import run
 from elir_edge.errors import ElirEdgeError, UsageError
 from elir_edge.families.elir.spec import ElirSpec
-from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
+from elir_edge.families.latent_pmrf.spec import ModuleSpec
 from elir_edge.formats.graphs import Graph, Op
 from elir_edge.npu.compile import compile_artifact
 from elir_edge.npu.device import get_device, known_devices
@@ -23,7 +23,7 @@ from elir_edge.npu.op_graph import graph_of
 from tests.artifacts.samples import manifest
 from tests.helpers import refusal
 from tests.robustness.faults import write_tflite
-from tests.tiny import LIGHT, SPEC
+from tests.tiny import LIGHT, OWN, SPEC
 
 KIB = 1024
 # x is read at once by a and again, much later, by c; b is read by the next op only.
@@ -195,14 +195,7 @@ class Halves(nn.Module):
 
 
 def test_an_op_of_several_outputs_is_named():
-    own = LatentPmrfSpec(
-        name="own",
-        size=32,
-        steps=0,
-        estimator=ModuleSpec(path=f"{__name__}:Halves"),
-        field=None,
-        autoencoder=SimVaeSpec(4, widths=(8,), encoder_blocks=1, decoder_blocks=1, mid_blocks=0),
-    )
+    own = dataclasses.replace(OWN, estimator=ModuleSpec(path=f"{__name__}:Halves"))
     for name in ("ethos-u85-256", "htp-v75"):
         device = known_devices()[name]
         refusal(ElirEdgeError, partial(fit_model, own, (32, 32), "int8", device, "own"), "chunk", "export it")

@@ -6,11 +6,9 @@ import torch
 from torch import nn
 
 from elir_edge import load_restorer
-from elir_edge.families.latent_pmrf.spec import LatentPmrfSpec, ModuleSpec, SimVaeSpec
+from elir_edge.families.latent_pmrf.spec import ModuleSpec
 from elir_edge.pipeline.request import key_of, request_of
-from tests.tiny import BARE
-
-AUTOENCODER = SimVaeSpec(4, widths=(8,), encoder_blocks=1, decoder_blocks=1, mid_blocks=0)
+from tests.tiny import BARE, OWN
 
 
 class Own(nn.Module):
@@ -22,15 +20,7 @@ class Own(nn.Module):
         return image + torch.relu(self.mix(image))
 
 
-SPEC = LatentPmrfSpec(
-    name="own",
-    size=32,
-    steps=0,
-    estimator=ModuleSpec(path=f"{__name__}:Own"),
-    field=None,
-    autoencoder=AUTOENCODER,
-    weights="random:0",
-)
+SPEC = dataclasses.replace(OWN, estimator=ModuleSpec(path=f"{__name__}:Own"))
 
 
 def identity_of(spec):
